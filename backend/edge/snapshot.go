@@ -1,0 +1,90 @@
+package edge
+
+import (
+	"time"
+
+	"weir/backend/event"
+	"weir/backend/safetext"
+)
+
+// State is one word for a node.
+type State string
+
+// The states of a node. Reachable, fresh and valid are three facts; the state is what they add up to.
+const (
+	Unknown  State = "unknown"  // not polled yet
+	OK       State = "ok"       // reachable, fresh and valid
+	Slow     State = "slow"     // ok, but the answer took more than half of the deadline
+	Stale    State = "stale"    // reachable and valid, but its data are old
+	Skewed   State = "skewed"   // last_updated lies in the future of the node's own clock or of ours
+	Invalid  State = "invalid"  // it answers, but not with a valid summary
+	Down     State = "down"     // no answer
+	Flapping State = "flapping" // its state changed too often lately to be believed
+)
+
+// Snapshot is everything the console can show about the fleet at one instant. It is immutable.
+type Snapshot struct {
+	At        time.Time
+	Nodes     int // configured
+	Reporting int // nodes whose last answer was valid
+	ByState   map[State]int
+	// TotalRecords sums record_count over the reporting nodes.
+	TotalRecords int64
+	// Quality is the mean quality_score over the reporting nodes weighted by their records; QualityMean the plain
+	// mean. Both are NaN when nothing reports.
+	Quality, QualityMean float64
+	PollsPerSecond       float64
+	NodeData             []Node // in the order of the configuration
+	Cloud                Cloud
+	Log                  []event.Event
+}
+
+// Node is one edge node as last seen.
+type Node struct {
+	URL       safetext.Text
+	Name      safetext.Text // the URL's host without what all nodes share, for narrow screens
+	Labels    map[string]safetext.Text
+	State     State
+	Since     time.Time // when State last changed
+	Reachable bool
+	Fresh     bool
+	Valid     bool
+	// RecordCount, Quality and LastUpdated are of the last valid answer; HasData tells whether there was one.
+	HasData     bool
+	RecordCount int64
+	Quality     float64
+	LastUpdated time.Time
+	PolledAt    time.Time // the last attempt
+	LatencyMS   float64   // of the last attempt
+	StatusCode  int       // HTTP status of the last attempt, 0 without an answer
+	Error       safetext.Text
+	Failures    int           // attempts failed in a row
+	Skew        time.Duration // the node's clock minus ours, by its Date header
+}
+
+// CloudState says how the sync is going.
+type CloudState string
+
+// The states of the cloud.
+const (
+	CloudIdle CloudState = "idle" // nothing was due yet
+	CloudOK   CloudState = "ok"
+	CloudDown CloudState = "down" // the last attempt failed; aggregates wait in the outbox
+	CloudOff  CloudState = "off"  // no cloud is configured
+)
+
+// Cloud is the sync of aggregates to the cloud.
+type Cloud struct {
+	State        CloudState
+	Since        time.Time
+	URL          safetext.Text
+	Synced       uint64 // aggregates acknowledged, since the outbox was made
+	Failed       uint64 // attempts that failed, since the process started
+	Outbox       int    // aggregates waiting
+	OldestAt     time.Time
+	Dropped      uint64 // aggregates the outbox's caps dropped, since the outbox was made
+	DeadLettered uint64 // aggregates the cloud refused for good
+	LastSync     time.Time
+	NextSync     time.Time
+	Error        safetext.Text
+}

@@ -1,0 +1,74 @@
+// Package features looks up the online features of entities.
+package features
+
+import (
+	"context"
+	"strings"
+)
+
+// Status says what a store knows about one value, in Feast's words.
+type Status uint8
+
+// The statuses of a value.
+const (
+	Present Status = iota
+	NullValue
+	NotFound
+	OutsideMaxAge
+	Invalid
+)
+
+// String is Feast's name of the status.
+func (s Status) String() string {
+	if int(s) < len(statusNames) {
+		return statusNames[s]
+	}
+	return statusNames[Invalid]
+}
+
+var statusNames = [...]string{"PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE", "INVALID"}
+
+// Value is one feature of one entity. Number counts where Text is empty and IsText is false; booleans are 0 and 1.
+type Value struct {
+	Status Status
+	IsText bool
+	Number float64
+	Text   string
+}
+
+// Row holds the values of one entity in the order of Store.Names. Rows are immutable and shared: a cache hands the
+// same row to every caller.
+type Row struct {
+	Values []Value
+}
+
+// Entity is the key features are looked up by, as the event wrote it: Feast distinguishes 17 from "17".
+type Entity struct {
+	Key     string // the decoded string, or the digits of the number
+	Numeric bool
+}
+
+// Clone copies the key, for whoever keeps an entity longer than the call that brought it.
+func (e Entity) Clone() Entity { return Entity{strings.Clone(e.Key), e.Numeric} }
+
+// Store answers which features entities have now.
+type Store interface {
+	// Names are the features asked for, as configured (view:feature), in the order of every Row's Values.
+	Names() []string
+	// Fetch fills rows[i] with the features of entities[i]; the slices have one length. An entity unknown to the
+	// store gets a row of NotFound values, never an error. On an error no row counts: the store could not be asked,
+	// and the caller may ask again. The keys' bytes are only borrowed for the call.
+	Fetch(ctx context.Context, entities []Entity, rows []*Row) error
+	// Stats counts what the store did since it was made. It is safe at any time.
+	Stats() Stats
+}
+
+// Stats is what a store did so far.
+type Stats struct {
+	Hits, Misses uint64  // entities answered by the cache, and asked of the store behind it
+	Requests     uint64  // requests sent
+	Errors       uint64  // requests that failed
+	LastError    string  // of the last failed request, as it came; clean it before showing
+	P50, P99     float64 // milliseconds a request, over the last minute
+	Cached       int     // rows in the cache
+}

@@ -1,0 +1,143 @@
+package pipeline
+
+import (
+	"time"
+
+	"weir/backend/event"
+	"weir/backend/safetext"
+)
+
+// State is what the pipeline is doing.
+type State string
+
+// The states. Waiting always comes with a reason in Snapshot.Waiting.
+const (
+	Starting State = "starting" // joining the group, loading the model
+	Running  State = "running"
+	Waiting  State = "waiting" // the broker, the feature store or the model server is away; nothing is lost
+	Paused   State = "paused"  // by command
+	Draining State = "draining"
+	Stopped  State = "stopped"
+)
+
+// Bins is the number of equal bins of the prediction histogram over [0, 1].
+const Bins = 20
+
+// Snapshot is everything the console can show about the pipeline at one instant. It is immutable: whoever holds one
+// may keep and share it.
+type Snapshot struct {
+	At    time.Time
+	State State
+	Since time.Time
+	// Waiting says what the pipeline waits for and is empty in any state but Waiting.
+	Waiting safetext.Text
+
+	Group       safetext.Text
+	Events      safetext.Text // the topic consumed
+	Predictions safetext.Text // the topic predicted to
+	DeadLetters safetext.Text // the topic of dead letters
+	Delivery    string        // at_least_once or exactly_once
+
+	// Totals since the process started.
+	Consumed     uint64 // records taken from the broker
+	Predicted    uint64 // predictions acknowledged by the broker
+	DeadLettered uint64 // dead letters acknowledged by the broker
+	Redelivered  uint64 // records taken again after a rebalance or restart, as far as this process saw them
+
+	EventsPerSecond float64 // acknowledged predictions and dead letters, over the last second or so
+	// EndToEnd runs from the event's own timestamp to the broker's acknowledgement; Processing from the moment the
+	// record was taken from the broker.
+	EndToEnd   Quantiles
+	Processing Quantiles
+
+	Lag        int64 // records behind the high watermark, over the partitions assigned to this process
+	Partitions []Partition
+
+	// Histogram counts the predictions of the last minute in Bins equal bins; Baseline is the share of each bin when
+	// the model was trained and nil if not known.
+	Histogram [Bins]uint64
+	Baseline  []float64
+	// PSI is the population stability index of Histogram against Baseline, NaN where it cannot be told;
+	// PSIThreshold is what it would exceed by chance once in a thousand.
+	PSI, PSIThreshold float64
+
+	Features Features
+	Model    Model
+
+	// Dead holds the newest dead letters, newest first, at most KeepDead.
+	Dead []DeadLetter
+	// Log is the recent past of the pipeline's events, oldest first.
+	Log []event.Event
+}
+
+// KeepDead is how many dead letters a snapshot shows.
+const KeepDead = 50
+
+// Quantiles of a latency in milliseconds over the last minute. Count 0 means there is nothing to tell.
+type Quantiles struct {
+	P50, P90, P99, Max float64
+	Count              uint64
+}
+
+// Verdict is Burrow's judgement of a partition's lag.
+type Verdict string
+
+// The verdicts, as Burrow names them.
+const (
+	VerdictOK     Verdict = "ok"
+	VerdictWarn   Verdict = "warn"   // the lag does not fall
+	VerdictStall  Verdict = "stall"  // the offset does not move, though there is lag
+	VerdictStop   Verdict = "stop"   // no commit for longer than the window, though the broker moved on
+	VerdictRewind Verdict = "rewind" // the offset went back
+)
+
+// Partition is one assigned partition of the events topic.
+type Partition struct {
+	Partition       int32
+	Offset          int64 // the next offset to be committed: everything below it is acknowledged
+	HighWatermark   int64
+	Lag             int64
+	EventsPerSecond float64
+	Verdict         Verdict
+	LastRecord      time.Time // the timestamp of the last record taken
+}
+
+// Features is the feature store as the pipeline sees it.
+type Features struct {
+	State       string // ok, slow, down; "-" before the first request
+	Since       time.Time
+	URL         safetext.Text
+	Hits        uint64 // entities answered by the cache
+	Misses      uint64 // entities asked of the store
+	Missing     uint64 // feature values that were not PRESENT, by the policy on_missing
+	Requests    uint64
+	Errors      uint64
+	LastError   safetext.Text
+	LatencyP50  float64 // milliseconds a request
+	LatencyP99  float64
+	CacheLength int
+	OnMissing   string
+}
+
+// Model is the model in force.
+type Model struct {
+	Version  safetext.Text
+	Source   safetext.Text // the file or URL it came from
+	Kind     safetext.Text // such as LinearClassifier
+	Loaded   time.Time
+	Features []safetext.Text
+	// ScoreMicros is the mean time to score one event, in microseconds, over the last batches.
+	ScoreMicros float64
+}
+
+// DeadLetter is a record that got no prediction, with the reason.
+type DeadLetter struct {
+	At        time.Time
+	Stage     string // decode, entity, features, score
+	Reason    safetext.Text
+	Topic     safetext.Text
+	Partition int32
+	Offset    int64
+	Size      int           // bytes of the record's value
+	Sample    safetext.Text // the value's first bytes
+}

@@ -1,0 +1,130 @@
+// Package config reads weir.yaml: its types, defaults, environment expansion and validation.
+package config
+
+import "time"
+
+// Config is a whole weir.yaml. Only Kafka is required; a section that is absent (nil) turns its engine off.
+type Config struct {
+	Path     string // the file it was read from; empty for the demo world
+	Kafka    Kafka
+	Pipeline *Pipeline
+	Features *Features
+	Model    *Model
+	Edge     *Edge
+	Mesh     *Mesh
+	History  History
+	Console  Console
+	HTTP     HTTP
+}
+
+// Kafka says how brokers are reached.
+type Kafka struct {
+	Brokers []string // host:port
+	TLS     *TLS
+	SASL    *SASL
+}
+
+// TLS of a client. The zero TLS verifies against the system's roots.
+type TLS struct {
+	CA         string // PEM file of roots
+	Cert       string // PEM file of the client certificate
+	Key        string // PEM file of its key
+	ServerName string
+}
+
+// SASL of a Kafka client.
+type SASL struct {
+	Mechanism string // plain, scram-sha-256, scram-sha-512
+	Username  string
+	Password  Secret
+}
+
+// Pipeline names the topics, the group and the size of batches.
+type Pipeline struct {
+	Group       string
+	Events      string
+	Predictions string
+	DeadLetters string // default: Events + ".dead_letters"
+	Start       string // latest, earliest: where a group without offsets begins
+	Delivery    string // at_least_once, exactly_once
+	Batch       Batch
+}
+
+// Batch bounds one unit of the pipeline's work, whichever comes first.
+type Batch struct {
+	MaxEvents int
+	MaxWait   time.Duration
+}
+
+// Features is the online feature store.
+type Features struct {
+	URL       string
+	Entity    string
+	Timeout   time.Duration
+	OnMissing string             // dead_letter, default, nan
+	Defaults  map[string]float64 // by feature name; required for each name when OnMissing is default
+	Names     []string           // view:feature, in the order of the model's input
+	Cache     Cache
+}
+
+// Cache bounds the rows kept in front of the feature store.
+type Cache struct {
+	TTL     time.Duration
+	Entries int
+}
+
+// Model is either an ONNX file or an Open Inference Protocol server.
+type Model struct {
+	ONNX      string
+	Version   string
+	Inference *Inference
+}
+
+// Inference is an Open Inference Protocol server.
+type Inference struct {
+	URL  string
+	Name string
+}
+
+// Edge is the fleet of nodes and the cloud their aggregate goes to.
+type Edge struct {
+	Nodes       []string
+	Poll        time.Duration
+	Timeout     time.Duration
+	StaleAfter  time.Duration // how old last_updated may be while a node counts as fresh
+	Concurrency int
+	Outbox      string // SQLite file; empty: in the state folder
+	Cloud       *Cloud
+}
+
+// Cloud receives the aggregates.
+type Cloud struct {
+	URL   string
+	Every time.Duration
+	Token Secret
+}
+
+// Mesh is the registry of data products.
+type Mesh struct {
+	Registry string // folder of <domain>/<name>.yaml
+	Window   time.Duration
+}
+
+// History is the flight recorder.
+type History struct {
+	Path   string
+	Retain time.Duration
+}
+
+// Console is how the terminal looks.
+type Console struct {
+	Refresh  time.Duration
+	Theme    string // auto, dark, light
+	ReadOnly bool
+	TimeZone string // local, utc
+}
+
+// HTTP is the port for probes and scripts.
+type HTTP struct {
+	Listen string // host:port; empty: none
+}
