@@ -1,0 +1,141 @@
+package demo
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/shirou/gopsutil/v3/process"
+)
+
+// The names inside the world's folder.
+const (
+	folderPrefix = "weir-demo-"
+	ownerFile    = "owner.json"
+	configFile   = "weir.yaml"
+	modelFile    = "model.onnx"
+	brokerFolder = "broker"
+	productsDir  = "data-products"
+)
+
+// youngFolder is how long a folder without an owner may still be one that is just being made.
+const youngFolder = time.Minute
+
+//go:embed products
+var products embed.FS
+
+//go:embed weir.yaml.tmpl
+var configTemplate string
+
+//go:embed model/model.onnx
+var modelBytes []byte
+
+// owner is the process a folder belongs to. A process id comes again; together with the time it began it does not.
+type owner struct {
+	PID   int32 `json:"pid"`
+	Began int64 `json:"began"` // milliseconds since 1970, as the system tells
+}
+
+// makeFolder makes a world's folder below parent, with everything in it but the configuration.
+func makeFolder(parent string) (string, error) {
+	dir, err := os.MkdirTemp(parent, folderPrefix)
+	if err != nil {
+		return "", fmt.Errorf("make the demo world's folder: %w", err)
+	}
+	if err := fillFolder(dir); err != nil {
+		return "", errors.Join(fmt.Errorf("fill the demo world's folder: %w", err), os.RemoveAll(dir))
+	}
+	return dir, nil
+}
+
+func fillFolder(dir string) error {
+	self := owner{PID: int32(os.Getpid())}
+	self.Began, _ = beganAt(self.PID)
+	text, err := json.Marshal(self)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, ownerFile), text, 0o600); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, modelFile), modelBytes, 0o600); err != nil {
+		return err
+	}
+	tree, err := fs.Sub(products, "products")
+	if err != nil {
+		return err
+	}
+	return os.CopyFS(filepath.Join(dir, productsDir), tree)
+}
+
+// configValues are what the template of weir.yaml is filled with.
+type configValues struct {
+	Broker, Features, Cloud, CloudToken string
+	Nodes                               []string
+}
+
+func writeConfig(dir string, v configValues) (string, error) {
+	t, err := template.New(configFile).Parse(configTemplate)
+	if err != nil {
+		return "", err
+	}
+	var text bytes.Buffer
+	if err := t.Execute(&text, v); err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, configFile)
+	if err := os.WriteFile(path, text.Bytes(), 0o600); err != nil {
+		return "", fmt.Errorf("write the demo world's configuration: %w", err)
+	}
+	return path, nil
+}
+
+// sweep removes the folders of worlds whose process died without removing them. What cannot be removed stays; another
+// user's folder, for one.
+func sweep(parent string) {
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if e.IsDir() && strings.HasPrefix(e.Name(), folderPrefix) && isAbandoned(filepath.Join(parent, e.Name())) {
+			_ = os.RemoveAll(filepath.Join(parent, e.Name()))
+		}
+	}
+}
+
+func isAbandoned(dir string) bool {
+	text, err := os.ReadFile(filepath.Join(dir, ownerFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		info, err := os.Stat(dir)
+		return err == nil && time.Since(info.ModTime()) > youngFolder
+	}
+	var o owner
+	if err != nil || json.Unmarshal(text, &o) != nil || o.PID <= 0 {
+		return false // not to be told: leave it
+	}
+	began, err := beganAt(o.PID)
+	if err != nil {
+		alive, err := process.PidExists(o.PID)
+		return err == nil && !alive
+	}
+	const slack = 2000 // milliseconds; systems round
+	return began < o.Began-slack || began > o.Began+slack
+}
+
+// beganAt is when a process began, in milliseconds since 1970.
+func beganAt(pid int32) (int64, error) {
+	p, err := process.NewProcess(pid)
+	if err != nil {
+		return 0, err
+	}
+	return p.CreateTime()
+}
