@@ -3,7 +3,9 @@ package features
 
 import (
 	"context"
+	"errors"
 	"strings"
+	"time"
 )
 
 // Status says what a store knows about one value, in Feast's words.
@@ -63,12 +65,35 @@ type Store interface {
 	Stats() Stats
 }
 
+// The ways a Fetch fails. Errors wrap one of them, or the error of the caller's context.
+var (
+	// ErrUnavailable means that asking again may help: the store is away, slow or overloaded.
+	ErrUnavailable = errors.New("the feature store is away")
+	// ErrContract means that what came back is not what the store's protocol says.
+	ErrContract = errors.New("the feature store's answer is not Feast's")
+	// ErrConfiguration means that the store understood and refused: a wrong name, address or token.
+	ErrConfiguration = errors.New("the feature store refuses the configuration")
+)
+
 // Stats is what a store did so far.
 type Stats struct {
-	Hits, Misses uint64  // entities answered by the cache, and asked of the store behind it
-	Requests     uint64  // requests sent
-	Errors       uint64  // requests that failed
-	LastError    string  // of the last failed request, as it came; clean it before showing
-	P50, P99     float64 // milliseconds a request, over the last minute
-	Cached       int     // rows in the cache
+	Hits, Misses uint64    // entities answered without asking, and asked of the store behind the cache
+	Requests     uint64    // requests sent, retries included
+	Errors       uint64    // requests that failed
+	LastError    string    // of the last failed request, as it came; clean it before showing
+	P50, P99     float64   // milliseconds a request, over the last minute
+	Cached       int       // rows in the cache
+	State        State     // of the last request
+	Since        time.Time // when State last changed; zero before the first request
 }
+
+// State is one word for a store.
+type State string
+
+// The states of a store.
+const (
+	StateIdle State = "-"    // nothing was asked yet
+	StateOK   State = "ok"   // the last request was answered
+	StateSlow State = "slow" // answered, but it took more than half of the deadline
+	StateDown State = "down" // the last request failed
+)

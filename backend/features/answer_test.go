@@ -1,0 +1,218 @@
+package features
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// FuzzDecode feeds the decoder anything: it must neither panic nor hang, and what it accepts must be what
+// encoding/json reads from the same bytes.
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(`{"metadata":{"feature_names":["user_id","v__f","v__g"]},"results":[{"values":["a","b"],"statuses":["PRESENT","PRESENT"]},{"values":[1,2.5e-3],"statuses":["PRESENT","NOT_FOUND"]},{"values":["x\u00e9","y"],"statuses":["PRESENT",2]}]}`))
+	f.Add([]byte(`{"metadata":{"feature_names":["user_id","v__g","v__f"]},"results":[{"values":["a",1,true],"statuses":["PRESENT","PRESENT","PRESENT"]},{"values":["b",null,NaN],"statuses":["PRESENT","NULL_VALUE","PRESENT"]}]}`))
+	f.Add([]byte(`{"metadata":{"feature_names":{"val":["v__f","v__g"]}},"results":[{"values":[-0.0,123456789012345678]},{"values":[[1],{}]}]}`))
+	f.Add([]byte(`<html>`))
+	entities := []Entity{{Key: "a"}, {Key: "b"}}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		d := newDecoder("user_id", []string{"v__f", "v__g"})
+		rows := newRows(nil, 2, 2)
+		if err := d.decode(body, entities, rows); err != nil {
+			if len(err.Error()) > 2000 {
+				t.Errorf("an error of %d bytes", len(err.Error()))
+			}
+			return
+		}
+		var answer struct {
+			Metadata struct {
+				Names []string `json:"feature_names"`
+			} `json:"metadata"`
+			Results []struct {
+				Values []any `json:"values"`
+			} `json:"results"`
+		}
+		if json.Unmarshal(body, &answer) != nil || len(answer.Results) != len(answer.Metadata.Names) || len(answer.Results) == 2 {
+			return // a spelling only weir accepts, or rows
+		}
+		for c, name := range answer.Metadata.Names {
+			for i, want := range answer.Results[c].Values {
+				column := strings.Index("v__f v__g", name) / 5
+				if name != "v__f" && name != "v__g" {
+					continue
+				}
+				got := rows[i].Values[column]
+				switch want := want.(type) {
+				case float64:
+					if got.Number != want {
+						t.Errorf("%s of %d = %v, encoding/json reads %v", name, i, got.Number, want)
+					}
+				case string:
+					if got.Text != want && utf8.ValidString(got.Text) && !strings.ContainsRune(want, utf8.RuneError) {
+						t.Errorf("%s of %d = %q, encoding/json reads %q", name, i, got.Text, want)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestNumbersAreCorrectlyRounded(t *testing.T) {
+	for _, s := range []string{"0", "-0", "1", "-1.5", "0.1", "0.30000000000000004", "123456789.123456789", "9007199254740993", "1e22",
+		"1e23", "4.9e-324", "1.7976931348623157e308", "2.2250738585072011e-308", "0.000000000000000000000001", "12345678901234567890",
+		"0.1234567890123456789012345", "179769313486231580793728971405301e276", "1E+2", "-7e-3"} {
+		want, err := strconv.ParseFloat(s, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := numberLen([]byte(s)); n != len(s) {
+			t.Errorf("%s: only %d bytes are a number", s, n)
+		}
+		if got := parseNumber([]byte(s)); math.Float64bits(got) != math.Float64bits(want) {
+			t.Errorf("%s = %v, want %v", s, got, want)
+		}
+	}
+	for s, n := range map[string]int{"01": 0, "1.": 0, ".5": 0, "-": 0, "+1": 0, "1e": 0, "1e+": 0, "0x10": 1, "1,2": 1, "": 0, "-a": 0, "00": 0} {
+		if got := numberLen([]byte(s)); got != n {
+			t.Errorf("numberLen(%q) = %d, want %d", s, got, n)
+		}
+	}
+}
+
+func TestQuotingIsJSON(t *testing.T) {
+	for _, s := range []string{"", "plain", `"\`, "\x00\x1f\n\t", "ü😀", "\xff\xfe", "a\u2028b"} {
+		var back string
+		if err := json.Unmarshal(appendQuoted(nil, s), &back); err != nil || back != strings.ToValidUTF8(s, "\uFFFD") && s != "\xff\xfe" {
+			t.Errorf("%q was quoted as %s: %v", s, appendQuoted(nil, s), err)
+		}
+	}
+}
+
+func TestUnescaping(t *testing.T) {
+	for raw, want := range map[string]string{
+		`a\nb\t\"\\\/\b\f\r`: "a\nb\t\"\\/\b\f\r", `\u00fc\ud83d\ude00`: "ü😀", `\ud83d`: "\uFFFD", `\ud83dx`: "\uFFFDx",
+		`\u12`: "\uFFFD", `\x`: "\uFFFD", `\ud83d\u0041`: "\uFFFDA",
+	} {
+		if got := string(appendUnescaped(nil, []byte(raw))); got != want {
+			t.Errorf("%s means %q, want %q", raw, got, want)
+		}
+	}
+}
+
+func TestAnErrorOfListsIsKnown(t *testing.T) {
+	var target errList
+	if !errors.As(fmt.Errorf("x: %w", errList{"v__f", "a list"}), &target) {
+		t.Error("errList is lost in wrapping")
+	}
+}
+
+// answerOf is a typical answer: four features of n entities.
+func answerOf(n int) []byte {
+	var b strings.Builder
+	answerColumns(&b, []string{"user_id", "user_profile__age", "user_profile__location", "user_behavior__click_rate_24h", "user_behavior__purchase_history_30d"}, n, func(c, i int) string {
+		switch c {
+		case 0:
+			return fmt.Sprintf(`"u%05d"`, i)
+		case 2:
+			return fmt.Sprintf(`"city-%d"`, i%50)
+		case 3:
+			return fmt.Sprintf("0.%04d", i)
+		}
+		return fmt.Sprint(i % 90)
+	})
+	return []byte(b.String())
+}
+
+func userEntities(n int) []Entity {
+	entities := make([]Entity, n)
+	for i := range entities {
+		entities[i] = Entity{Key: fmt.Sprintf("u%05d", i)}
+	}
+	return entities
+}
+
+// BenchmarkDecode reads an answer about 1,000 entities, against encoding/json into a struct.
+func BenchmarkDecode(b *testing.B) {
+	const n = 1000
+	body, entities := answerOf(n), userEntities(n)
+	b.Run("weir", func(b *testing.B) {
+		d := newDecoder("user_id", []string{"user_profile__age", "user_profile__location", "user_behavior__click_rate_24h", "user_behavior__purchase_history_30d"})
+		rows := newRows(nil, n, 4)
+		b.SetBytes(int64(len(body)))
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := d.decode(body, entities, rows); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/entity")
+	})
+	b.Run("encoding-json", func(b *testing.B) {
+		b.SetBytes(int64(len(body)))
+		b.ReportAllocs()
+		for b.Loop() {
+			var answer struct {
+				Metadata struct {
+					Names []string `json:"feature_names"`
+				} `json:"metadata"`
+				Results []struct {
+					Values   []any    `json:"values"`
+					Statuses []string `json:"statuses"`
+				} `json:"results"`
+			}
+			if err := json.Unmarshal(body, &answer); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/entity")
+	})
+}
+
+// BenchmarkCacheHit is the promise of under 100 ns and no allocation an entity that is cached, in batches of 1,000
+// and one by one, over a cache of 100,000 rows.
+func BenchmarkCacheHit(b *testing.B) {
+	const entries = 100_000
+	for _, batch := range []int{1, 1000} {
+		b.Run(fmt.Sprint("batch=", batch), func(b *testing.B) {
+			c := NewCache(&fakeStore{}, CacheConfig{TTL: 1 << 60, Entries: entries})
+			all := userEntities(entries)
+			rows := make([]*Row, entries)
+			if err := c.Fetch(b.Context(), all, rows); err != nil {
+				b.Fatal(err)
+			}
+			// Users come in no order of the cache's memory.
+			for i := range all {
+				j := (i * 7919) % entries
+				all[i], all[j] = all[j], all[i]
+			}
+			b.ReportAllocs()
+			at := 0
+			for b.Loop() {
+				if at+batch > entries {
+					at = 0
+				}
+				if err := c.Fetch(b.Context(), all[at:at+batch], rows[:batch]); err != nil {
+					b.Fatal(err)
+				}
+				at += batch
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(batch), "ns/entity")
+		})
+	}
+}
+
+func TestACacheHitDoesNotAllocate(t *testing.T) {
+	c := NewCache(&fakeStore{}, CacheConfig{TTL: 1 << 60, Entries: 1000})
+	entities, rows := userEntities(1000), make([]*Row, 1000)
+	if err := c.Fetch(t.Context(), entities, rows); err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	if n := testing.AllocsPerRun(100, func() { _ = c.Fetch(ctx, entities, rows) }); n != 0 {
+		t.Errorf("a batch of hits allocates %v times", n)
+	}
+}

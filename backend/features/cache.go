@@ -1,0 +1,304 @@
+package features
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// How long rows are kept, as shares of the TTL.
+const (
+	// spread of the expiry: rows that came together must not all be asked for again together.
+	spread = 4 // a row is kept for (1 - 1/spread) to 1 of its time
+	// unsettled rows, with a value that is not found, too old or invalid, are kept shorter: what fills the store may
+	// be a moment away.
+	unsettledShare = 10
+)
+
+// CacheConfig bounds a cache.
+type CacheConfig struct {
+	TTL     time.Duration // the longest a row is kept; 0 or less keeps none
+	Entries int           // the most rows kept; 0 or less keeps none
+}
+
+// cache keeps the rows of a store for a while, and asks for the rest, each entity once, however many batches want it.
+//
+// Rows live in slots, at most Entries of them. When all are taken, the clock's hand goes round: a slot used since it
+// last came by is spared once, one that is not, or whose row expired, is taken (CLOCK, second chance).
+type cache struct {
+	store   Store
+	ttl     time.Duration
+	entries int
+	began   time.Time // expiry is counted from here
+
+	mu     sync.Mutex
+	slotOf map[Entity]int32
+	slots  []slot
+	hand   int
+	flying map[Entity]*flight // entities being asked for
+
+	hits, misses atomic.Uint64
+	scratch      sync.Pool // of *misses
+}
+
+type slot struct {
+	entity  Entity // its own copy of the key
+	row     *Row
+	expires time.Duration // since cache.began
+	used    bool          // since the hand last came by
+}
+
+// flight is one request to the store, shared by all who want one of its entities.
+type flight struct {
+	landed chan struct{} // closed when rows and err are final
+	rows   map[Entity]*Row
+	err    error
+}
+
+// NewCache puts a cache in front of store. It may be shared by any number of goroutines. Stats are the store's with
+// the cache's own hits, misses and length.
+func NewCache(store Store, c CacheConfig) Store {
+	if c.TTL <= 0 || c.Entries <= 0 {
+		c = CacheConfig{}
+	}
+	return &cache{
+		store: store, ttl: c.TTL, entries: c.Entries, began: time.Now(),
+		slotOf: map[Entity]int32{}, flying: map[Entity]*flight{},
+		scratch: sync.Pool{New: func() any { return new(misses) }},
+	}
+}
+
+func (c *cache) Names() []string { return c.store.Names() }
+
+func (c *cache) Stats() Stats {
+	s := c.store.Stats()
+	s.Hits, s.Misses = c.hits.Load(), c.misses.Load()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.Cached = len(c.slotOf)
+	return s
+}
+
+// Close closes the store behind the cache, if that can be closed.
+func (c *cache) Close() error {
+	if closer, ok := c.store.(interface{ Close() error }); ok {
+		return closer.Close()
+	}
+	return nil
+}
+
+func (c *cache) Fetch(ctx context.Context, entities []Entity, rows []*Row) error {
+	if len(entities) != len(rows) {
+		panic(fmt.Sprintf("features: %d entities and %d rows", len(entities), len(rows)))
+	}
+	missing := c.lookUp(entities, rows)
+	if missing == 0 {
+		c.hits.Add(uint64(len(entities)))
+		return nil
+	}
+	m := c.scratch.Get().(*misses)
+	defer m.release(&c.scratch)
+	asked, err := c.fetchMissing(ctx, m, entities, rows)
+	c.misses.Add(uint64(asked))
+	if err == nil {
+		c.hits.Add(uint64(len(entities) - min(asked, len(entities))))
+	}
+	return err
+}
+
+// lookUp fills the rows of the entities that are cached, sets the others nil, and is how many those are.
+func (c *cache) lookUp(entities []Entity, rows []*Row) (missing int) {
+	now := time.Since(c.began)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, e := range entities {
+		rows[i] = nil
+		if at, ok := c.slotOf[e]; ok {
+			if s := &c.slots[at]; now < s.expires {
+				s.used = true
+				rows[i] = s.row
+				continue
+			}
+		}
+		missing++
+	}
+	return missing
+}
+
+// misses is the scratch of one Fetch.
+type misses struct {
+	own     []Entity  // this call's to ask for
+	rows    []*Row    // of them
+	flights []*flight // of others to wait for, each once
+}
+
+func (m *misses) reset() {
+	clear(m.own)
+	clear(m.rows)
+	clear(m.flights)
+	m.own, m.rows, m.flights = m.own[:0], m.rows[:0], m.flights[:0]
+}
+
+func (m *misses) release(to *sync.Pool) {
+	m.reset()
+	to.Put(m)
+}
+
+// fetchMissing fills the rows that are nil, by a request of its own for the entities nobody asks for yet, and by
+// waiting for the others. It is how many entities it asked for.
+func (c *cache) fetchMissing(ctx context.Context, m *misses, entities []Entity, rows []*Row) (asked int, err error) {
+	for {
+		mine := c.board(m, entities, rows)
+		if mine != nil {
+			asked += len(m.own)
+			if err := c.fly(ctx, mine, m); err != nil {
+				return asked, err
+			}
+			fill(rows, entities, mine)
+		}
+		again := false
+		for _, f := range m.flights {
+			select {
+			case <-f.landed:
+			case <-ctx.Done():
+				return asked, fmt.Errorf("waiting for features another batch asked for: %w", ctx.Err())
+			}
+			switch {
+			case f.err == nil:
+				fill(rows, entities, f)
+			case isOfCaller(f.err):
+				again = true // it was given up by its own caller, which says nothing about the store
+			default:
+				return asked, f.err
+			}
+		}
+		if !again {
+			return asked, nil
+		}
+		m.reset()
+	}
+}
+
+func isOfCaller(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+func fill(rows []*Row, entities []Entity, f *flight) {
+	for i, e := range entities {
+		if rows[i] == nil {
+			rows[i] = f.rows[e]
+		}
+	}
+}
+
+// board sorts the entities without a row into those cached meanwhile, those already asked for, whose flights it
+// notes, and the rest, for which it opens a flight; nil when there is no rest. Keys are copied here, as flights
+// outlive the call's bytes.
+func (c *cache) board(m *misses, entities []Entity, rows []*Row) *flight {
+	var mine *flight
+	now := time.Since(c.began)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, e := range entities {
+		if rows[i] != nil {
+			continue
+		}
+		if at, ok := c.slotOf[e]; ok && now < c.slots[at].expires {
+			rows[i] = c.slots[at].row
+			continue
+		}
+		if f, ok := c.flying[e]; ok {
+			if f != mine && !slices.Contains(m.flights, f) {
+				m.flights = append(m.flights, f)
+			}
+			continue
+		}
+		if mine == nil {
+			mine = &flight{landed: make(chan struct{}), rows: map[Entity]*Row{}}
+		}
+		e = e.Clone()
+		c.flying[e] = mine
+		m.own, m.rows = append(m.own, e), append(m.rows, nil)
+	}
+	return mine
+}
+
+// fly asks the store for this call's entities, keeps the rows and tells whoever waits for them.
+func (c *cache) fly(ctx context.Context, f *flight, m *misses) (err error) {
+	f.err = errors.New("the batch that asked for these features broke off") // unless it comes through
+	defer func() {
+		c.mu.Lock()
+		for _, e := range m.own {
+			delete(c.flying, e)
+		}
+		c.mu.Unlock()
+		close(f.landed)
+	}()
+	if err := c.store.Fetch(ctx, m.own, m.rows); err != nil {
+		f.err = err
+		return err
+	}
+	for i, e := range m.own {
+		f.rows[e] = m.rows[i]
+	}
+	f.err = nil
+	c.keep(m.own, m.rows)
+	return nil
+}
+
+// keep puts rows into slots.
+func (c *cache) keep(entities []Entity, rows []*Row) {
+	if c.entries == 0 {
+		return
+	}
+	now := time.Since(c.began)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, e := range entities {
+		expires := now + c.lifetime(rows[i])
+		at, ok := c.slotOf[e]
+		if !ok {
+			at = c.free(now)
+			c.slotOf[e] = at
+			c.slots[at].entity = e
+		}
+		s := &c.slots[at]
+		s.row, s.expires, s.used = rows[i], expires, false
+	}
+}
+
+// lifetime is how long a row is kept.
+func (c *cache) lifetime(row *Row) time.Duration {
+	life := c.ttl
+	for i := range row.Values {
+		if s := row.Values[i].Status; s != Present && s != NullValue {
+			life = c.ttl / unsettledShare
+			break
+		}
+	}
+	return life - rand.N(life/spread+1)
+}
+
+// free is a slot nobody needs more than the row to come.
+func (c *cache) free(now time.Duration) int32 {
+	if len(c.slots) < c.entries {
+		c.slots = append(c.slots, slot{})
+		return int32(len(c.slots) - 1)
+	}
+	for {
+		s := &c.slots[c.hand]
+		at := int32(c.hand)
+		c.hand = (c.hand + 1) % len(c.slots)
+		if s.used && now < s.expires {
+			s.used = false
+			continue
+		}
+		delete(c.slotOf, s.entity)
+		return at
+	}
+}

@@ -1,0 +1,434 @@
+package features
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// DefaultTimeout is how long one request may take.
+const DefaultTimeout = 500 * time.Millisecond
+
+// The bounds of the client.
+const (
+	maxAttempts = 3                     // of one request, all within its timeout
+	retryBase   = 20 * time.Millisecond // the longest first pause; it doubles with each
+	fewest      = 16                    // entities a request is never cut below because of its slowness
+	answerBase  = 1 << 20               // bytes an answer may have, and
+	answerValue = 1 << 10               // as many more for each value asked for, and
+	answerMost  = 64 << 20              // never more than this
+	reasonMost  = 300                   // bytes of a refusal's text told in an error
+	idleTimeout = 90 * time.Second      // of a kept connection
+)
+
+// FeastConfig says how a Feast server is asked.
+type FeastConfig struct {
+	URL    string   // of the server, such as http://localhost:6566
+	Names  []string // view:feature, each once
+	Entity string   // the join key, such as user_id
+	// Timeout bounds one request, its retries included; default: DefaultTimeout.
+	Timeout time.Duration
+	HTTP    *http.Client  // default: one of its own. Redirects are never followed
+	Token   func() string // asked before each request; sent as a bearer token unless empty
+}
+
+// feast asks a Feast server over HTTP.
+//
+// A Fetch sends its entities, each once, in one POST /get-online-features. Two things make it several, one after the
+// other: entities written as numbers beside others written as strings, because Feast takes a request's entities for
+// one type; and a server that did not answer as many in time, which is then asked for half as many at once until it
+// answers quickly again.
+type feast struct {
+	url      *url.URL // of get-online-features
+	names    []string
+	entity   string
+	timeout  time.Duration
+	client   *http.Client
+	token    func() string
+	jitter   func(most time.Duration) time.Duration
+	answered []string // the names as answers write them
+	head     []byte   // the request's body up to the first entity
+
+	breaker  breaker
+	latency  latencies
+	requests atomic.Uint64
+	errors   atomic.Uint64
+	atOnce   atomic.Int64 // entities a request
+	scratch  sync.Pool    // of *work
+
+	mu        sync.Mutex
+	state     State
+	since     time.Time
+	lastError string
+}
+
+// NewFeast makes a store that asks a Feast server. It does not connect; an error lists what is wrong with the
+// configuration.
+func NewFeast(c FeastConfig) (Store, error) {
+	f := &feast{
+		names: append([]string(nil), c.Names...), entity: c.Entity, timeout: c.Timeout, token: c.Token,
+		jitter: func(most time.Duration) time.Duration { return rand.N(most + 1) },
+		state:  StateIdle,
+	}
+	if f.timeout <= 0 {
+		f.timeout = DefaultTimeout
+	}
+	f.atOnce.Store(math.MaxInt32)
+	var problems []error
+	var err error
+	if f.url, err = feastURL(c.URL); err != nil {
+		problems = append(problems, err)
+	}
+	if c.Entity == "" {
+		problems = append(problems, errors.New("features.entity: expected the join key's name, such as user_id, found nothing"))
+	}
+	if f.answered, err = answeredNames(c.Names, c.Entity); err != nil {
+		problems = append(problems, err)
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	f.head = requestHead(c.Names, c.Entity)
+	f.client = clientOf(c.HTTP)
+	f.scratch.New = func() any { return &work{index: map[Entity]int{}, decoder: newDecoder(f.entity, f.answered)} }
+	return f, nil
+}
+
+func feastURL(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return nil, fmt.Errorf("features.url: expected an address such as http://localhost:6566, found %q", s)
+	}
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	return u.JoinPath("get-online-features"), nil
+}
+
+// answeredNames are the names as Feast answers them with full_feature_names: view__feature.
+func answeredNames(names []string, entity string) ([]string, error) {
+	if len(names) == 0 {
+		return nil, errors.New("features.names: expected at least one view:feature, found none")
+	}
+	var problems []error
+	answered := make([]string, len(names))
+	seen := map[string]string{entity: "the entity"}
+	for i, name := range names {
+		view, feature, _ := strings.Cut(name, ":")
+		if view == "" || feature == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) || strings.Contains(feature, ":") {
+			problems = append(problems, fmt.Errorf("features.names[%d]: expected view:feature, such as user_profile:age, found %q", i, name))
+			continue
+		}
+		answered[i] = view + "__" + feature
+		if other, ok := seen[answered[i]]; ok {
+			problems = append(problems, fmt.Errorf("features.names[%d]: %q is answered under the same name as %s", i, name, other))
+		}
+		seen[answered[i]] = strconv.Quote(name)
+	}
+	return answered, errors.Join(problems...)
+}
+
+func requestHead(names []string, entity string) []byte {
+	head := []byte(`{"features":[`)
+	for i, name := range names {
+		if i > 0 {
+			head = append(head, ',')
+		}
+		head = appendQuoted(head, name)
+	}
+	head = append(head, `],"full_feature_names":true,"entities":{`...)
+	return append(appendQuoted(head, entity), ':', '[')
+}
+
+// clientOf is a client that follows no redirect: the address of the store is the operator's to choose.
+func clientOf(base *http.Client) *http.Client {
+	client := &http.Client{}
+	if base != nil {
+		*client = *base
+	} else {
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.MaxIdleConnsPerHost, transport.IdleConnTimeout = 8, idleTimeout
+		client.Transport = transport
+	}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return client
+}
+
+func (f *feast) Names() []string { return f.names }
+
+// Close gives up the connections kept for the next request.
+func (f *feast) Close() error {
+	f.client.CloseIdleConnections()
+	return nil
+}
+
+func (f *feast) Stats() Stats {
+	s := Stats{Requests: f.requests.Load(), Errors: f.errors.Load()}
+	s.P50, s.P99 = f.latency.quantiles(time.Now())
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.State, s.Since, s.LastError = f.state, f.since, f.lastError
+	return s
+}
+
+// work is the scratch of one Fetch.
+type work struct {
+	index   map[Entity]int // of each entity in its kind
+	kinds   [2][]Entity    // unique, those written as text and those written as numbers
+	rows    [2][]*Row      // of them
+	body    []byte
+	answer  bytes.Buffer
+	decoder *decoder
+}
+
+// release forgets what was borrowed for the call.
+func (w *work) release(to *sync.Pool) {
+	clear(w.index)
+	for k := range w.kinds {
+		clear(w.kinds[k])
+		clear(w.rows[k])
+		w.kinds[k], w.rows[k] = w.kinds[k][:0], w.rows[k][:0]
+	}
+	if w.answer.Cap() > answerBase {
+		w.answer = bytes.Buffer{} // one huge answer must not stay for ever
+	}
+	to.Put(w)
+}
+
+func (f *feast) Fetch(ctx context.Context, entities []Entity, rows []*Row) error {
+	if len(entities) != len(rows) {
+		panic(fmt.Sprintf("features: %d entities and %d rows", len(entities), len(rows)))
+	}
+	w := f.scratch.Get().(*work)
+	defer w.release(&f.scratch)
+	for _, e := range entities {
+		if _, ok := w.index[e]; !ok {
+			k := kindOf(e)
+			w.index[e] = len(w.kinds[k])
+			w.kinds[k] = append(w.kinds[k], e)
+		}
+	}
+	for k := range w.kinds {
+		w.rows[k] = newRows(w.rows[k], len(w.kinds[k]), len(f.names))
+		if err := f.fetchKind(ctx, w, w.kinds[k], w.rows[k]); err != nil {
+			return err
+		}
+	}
+	for i, e := range entities {
+		rows[i] = w.rows[kindOf(e)][w.index[e]]
+	}
+	return nil
+}
+
+func kindOf(e Entity) int {
+	if e.Numeric {
+		return 1
+	}
+	return 0
+}
+
+// newRows appends count rows. They are made a few at a time: a cache that keeps one of them keeps its neighbours.
+func newRows(rows []*Row, count, width int) []*Row {
+	const together = 16
+	for count > 0 {
+		n := min(count, together)
+		made, values := make([]Row, n), make([]Value, n*width)
+		for i := range made {
+			made[i].Values = values[i*width : (i+1)*width : (i+1)*width]
+			rows = append(rows, &made[i])
+		}
+		count -= n
+	}
+	return rows
+}
+
+// fetchKind asks for as many entities at once as the server answers in time.
+func (f *feast) fetchKind(ctx context.Context, w *work, entities []Entity, rows []*Row) error {
+	for len(entities) > 0 {
+		limit := f.atOnce.Load()
+		n := min(len(entities), int(limit))
+		began := time.Now()
+		err := f.request(ctx, w, entities[:n], rows[:n])
+		if err != nil {
+			if errors.Is(err, errTooSlow) && n > fewest {
+				f.atOnce.CompareAndSwap(limit, int64(max(n/2, fewest)))
+			}
+			return err
+		}
+		if limit < math.MaxInt32 && int64(n) == limit && time.Since(began) < f.timeout/4 {
+			f.atOnce.CompareAndSwap(limit, min(2*limit, math.MaxInt32))
+		}
+		entities, rows = entities[n:], rows[n:]
+	}
+	return nil
+}
+
+// errTooSlow marks a request that was not answered within the timeout.
+var errTooSlow = fmt.Errorf("%w: no answer in time", ErrUnavailable)
+
+// request asks once, and again where that may help and time remains. Asking twice changes nothing on the server.
+func (f *feast) request(ctx context.Context, w *work, entities []Entity, rows []*Row) error {
+	w.body = appendEntities(append(w.body[:0], f.head...), entities)
+	limited, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	for attempt := 0; ; attempt++ {
+		pass, ok, wait := f.breaker.allow(time.Now())
+		if !ok {
+			return f.notAsked(wait)
+		}
+		began := time.Now()
+		outcome := f.once(limited, w, entities, rows)
+		if err := ctx.Err(); outcome.err != nil && err != nil {
+			f.breaker.done(pass, time.Now(), serverUnknown)
+			if errors.Is(err, context.DeadlineExceeded) {
+				return fmt.Errorf("%w: %s: the caller's deadline passed (%w)", ErrUnavailable, f.url.Redacted(), err)
+			}
+			return fmt.Errorf("%s: %w", f.url.Redacted(), err)
+		}
+		err := f.account(pass, began, outcome, limited.Err() != nil, len(entities))
+		if err == nil {
+			return nil
+		}
+		if !outcome.again || attempt+1 == maxAttempts || limited.Err() != nil {
+			return err
+		}
+		pause := max(f.jitter(retryBase<<attempt), outcome.after)
+		if deadline, _ := limited.Deadline(); time.Until(deadline) <= pause {
+			return err
+		}
+		sleep(limited, pause)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+func (f *feast) notAsked(wait time.Duration) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	when := "while another request tries"
+	if wait > 0 {
+		when = "for " + wait.Round(10*time.Millisecond).String()
+	}
+	return fmt.Errorf("%w: not asked %s, after %d failures in a row; the last: %s", ErrUnavailable, when, breakerFailures, f.lastError)
+}
+
+// account keeps the books of one request and is its error.
+func (f *feast) account(pass pass, began time.Time, o outcome, late bool, entities int) error {
+	now := time.Now()
+	took := now.Sub(began)
+	f.requests.Add(1)
+	f.latency.add(now, took)
+	state, verdict, err := StateOK, serverUp, o.err
+	switch {
+	case err != nil:
+		state = StateDown
+		if late && errors.Is(err, ErrUnavailable) {
+			err = fmt.Errorf("%s: %w (asked for %d entities, waited %v)", f.url.Redacted(), errTooSlow, entities, f.timeout)
+		} else {
+			err = fmt.Errorf("%s: %w", f.url.Redacted(), err)
+		}
+		if errors.Is(err, ErrUnavailable) {
+			verdict = serverAway
+		}
+		f.errors.Add(1)
+	case took > f.timeout/2:
+		state = StateSlow
+	}
+	f.breaker.done(pass, now, verdict)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state != state {
+		f.state, f.since = state, now
+	}
+	if err != nil {
+		f.lastError = err.Error()
+	}
+	return err
+}
+
+// outcome is what came of one request.
+type outcome struct {
+	err   error
+	again bool          // asking again may help
+	after time.Duration // and not sooner than this, says the server
+}
+
+func (f *feast) once(ctx context.Context, w *work, entities []Entity, rows []*Row) outcome {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url.String(), bytes.NewReader(w.body))
+	if err != nil {
+		return outcome{err: fmt.Errorf("%w: %w", ErrConfiguration, err)}
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Accept", "application/json")
+	request.Header.Set("User-Agent", "weir")
+	if f.token != nil {
+		if token := f.token(); token != "" {
+			request.Header.Set("Authorization", "Bearer "+token)
+		}
+	}
+	response, err := f.client.Do(request)
+	if err != nil {
+		return outcome{err: unavailable(err), again: true}
+	}
+	defer func() { _ = response.Body.Close() }() // it was read; there is nothing to do about a failed close
+	if response.StatusCode != http.StatusOK {
+		return f.refusal(response)
+	}
+	most := min(answerBase+answerValue*len(entities)*len(f.names), answerMost)
+	w.answer.Reset()
+	if _, err := w.answer.ReadFrom(io.LimitReader(response.Body, int64(most)+1)); err != nil {
+		return outcome{err: unavailable(err), again: true}
+	}
+	if w.answer.Len() > most {
+		return outcome{err: fmt.Errorf("%w: expected at most %d bytes about %d entities, found more", ErrContract, most, len(entities))}
+	}
+	if err := w.decoder.decode(w.answer.Bytes(), entities, rows); err != nil {
+		kind := ErrContract
+		if _, ok := errors.AsType[errList](err); ok {
+			kind = ErrConfiguration
+		}
+		return outcome{err: fmt.Errorf("%w: %w", kind, err)}
+	}
+	return outcome{}
+}
+
+// unavailable is a transport's error without the method and address net/http puts before it.
+func unavailable(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+func appendEntities(body []byte, entities []Entity) []byte {
+	for i, e := range entities {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		// Digits that are none would break the request of all the others.
+		if e.Numeric && numberLen([]byte(e.Key)) == len(e.Key) && e.Key != "" {
+			body = append(body, e.Key...)
+		} else {
+			body = appendQuoted(body, e.Key)
+		}
+	}
+	return append(body, ']', '}', '}')
+}
