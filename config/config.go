@@ -5,7 +5,7 @@ import "time"
 
 // Config is a whole weir.yaml. Only Kafka is required; a section that is absent (nil) turns its engine off.
 type Config struct {
-	Path     string // the file it was read from; empty for the demo world
+	Path     string // the file it was read from
 	Kafka    Kafka
 	Pipeline *Pipeline
 	Features *Features
@@ -75,8 +75,8 @@ type Cache struct {
 
 // Model is either an ONNX file or an Open Inference Protocol server.
 type Model struct {
-	ONNX      string
-	Version   string
+	ONNX      string // file
+	Version   string // model_version of the predictions; default: the file's or the model's name
 	Inference *Inference
 }
 
@@ -92,8 +92,9 @@ type Edge struct {
 	Poll        time.Duration
 	Timeout     time.Duration
 	StaleAfter  time.Duration // how old last_updated may be while a node counts as fresh
-	Concurrency int
-	Outbox      string // SQLite file; empty: in the state folder
+	Concurrency int           // polls in flight at once
+	MaxBody     int64         // bytes of an answer, decompressed
+	Outbox      string        // SQLite file; empty: in the state folder
 	Cloud       *Cloud
 }
 
@@ -112,8 +113,8 @@ type Mesh struct {
 
 // History is the flight recorder.
 type History struct {
-	Path   string
-	Retain time.Duration
+	Path   string        // SQLite file; empty: in the state folder
+	Retain time.Duration // how long snapshots are kept
 }
 
 // Console is how the terminal looks.

@@ -1,0 +1,125 @@
+package config
+
+import "time"
+
+// A field is one key of weir.yaml. The table below is the only description of the file: decoding, defaults,
+// REFERENCE.md and the starter file are all made from it.
+type field struct {
+	key      string
+	doc      string
+	to       any    // where the value goes: *string, *Secret, *bool, *int, *int64 (a size), *time.Duration, *[]string, *map[string]float64
+	is       format // of the text, or of each text of a list
+	fallback string // the default as it is written in the file
+	example  string // what the starter file writes where there is no default
+	note     string // for the reference, where the default follows from something else
+	required bool
+	min, max int64 // of a number, a duration in ns, a size in bytes; both 0: any that is not negative
+
+	fields []field // of a section
+	use    func()  // called when an optional section is there
+	off    bool    // the starter file writes it as a comment
+}
+
+const (
+	ms     = int64(time.Millisecond)
+	second = int64(time.Second)
+	minute = int64(time.Minute)
+	hour   = int64(time.Hour)
+)
+
+// schema is the table, bound to c.
+func schema(c *Config) []field {
+	tls, sasl := &TLS{}, &SASL{}
+	pipeline, features, model, inference := &Pipeline{}, &Features{}, &Model{}, &Inference{}
+	edge, cloud, mesh := &Edge{}, &Cloud{}, &Mesh{}
+	return []field{
+		{key: "kafka", doc: "How the Kafka brokers are reached.", required: true, fields: []field{
+			{key: "brokers", to: &c.Kafka.Brokers, is: address, required: true, example: "[localhost:9092]",
+				doc: "where to ask first; the brokers name one another"},
+			{key: "tls", use: func() { c.Kafka.TLS = tls }, off: true, doc: "encrypt; tls: {} trusts the system's roots", fields: []field{
+				{key: "ca", to: &tls.CA, is: filePath, example: "ca.pem", doc: "PEM file of the roots to trust instead of the system's"},
+				{key: "cert", to: &tls.Cert, is: filePath, example: "client.pem", doc: "PEM file of weir's own certificate, with key"},
+				{key: "key", to: &tls.Key, is: filePath, example: "client.key", doc: "PEM file of the certificate's private key"},
+				{key: "server_name", to: &tls.ServerName, is: hostName, example: "kafka.example.com", note: "the broker's host",
+					doc: "the name the brokers' certificates must carry"},
+			}},
+			{key: "sasl", use: func() { c.Kafka.SASL = sasl }, off: true, doc: "log in", fields: []field{
+				{key: "mechanism", to: &sasl.Mechanism, is: oneOf("plain", "scram-sha-256", "scram-sha-512"), required: true, example: "scram-sha-512",
+					doc: "how the password is proved"},
+				{key: "username", to: &sasl.Username, is: anyText, required: true, example: "weir", doc: "who logs in"},
+				{key: "password", to: &sasl.Password, required: true, example: `"${KAFKA_PASSWORD}"`, doc: "kept out of every log and screen"},
+			}},
+		}},
+		{key: "pipeline", use: func() { c.Pipeline = pipeline }, doc: "Events in, predictions out. Needs features and model.", fields: []field{
+			{key: "group", to: &pipeline.Group, is: groupName, fallback: "weir", doc: "the consumer group; more weirs in it share the work"},
+			{key: "events", to: &pipeline.Events, is: topicName, fallback: "user_events", doc: "the topic to read"},
+			{key: "predictions", to: &pipeline.Predictions, is: topicName, fallback: "predictions", doc: "the topic of predictions"},
+			{key: "dead_letters", to: &pipeline.DeadLetters, is: topicName, note: "events and .dead_letters", example: "user_events.dead_letters",
+				doc: "the topic of events that got no prediction"},
+			{key: "start", to: &pipeline.Start, is: oneOf("latest", "earliest"), fallback: "latest", doc: "where a group without offsets begins"},
+			{key: "delivery", to: &pipeline.Delivery, is: oneOf("at_least_once", "exactly_once"), fallback: "at_least_once",
+				doc: "exactly_once uses Kafka transactions"},
+			{key: "batch", doc: "one unit of work, whichever bound comes first", fields: []field{
+				{key: "max_events", to: &pipeline.Batch.MaxEvents, fallback: "1000", min: 1, max: 100_000, doc: "events in a batch"},
+				{key: "max_wait", to: &pipeline.Batch.MaxWait, fallback: "20ms", min: ms, max: minute, doc: "how long a batch waits to fill"},
+			}},
+		}},
+		{key: "features", use: func() { c.Features = features }, doc: "The online feature store, a Feast feature server.", fields: []field{
+			{key: "url", to: &features.URL, is: httpURL, required: true, example: "http://localhost:6566", doc: "the server, without its path"},
+			{key: "entity", to: &features.Entity, is: anyText, fallback: "user_id", doc: "the event's key to look features up by"},
+			{key: "timeout", to: &features.Timeout, fallback: "500ms", min: ms, max: minute, doc: "of one request"},
+			{key: "on_missing", to: &features.OnMissing, is: oneOf("dead_letter", "default", "nan"), fallback: "dead_letter",
+				doc: "what to do where the store has no value"},
+			{key: "names", to: &features.Names, is: feature, doc: "in the order of the model's inputs",
+				fallback: "[user_profile:age, user_profile:location, user_behavior:click_rate_24h, user_behavior:purchase_history_30d]"},
+			{key: "defaults", to: &features.Defaults, off: true, example: `{"user_profile:age": 35}`,
+				doc: "the values for on_missing: default, one for each name"},
+			{key: "cache", doc: "rows kept in front of the store", fields: []field{
+				{key: "ttl", to: &features.Cache.TTL, fallback: "30s", min: 0, max: 24 * hour, doc: "how long a row is kept; 0s keeps none"},
+				{key: "entries", to: &features.Cache.Entries, fallback: "100000", min: 1, max: 100_000_000, doc: "rows kept at most"},
+			}},
+		}},
+		{key: "model", use: func() { c.Model = model }, doc: "What scores events: an ONNX file or a model server, one of the two.", fields: []field{
+			{key: "onnx", to: &model.ONNX, is: filePath, example: "model.onnx", doc: "an exported classifier"},
+			{key: "version", to: &model.Version, is: anyText, note: "the file's or the model's name", example: "v2.1", doc: "written into each prediction"},
+			{key: "inference", use: func() { model.Inference = inference }, off: true, doc: "a server that speaks the Open Inference Protocol, instead of onnx", fields: []field{
+				{key: "url", to: &inference.URL, is: httpURL, required: true, example: "http://localhost:8080", doc: "the server, without /v2"},
+				{key: "name", to: &inference.Name, is: anyText, required: true, example: "churn", doc: "the model's name on it"},
+			}},
+		}},
+		{key: "edge", use: func() { c.Edge = edge }, off: true, doc: "The fleet of edge nodes, and the cloud their aggregate is sent to.", fields: []field{
+			{key: "nodes", to: &edge.Nodes, is: httpURL, required: true, example: "[http://edge-node-1:8080, http://edge-node-2:8080]",
+				doc: "each answers GET /data/summary"},
+			{key: "poll", to: &edge.Poll, fallback: "15s", min: 100 * ms, max: 24 * hour, doc: "how often each node is asked"},
+			{key: "timeout", to: &edge.Timeout, fallback: "10s", note: "10s, or two thirds of a poll shorter than 15s", min: ms, max: hour,
+				doc: "of one answer; below poll"},
+			{key: "stale_after", to: &edge.StaleAfter, fallback: "5m", note: "5m, or twice a poll longer than that", min: second, max: 30 * 24 * hour,
+				doc: "how old a node's data may grow"},
+			{key: "concurrency", to: &edge.Concurrency, fallback: "256", min: 1, max: 65_536, doc: "polls in flight at once"},
+			{key: "max_body", to: &edge.MaxBody, fallback: "1MiB", min: 1 << 10, max: 64 << 20, doc: "of an answer, unpacked"},
+			{key: "outbox", to: &edge.Outbox, is: filePath, fallback: `""`, doc: "SQLite file of unsent aggregates; \"\" is one in the state folder"},
+			{key: "cloud", use: func() { edge.Cloud = cloud }, doc: "where the aggregate is posted", fields: []field{
+				{key: "url", to: &cloud.URL, is: endpoint, required: true, example: "https://api.example.com/data/ingest", doc: "the whole URL"},
+				{key: "every", to: &cloud.Every, fallback: "5m", min: second, max: 24 * hour, doc: "how often"},
+				{key: "token", to: &cloud.Token, example: `"${CLOUD_TOKEN}"`, doc: "sent as Authorization: Bearer"},
+			}},
+		}},
+		{key: "mesh", use: func() { c.Mesh = mesh }, doc: "Data products and their contracts.", fields: []field{
+			{key: "registry", to: &mesh.Registry, is: folderPath, fallback: "data-products", doc: "the folder of <domain>/<name>.yaml"},
+			{key: "window", to: &mesh.Window, fallback: "5m", min: second, max: 24 * hour, doc: "what of a live topic is judged"},
+		}},
+		{key: "history", doc: "The flight recorder.", fields: []field{
+			{key: "path", to: &c.History.Path, is: filePath, fallback: `""`, doc: "SQLite file; \"\" is one in the state folder"},
+			{key: "retain", to: &c.History.Retain, fallback: "24h", min: minute, max: 365 * 24 * hour, doc: "how long it remembers"},
+		}},
+		{key: "console", doc: "How the terminal looks.", fields: []field{
+			{key: "refresh", to: &c.Console.Refresh, fallback: "1s", min: 100 * ms, max: minute, doc: "how often it is drawn"},
+			{key: "theme", to: &c.Console.Theme, is: oneOf("auto", "dark", "light"), fallback: "auto", doc: "auto asks the terminal"},
+			{key: "read_only", to: &c.Console.ReadOnly, fallback: "false", doc: "true: no command changes the world"},
+			{key: "time_zone", to: &c.Console.TimeZone, is: oneOf("local", "utc"), fallback: "local", doc: "of every time shown"},
+		}},
+		{key: "http", doc: "A port for probes and scripts: /healthz /readyz /metrics /snapshot.", fields: []field{
+			{key: "listen", to: &c.HTTP.Listen, is: listen, fallback: `""`, doc: "such as 127.0.0.1:9464; \"\" opens none"},
+		}},
+	}
+}
