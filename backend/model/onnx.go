@@ -1,0 +1,392 @@
+package model
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// maxModelBytes bounds a model file.
+const maxModelBytes = 256 << 20
+
+// rowsAtOnce is how many rows run through the graph together: enough to spread the cost of a node over, few enough
+// for the values between nodes to stay in the processor's cache.
+const rowsAtOnce = 256
+
+// ErrNotONNX is wrapped by the error of a file that is no ONNX model, or only part of one.
+var ErrNotONNX = errors.New("not an ONNX model")
+
+// LoadONNX reads a classifier exported to ONNX (by skl2onnx, onnxmltools or alike) and makes it ready to score. The
+// error says what was expected of the file and what was found; it wraps ErrNotONNX for a file that is no whole ONNX
+// model and ErrUnsupported for one that needs operators weir does not evaluate.
+func LoadONNX(path string) (Model, error) {
+	data, err := readModelFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", path, err)
+	}
+	m, err := parseONNX(data)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", path, err)
+	}
+	m.description.Source = path
+	return m, nil
+}
+
+func readModelFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return nil, fmt.Errorf("%w: expected a file, found a directory", ErrNotONNX)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxModelBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxModelBytes {
+		return nil, fmt.Errorf("expected at most %d MiB, found more", maxModelBytes>>20)
+	}
+	return data, nil
+}
+
+// onnxModel is a loaded model: a program from the graph's inputs to its probabilities.
+type onnxModel struct {
+	program     *program
+	description Description
+}
+
+func parseONNX(data []byte) (*onnxModel, error) {
+	proto, err := readModel(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: expected a protobuf ModelProto, found %s (%w)", ErrNotONNX, sniff(data), err)
+	}
+	if proto.graph == nil || len(proto.graph.outputs) == 0 {
+		return nil, fmt.Errorf("%w: expected a protobuf ModelProto with a graph and its outputs, found %s", ErrNotONNX, sniff(data))
+	}
+	if proto.functions > 0 {
+		return nil, fmt.Errorf("%w: model-local functions; export the model without them", ErrUnsupported)
+	}
+	output, err := chooseOutput(proto.graph)
+	if err != nil {
+		return nil, err
+	}
+	p, err := compile(proto.graph, []string{output}, proto.opsets, nil)
+	if err != nil {
+		return nil, err
+	}
+	m := &onnxModel{program: p}
+	if m.description, err = describe(proto, p); err != nil {
+		return nil, err
+	}
+	for _, in := range p.inputs {
+		if in.kind != tensorValue || !in.elem.supported() {
+			return nil, fmt.Errorf("%w: the input %q is not a tensor of numbers or strings", ErrUnsupported, in.name)
+		}
+	}
+	return m, nil
+}
+
+// sniff says what a file looks like, for people who gave the wrong one.
+func sniff(data []byte) string {
+	size := fmt.Sprintf("%d bytes", len(data))
+	switch {
+	case len(data) == 0:
+		return "an empty file"
+	case data[0] == 0x80 && len(data) > 1 && data[1] >= 2 && data[1] <= 5:
+		return size + " of a Python pickle (joblib); convert it with examples/joblib_to_onnx.py"
+	case bytes.HasPrefix(data, []byte("PK\x03\x04")):
+		return size + " of a zip archive"
+	case bytes.HasPrefix(data, []byte{0x1f, 0x8b}):
+		return size + " of gzip data"
+	case bytes.HasPrefix(data, []byte("version https://git-lfs")):
+		return "a Git LFS pointer; fetch the file itself with git lfs pull"
+	}
+	head := data[:min(16, len(data))]
+	return fmt.Sprintf("%s that begin %q", size, head)
+}
+
+// chooseOutput finds the graph's probabilities: an output that says so by its name or is a list of maps (ZipMap), else
+// the last that could be one. A classifier's other output is the label. Where each class has an output of its own
+// (zipmap="columns"), it is the second class's.
+func chooseOutput(g *graphProto) (string, error) {
+	best, bestRank := "", -1
+	var labels, columns []string
+	for _, o := range g.outputs {
+		rank := outputRank(o)
+		if rank < 0 {
+			labels = append(labels, o.name)
+			continue
+		}
+		if rank == 1 && o.kind == tensorValue && o.width() == 1 {
+			columns = append(columns, o.name)
+		}
+		if rank > bestRank {
+			best, bestRank = o.name, rank
+		}
+	}
+	switch {
+	case bestRank < 0:
+		return "", fmt.Errorf("expected an output with probabilities, found only labels (%s); export the model with its probabilities",
+			strings.Join(labels, ", "))
+	case bestRank == 1 && len(columns) > 1:
+		return columns[1], nil
+	}
+	return best, nil
+}
+
+// outputRank tells how likely an output holds the probabilities; below 0 it cannot.
+func outputRank(o valueProto) int {
+	name := strings.ToLower(o.name)
+	switch {
+	case o.kind == sequenceValue:
+		return 3
+	case o.kind != tensorValue, !o.elem.isFloat() && o.elem != elemNone:
+		return -1
+	case strings.Contains(name, "proba"):
+		return 4
+	case strings.Contains(name, "score"):
+		return 2
+	case strings.Contains(name, "label"):
+		return 0
+	}
+	return 1
+}
+
+func describe(proto *modelProto, p *program) (Description, error) {
+	d := Description{Kind: p.decides(), Producer: strings.TrimSpace(proto.producer + " " + proto.producerVersion)}
+	for _, in := range p.inputs {
+		d.Inputs = append(d.Inputs, Input{Name: in.name, Type: in.elem.String(), Width: in.width(), IsText: in.elem == elemString})
+	}
+	text, ok := proto.metadata[BaselineKey]
+	if !ok {
+		return d, nil
+	}
+	baseline, err := parseBaseline(text)
+	if err != nil {
+		return d, fmt.Errorf("metadata %s: %w", BaselineKey, err)
+	}
+	d.Baseline = baseline
+	return d, nil
+}
+
+// BaselineKey is the metadata key of an ONNX file under which the training predictions' histogram is kept: 20
+// comma-separated counts or shares, of the bins [0, 0.05), [0.05, 0.1) … [0.95, 1].
+const BaselineKey = "weir.baseline"
+
+const baselineBins = 20
+
+// parseBaseline reads counts or shares and gives shares that sum to 1.
+func parseBaseline(text string) ([]float64, error) {
+	parts := strings.Split(text, ",")
+	if len(parts) != baselineBins {
+		return nil, fmt.Errorf("expected %d comma-separated numbers, found %d", baselineBins, len(parts))
+	}
+	shares, sum := make([]float64, baselineBins), 0.0
+	for i, part := range parts {
+		v, err := strconv.ParseFloat(strings.TrimSpace(part), 64)
+		if err != nil || !(v >= 0) || math.IsInf(v, 0) {
+			return nil, fmt.Errorf("expected a number of at least 0 for bin %d, found %q", i+1, part)
+		}
+		shares[i] = v
+		sum += v
+	}
+	if sum <= 0 || math.IsInf(sum, 0) {
+		return nil, errors.New("expected shares that sum to 1, found nothing but zeros")
+	}
+	for i := range shares {
+		shares[i] /= sum
+	}
+	return shares, nil
+}
+
+// decides names the operator that makes the decision: the last model operator, else the last operator.
+func (p *program) decides() string {
+	kind := "constant"
+	for i, s := range p.steps {
+		op, _, _ := strings.Cut(s.op, " ")
+		isModel := strings.HasPrefix(op, "Linear") || strings.HasPrefix(op, "TreeEnsemble") || strings.HasPrefix(op, "SVM")
+		if isModel {
+			return op
+		}
+		if i == 0 || op == "MatMul" || op == "Gemm" || op == "Scan" {
+			kind = op
+		}
+	}
+	return kind
+}
+
+// width is the columns of an input, 0 if the file leaves them open.
+func (v valueProto) width() int {
+	if !v.ranked {
+		return 0
+	}
+	if len(v.shape) < 2 {
+		return 1
+	}
+	n := 1
+	for _, d := range v.shape[1:] {
+		if d < 1 || n > maxElements {
+			return 0
+		}
+		n *= d
+	}
+	return n
+}
+
+// Describe says what was loaded.
+func (m *onnxModel) Describe() Description { return m.description }
+
+// Bind maps the columns onto the model's inputs and rehearses a batch, so that a model that cannot score these
+// columns is refused here and not on the first event.
+func (m *onnxModel) Bind(columns []Column) (Scorer, error) {
+	feeds, err := bindColumns(m.program.inputs, columns)
+	if err != nil {
+		return nil, err
+	}
+	s := &onnxScorer{machine: newMachine(m.program), feeds: feeds, columns: len(columns)}
+	for i := range feeds {
+		feeds[i].slot = m.program.inSlots[i]
+		s.wantsText = s.wantsText || feeds[i].elem == elemString
+		s.wantsNumbers = s.wantsNumbers || feeds[i].elem != elemString
+	}
+	if err := s.rehearse(columns); err != nil {
+		return nil, fmt.Errorf("%w: the model (%s) fails on a trial batch of the columns %s: %w", ErrColumns,
+			listInputs(m.program.inputs), listColumns(columns), err)
+	}
+	return s, nil
+}
+
+// onnxScorer runs the graph on chunks of a frame.
+type onnxScorer struct {
+	machine                 *machine
+	feeds                   []feed
+	columns                 int
+	wantsNumbers, wantsText bool
+	bad                     [rowsAtOnce]bool
+}
+
+// feed says which columns of a frame make up one input.
+type feed struct {
+	slot    int
+	elem    elemType
+	columns []int
+	flat    bool // the input is [N], not [N, 1]
+}
+
+// Score runs every row through the graph.
+func (s *onnxScorer) Score(ctx context.Context, frame *Frame, out []float64) error {
+	if err := checkFrame(frame, s.columns, s.wantsNumbers, s.wantsText, out); err != nil {
+		return err
+	}
+	for from := 0; from < frame.Rows; from += rowsAtOnce {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		rows := min(rowsAtOnce, frame.Rows-from)
+		if err := s.chunk(frame, from, rows, out[from:from+rows]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkFrame(frame *Frame, columns int, numbers, text bool, out []float64) error {
+	if len(frame.Columns) != columns {
+		return fmt.Errorf("expected a frame of %d columns, found %d: bind the model to these columns first", columns, len(frame.Columns))
+	}
+	cells := frame.Rows * columns
+	if frame.Rows < 0 || numbers && len(frame.Numbers) < cells || text && len(frame.Strings) < cells {
+		return fmt.Errorf("expected %d values in a frame of %d rows, found %d numbers and %d strings",
+			cells, frame.Rows, len(frame.Numbers), len(frame.Strings))
+	}
+	if len(out) < frame.Rows {
+		return fmt.Errorf("expected room for %d results, found %d", frame.Rows, len(out))
+	}
+	return nil
+}
+
+func (s *onnxScorer) chunk(frame *Frame, from, rows int, out []float64) error {
+	for i := range s.feeds {
+		if err := s.feeds[i].fill(&s.machine.slots[s.feeds[i].slot], frame, from, rows); err != nil {
+			return err
+		}
+	}
+	s.machine.bad = s.bad[:rows]
+	clear(s.machine.bad)
+	if err := s.machine.run(); err != nil {
+		return err
+	}
+	return s.result(rows, out)
+}
+
+// fill copies columns of a frame into an input of the graph.
+func (f *feed) fill(t *tensor, frame *Frame, from, rows int) error {
+	s := shapeOf(rows, len(f.columns))
+	if f.flat {
+		s = shapeOf(rows)
+	}
+	width := len(frame.Columns)
+	if f.elem == elemString {
+		if err := t.resetText(s); err != nil {
+			return err
+		}
+		for r := range rows {
+			row := frame.Strings[(from+r)*width : (from+r+1)*width]
+			for i, c := range f.columns {
+				t.text[r*len(f.columns)+i] = row[c]
+			}
+		}
+		return nil
+	}
+	if err := t.reset(f.elem, s); err != nil {
+		return err
+	}
+	for r := range rows {
+		row := frame.Numbers[(from+r)*width : (from+r+1)*width]
+		to := t.num[r*len(f.columns) : (r+1)*len(f.columns)]
+		for i, c := range f.columns {
+			to[i] = row[c]
+		}
+	}
+	return nil
+}
+
+// result takes the positive class's column: of [N, k] the second, of [N] and [N, 1] the only one.
+func (s *onnxScorer) result(rows int, out []float64) error {
+	t := &s.machine.slots[s.machine.program.outputs[0]]
+	n, columns := t.shape.matrix()
+	if t.shape.rank < 2 {
+		n, columns = t.len(), 1
+	}
+	if t.isText() || n != rows || columns == 0 {
+		return fmt.Errorf("expected an output of %d rows of probabilities, found %s of shape %v", rows, t.elem, t.shape)
+	}
+	at := min(1, columns-1)
+	for r := range rows {
+		out[r] = t.num[r*columns+at]
+		if s.machine.bad[r] {
+			out[r] = math.NaN()
+		}
+	}
+	return nil
+}
+
+// rehearse scores two rows of zeros and empty strings.
+func (s *onnxScorer) rehearse(columns []Column) error {
+	const rows = 2
+	frame := &Frame{Columns: columns, Rows: rows, Numbers: make([]float64, rows*len(columns)), Strings: make([]string, rows*len(columns))}
+	var out [rows]float64
+	return s.Score(context.Background(), frame, out[:])
+}
