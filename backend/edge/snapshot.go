@@ -67,10 +67,11 @@ type CloudState string
 
 // The states of the cloud.
 const (
-	CloudIdle CloudState = "idle" // nothing was due yet
-	CloudOK   CloudState = "ok"
-	CloudDown CloudState = "down" // the last attempt failed; aggregates wait in the outbox
-	CloudOff  CloudState = "off"  // no cloud is configured
+	CloudIdle    CloudState = "idle" // nothing was due yet
+	CloudOK      CloudState = "ok"
+	CloudDown    CloudState = "down"    // the last attempt failed; aggregates wait in the outbox
+	CloudRefused CloudState = "refused" // the cloud answers, but refused the last aggregate for good
+	CloudOff     CloudState = "off"     // no cloud is configured
 )
 
 // Cloud is the sync of aggregates to the cloud.

@@ -1,0 +1,242 @@
+// Package edge polls a fleet of edge nodes, tells the dead from the stale from the lying, and brings the aggregate of
+// what they report to the cloud through a durable outbox.
+//
+// A node is asked in its own slot of the interval, never twice at once, by a bounded pool of workers; see schedule.go.
+// What an answer says about it is decided in one pure function, judge, in node.go. Aggregates enter a SQLite file
+// before any attempt to send them and leave it on a 2xx; see outbox.go and sync.go.
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"weir/backend/event"
+	"weir/backend/safetext"
+)
+
+// ErrNotRunning is what PollNow and SyncNow return while Run does not run; ErrRunning what a second Run returns.
+var (
+	ErrNotRunning = errors.New("the edge engine does not run")
+	ErrRunning    = errors.New("the edge engine runs already")
+)
+
+// Engine polls and syncs while Run runs. All its methods are safe for concurrent use.
+type Engine struct {
+	cfg        Config
+	limits     limits
+	poller     poller
+	log        event.Log
+	sync       *syncer
+	reschedule chan struct{}
+	firstRound chan struct{} // closed when every node was polled once
+
+	mu        sync.Mutex
+	ready     *sync.Cond // a node is queued, or the pool closes
+	run       *run       // nil when Run does not run
+	nodes     []*node    // in the order of the configuration
+	due       dueHeap
+	pool      pool
+	teller    *teller
+	polls     rate
+	unpolled  int
+	roundDone bool
+	toldFirst bool
+
+	version, publishedVersion uint64 // of the nodes
+	publishedAt               time.Time
+	published                 *Snapshot
+	urgent                    bool // the next snapshot must be current
+}
+
+// New checks c and makes an engine, which does nothing before Run. Its errors wrap ErrConfig.
+func New(c Config) (*Engine, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return newEngine(c, newHTTPPoller(c)), nil
+}
+
+func newEngine(c Config, p poller) *Engine {
+	e := &Engine{
+		cfg:        c,
+		limits:     limits{timeout: c.Timeout, staleAfter: c.StaleAfter},
+		poller:     p,
+		reschedule: make(chan struct{}, 1),
+		firstRound: make(chan struct{}),
+	}
+	e.ready = sync.NewCond(&e.mu)
+	e.teller = newTeller(&e.log)
+	e.sync = newSyncer(c, &e.log, e.aggregate)
+	now := c.Now()
+	for _, u := range c.Nodes {
+		n := newNode(u, now)
+		n.offset = offsetOf(u, c.Poll)
+		e.nodes = append(e.nodes, n)
+	}
+	nameNodes(e.nodes)
+	e.version = 1
+	if e.unpolled = len(e.nodes); e.unpolled == 0 {
+		e.roundDone = true
+		close(e.firstRound)
+	}
+	return e
+}
+
+// run is one call of Run: the goroutines it started, and why it ends.
+type run struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	group  sync.WaitGroup
+}
+
+// start runs f until the run's context ends. An error or a panic of f ends the run.
+func (r *run) start(name string, f func(context.Context) error) {
+	r.group.Go(func() {
+		defer func() {
+			if p := recover(); p != nil {
+				r.cancel(fmt.Errorf("edge: %s panicked: %v\n%s", name, p, debug.Stack()))
+			}
+		}()
+		if err := f(r.ctx); err != nil {
+			r.cancel(fmt.Errorf("edge: %s: %w", name, err))
+		}
+	})
+}
+
+// Run polls and syncs until ctx ends, then returns nil. An error means that it cannot go on; it may be called again.
+func (e *Engine) Run(ctx context.Context) error {
+	runCtx, cancel := context.WithCancelCause(ctx)
+	r := &run{ctx: runCtx, cancel: cancel}
+	if err := e.begin(r); err != nil {
+		cancel(nil)
+		return err
+	}
+	r.start("schedule", e.schedule)
+	r.start("events", e.tell)
+	r.start("sync", func(ctx context.Context) error { return e.sync.run(ctx, e.firstRound) })
+
+	<-runCtx.Done()
+	e.mu.Lock()
+	e.pool.closed = true
+	e.ready.Broadcast()
+	e.mu.Unlock()
+	r.group.Wait()
+	e.poller.close()
+	e.mu.Lock()
+	e.run = nil
+	e.mu.Unlock()
+	cancel(nil)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return context.Cause(runCtx)
+}
+
+func (e *Engine) begin(r *run) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.run != nil {
+		return ErrRunning
+	}
+	e.run = r
+	e.pool = newPool(e.cfg.Concurrency)
+	for _, n := range e.nodes { // what an earlier run left behind
+		n.queued, n.inFlight, n.rounds = false, false, nil
+	}
+	return nil
+}
+
+// tell turns changes into events, and tells how the first round went.
+func (e *Engine) tell(ctx context.Context) error {
+	tick := time.NewTicker(tellGrain)
+	defer tick.Stop()
+	first := e.firstRound
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-first:
+			first = nil
+			e.tellFirstRound()
+		case <-tick.C:
+			e.mu.Lock()
+			e.teller.flush(e.cfg.Now())
+			e.mu.Unlock()
+		}
+	}
+}
+
+func (e *Engine) tellFirstRound() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.nodes) == 0 || e.toldFirst {
+		return
+	}
+	e.toldFirst = true
+	t := newTotals()
+	for _, n := range e.nodes {
+		t.add(&n.pub)
+	}
+	e.log.Add(event.Event{
+		At: e.cfg.Now(), Kind: event.Node, Severity: event.Info, Subject: safetext.Clean("fleet"),
+		Message: safetext.Sprintf("%d of %d nodes report after the first round", t.reporting, t.nodes),
+	})
+}
+
+// PollNow polls every node at once and returns when all have been, or when ctx ends. A node whose poll is under way
+// already is not asked a second time.
+func (e *Engine) PollNow(ctx context.Context) error {
+	e.mu.Lock()
+	r := e.run
+	if r == nil || r.ctx.Err() != nil {
+		e.mu.Unlock()
+		return fmt.Errorf("poll now: %w", ErrNotRunning)
+	}
+	w := &round{left: len(e.nodes), done: make(chan struct{})}
+	for _, n := range e.nodes {
+		n.rounds = append(n.rounds, w)
+		e.enqueue(n)
+	}
+	if w.left == 0 {
+		close(w.done)
+	}
+	e.mu.Unlock()
+	select {
+	case <-w.done:
+		e.mu.Lock()
+		e.urgent = true
+		e.mu.Unlock()
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("poll now: %w", context.Cause(ctx))
+	case <-r.ctx.Done():
+		return fmt.Errorf("poll now: %w", ErrNotRunning)
+	}
+}
+
+// SyncNow makes an aggregate of the fleet as it is now, keeps it in the outbox and tries to send what waits there. It
+// returns nil when the cloud has acknowledged this aggregate, and otherwise why it has not; the aggregate is kept.
+func (e *Engine) SyncNow(ctx context.Context) error {
+	e.mu.Lock()
+	r := e.run
+	e.mu.Unlock()
+	if r == nil || r.ctx.Err() != nil {
+		return fmt.Errorf("sync now: %w", ErrNotRunning)
+	}
+	if err := e.sync.syncNow(ctx, r.ctx); err != nil {
+		return fmt.Errorf("sync now: %w", err)
+	}
+	return nil
+}
+
+// aggregate is the fleet as it is now.
+func (e *Engine) aggregate(at time.Time) aggregate {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return aggregateOf(e.nodes, at)
+}

@@ -1,0 +1,173 @@
+package edge
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"weir/backend/safetext"
+)
+
+// Tolerances of clocks.
+const (
+	// futureTolerance is how far last_updated may lie in the future of the node's own clock: Date has whole seconds.
+	futureTolerance = 5 * time.Second
+	// skewTolerance is how far a node's clock may be off ours before its state says so.
+	skewTolerance = 30 * time.Second
+)
+
+// node is one member of the fleet. The engine's mutex guards all of it but target and url.
+type node struct {
+	url    string
+	target target
+
+	// Scheduling.
+	offset   time.Duration // of its slot in the interval, from its URL
+	due      time.Time     // its next slot
+	queued   bool
+	inFlight bool
+	doubtful bool     // its last poll took a whole deadline; it waits in the lane of its like
+	rounds   []*round // PollNow calls that wait for it
+
+	// What is known of it. pub is what a snapshot carries.
+	pub  Node
+	sum  summary // of the last valid answer
+	etag string  // of the last valid answer
+}
+
+func newNode(url string, since time.Time) *node {
+	return &node{
+		url:    url,
+		target: target{url: url + summaryPath},
+		pub:    Node{URL: safetext.Clean(url), State: Unknown, Since: since},
+	}
+}
+
+// verdict is what one answer says about a node.
+type verdict struct {
+	state                   State
+	reachable, fresh, valid bool
+	reason                  string
+	sum                     summary
+	skew                    time.Duration
+}
+
+// limits are the configured bounds a verdict depends on.
+type limits struct {
+	timeout    time.Duration
+	staleAfter time.Duration
+}
+
+// judge turns an answer into a verdict. last is the summary of the last valid answer, for a 304; zero without one.
+func judge(a answer, last summary, now time.Time, lim limits) verdict {
+	v := verdict{reachable: a.status != 0}
+	switch {
+	case a.status == 0:
+		v.state, v.reason = Down, a.err.Error()
+		return v
+	case a.status == http.StatusNotModified && !last.LastUpdated.IsZero():
+		v.sum = last
+	case a.status == http.StatusNotModified:
+		return v.invalid("answered 304 to a question that had no condition")
+	case a.status >= 300 && a.status < 400:
+		return v.invalid(fmt.Sprintf("redirects to %s, which is not followed", a.location))
+	case a.status != http.StatusOK:
+		return v.invalid(fmt.Sprintf("answered %d %s", a.status, http.StatusText(a.status)))
+	case a.err != nil:
+		return v.invalid(a.err.Error())
+	default:
+		var err error
+		if v.sum, err = parseSummary(a.body); err != nil {
+			return v.invalid(err.Error())
+		}
+	}
+	v.valid = true
+	v.skew = skew(a)
+	ahead := v.sum.LastUpdated.Sub(now.Add(v.skew))
+	switch {
+	case ahead > futureTolerance:
+		v.state, v.reason = Skewed, fmt.Sprintf("last_updated lies %s in the future of its own clock", round2(ahead))
+	case v.sum.LastUpdated.Sub(now) > skewTolerance:
+		v.state, v.reason = Skewed, fmt.Sprintf("last_updated lies in the future: its clock is %s ahead", round2(v.skew))
+	case -ahead > lim.staleAfter:
+		v.state, v.reason = Stale, fmt.Sprintf("its data are %s old", round2(-ahead))
+	case v.skew > skewTolerance:
+		v.fresh = true
+		v.state, v.reason = Skewed, fmt.Sprintf("its clock is %s ahead", round2(v.skew))
+	case v.skew < -skewTolerance:
+		v.fresh = true
+		v.state, v.reason = Skewed, fmt.Sprintf("its clock is %s behind", round2(-v.skew))
+	case a.latency > lim.timeout/2:
+		v.fresh = true
+		v.state, v.reason = Slow, fmt.Sprintf("answered after %s", a.latency.Round(time.Millisecond))
+	default:
+		v.fresh, v.state = true, OK
+	}
+	return v
+}
+
+func (v verdict) invalid(reason string) verdict {
+	v.state, v.reason = Invalid, reason
+	return v
+}
+
+// skew is the node's clock minus ours, 0 when the difference is below what a Date of whole seconds can tell.
+func skew(a answer) time.Duration {
+	if a.date.IsZero() {
+		return 0
+	}
+	middle := a.sentAt.Add(a.latency / 2)
+	s := a.date.Add(500 * time.Millisecond).Sub(middle)
+	if s.Abs() <= time.Second+a.latency/2 {
+		return 0
+	}
+	return s.Round(100 * time.Millisecond)
+}
+
+// observe takes an answer and its verdict into the node and returns the state it had before.
+func (n *node) observe(a answer, v verdict, now time.Time, lim limits) (before State) {
+	before = n.pub.State
+	n.doubtful = a.status == 0 && a.latency > lim.timeout/4 || v.state == Slow
+	p := &n.pub
+	p.PolledAt = now
+	p.LatencyMS = float64(a.latency) / float64(time.Millisecond)
+	p.StatusCode = a.status
+	p.Reachable, p.Fresh, p.Valid = v.reachable, v.fresh, v.valid
+	if p.Error.String() != v.reason {
+		p.Error = safetext.Bytes([]byte(v.reason), maxReason)
+	}
+	if v.state != p.State {
+		p.State, p.Since = v.state, now
+	}
+	if !v.valid {
+		p.Failures++
+		if v.state == Invalid {
+			n.etag = "" // ask for the whole answer next time
+		}
+		return before
+	}
+	p.Failures = 0
+	p.Skew = v.skew
+	p.HasData = true
+	p.RecordCount, p.Quality, p.LastUpdated = v.sum.RecordCount, v.sum.Quality, v.sum.LastUpdated
+	n.sum = v.sum
+	if a.status == http.StatusOK {
+		n.etag = a.etag
+	}
+	return before
+}
+
+// maxReason bounds a node's reason, in bytes.
+const maxReason = 240
+
+// round2 rounds a duration to what a reader needs: two figures or so.
+func round2(d time.Duration) time.Duration {
+	switch a := d.Abs(); {
+	case a >= time.Hour:
+		return d.Round(time.Minute)
+	case a >= 10*time.Second:
+		return d.Round(time.Second)
+	default:
+		return d.Round(100 * time.Millisecond)
+	}
+}

@@ -1,0 +1,419 @@
+package edge
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// The caps of an outbox and of its table of refused aggregates.
+const (
+	DefaultMaxBytes = 256 << 20
+	DefaultMaxAge   = 7 * 24 * time.Hour
+	maxDeadBytes    = 32 << 20
+	maxDeadAnswer   = 2 << 10 // bytes kept of what the cloud said
+)
+
+// Errors of an outbox.
+var (
+	errCorrupt = errors.New("the outbox file is corrupt")
+	errInUse   = errors.New("the outbox is in use by another weir")
+)
+
+// outbox is the durable queue between weir and the cloud: one SQLite file, one writer. What put has returned for
+// survives kill -9 and a power cut. The store serialises its use.
+type outbox struct {
+	db        *sql.DB
+	collector string // names this outbox; part of every idempotency key
+	maxBytes  int64
+	maxAge    time.Duration
+	bytes     int64 // of the bodies waiting
+	deadBytes int64
+	lastMade  time.Time // of the newest aggregate ever put, zero before the first
+	stats     outboxStats
+}
+
+// outboxStats is what the outbox holds, and what it did since it was made.
+type outboxStats struct {
+	waiting                       int
+	synced, dropped, deadLettered uint64
+}
+
+// entry is one aggregate in the outbox.
+type entry struct {
+	id     int64
+	key    string // its Idempotency-Key
+	madeAt time.Time
+	body   []byte // gzip
+}
+
+const outboxSchema = `
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS outbox (
+	id      INTEGER PRIMARY KEY AUTOINCREMENT, -- an id, and so a key, is never given twice
+	made_at INTEGER NOT NULL,                  -- Unix milliseconds
+	body    BLOB NOT NULL                      -- gzip
+);
+CREATE TABLE IF NOT EXISTS dead_letters (
+	id         INTEGER PRIMARY KEY, -- as it was in outbox
+	made_at    INTEGER NOT NULL,
+	refused_at INTEGER NOT NULL,
+	status     INTEGER NOT NULL,
+	answer     BLOB NOT NULL, -- the first bytes of the cloud's answer
+	body       BLOB NOT NULL
+);
+PRAGMA user_version = 1;`
+
+// openOutbox opens or makes the outbox at path. A file that is corrupt is renamed to setAside, and a new one made.
+func openOutbox(ctx context.Context, path string, maxBytes int64, maxAge time.Duration, now time.Time) (o *outbox, setAside string, err error) {
+	o, err = tryOpen(ctx, path, maxBytes, maxAge)
+	if !errors.Is(err, errCorrupt) {
+		return o, "", err
+	}
+	setAside, renameErr := quarantineFile(path, now)
+	if renameErr != nil {
+		return nil, "", errors.Join(err, renameErr)
+	}
+	o, err = tryOpen(ctx, path, maxBytes, maxAge)
+	return o, setAside, err
+}
+
+// quarantineFile gives a corrupt database, with what SQLite keeps beside it, a name of its own.
+func quarantineFile(path string, now time.Time) (string, error) {
+	to := fmt.Sprintf("%s.corrupt-%s", path, now.UTC().Format("20060102T150405.000Z"))
+	if err := os.Rename(path, to); err != nil {
+		return "", fmt.Errorf("setting the corrupt outbox aside: %w", err)
+	}
+	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
+		if err := os.Rename(path+suffix, to+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return "", fmt.Errorf("setting the corrupt outbox aside: %w", err)
+		}
+	}
+	return to, nil
+}
+
+func tryOpen(ctx context.Context, path string, maxBytes int64, maxAge time.Duration) (*outbox, error) {
+	if dir := filepath.Dir(path); dir != "." {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("making the outbox's folder: %w", err)
+		}
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("outbox: %w", err)
+	}
+	dsn := url.URL{Scheme: "file", Path: filepath.ToSlash(abs), RawQuery: url.Values{
+		"_pragma": {"busy_timeout(250)", "locking_mode(EXCLUSIVE)", "journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(400)"},
+		"_txlock": {"immediate"},
+	}.Encode()}
+	db, err := sql.Open("sqlite", dsn.String())
+	if err != nil {
+		return nil, fmt.Errorf("opening the outbox %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(1)
+	o := &outbox{db: db, maxBytes: maxBytes, maxAge: maxAge}
+	if err := o.load(ctx); err != nil {
+		return nil, fmt.Errorf("opening the outbox %s: %w", path, errors.Join(classify(err), db.Close()))
+	}
+	return o, nil
+}
+
+// classify marks the errors of SQLite that a caller decides on.
+func classify(err error) error {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("%w: %w", errCorrupt, err)
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return fmt.Errorf("%w: %w", errInUse, err)
+	}
+	return err
+}
+
+func (o *outbox) load(ctx context.Context) error {
+	var verdict string
+	if err := o.db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
+		return err
+	}
+	if verdict != "ok" {
+		return fmt.Errorf("%w: %s", errCorrupt, verdict)
+	}
+	if _, err := o.db.ExecContext(ctx, outboxSchema); err != nil {
+		return err
+	}
+	return o.transact(ctx, func(tx *sql.Tx) error {
+		fresh := make([]byte, 8)
+		_, _ = rand.Read(fresh) // it never fails
+		if _, err := tx.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ('collector', ?) ON CONFLICT DO NOTHING`,
+			hex.EncodeToString(fresh)); err != nil {
+			return err
+		}
+		if err := tx.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = 'collector'`).Scan(&o.collector); err != nil {
+			return err
+		}
+		for name, into := range map[string]*uint64{
+			"synced": &o.stats.synced, "dropped": &o.stats.dropped, "dead_lettered": &o.stats.deadLettered,
+		} {
+			err := tx.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = ?`, name).Scan(into)
+			if err != nil && !errors.Is(err, sql.ErrNoRows) {
+				return err
+			}
+		}
+		var made int64
+		switch err := tx.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = 'made_at'`).Scan(&made); {
+		case err == nil:
+			o.lastMade = time.UnixMilli(made)
+		case !errors.Is(err, sql.ErrNoRows):
+			return err
+		}
+		if err := tx.QueryRowContext(ctx, `SELECT coalesce(sum(length(body)), 0) FROM dead_letters`).Scan(&o.deadBytes); err != nil {
+			return err
+		}
+		return tx.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox`).
+			Scan(&o.stats.waiting, &o.bytes)
+	})
+}
+
+// transact runs f in one transaction; once it returns nil the change is on the disk.
+func (o *outbox) transact(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := o.db.BeginTx(ctx, nil)
+	if err != nil {
+		return classify(err)
+	}
+	if err := f(tx); err != nil {
+		if rerr := tx.Rollback(); rerr != nil && !errors.Is(rerr, sql.ErrTxDone) {
+			err = errors.Join(err, rerr)
+		}
+		return classify(err)
+	}
+	return classify(tx.Commit())
+}
+
+// count adds to a counter that outlives the process.
+func count64(ctx context.Context, tx *sql.Tx, name string, n int64) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES (?, ?)
+		ON CONFLICT (name) DO UPDATE SET value = value + excluded.value`, name, n)
+	return err
+}
+
+func (o *outbox) key(id int64) string { return fmt.Sprintf("weir-%s-%d", o.collector, id) }
+
+// put keeps one body. What the caps do not allow is dropped in the same transaction, oldest first, and counted; the
+// new one is never dropped.
+func (o *outbox) put(ctx context.Context, body []byte, at time.Time) (entry, error) {
+	e := entry{madeAt: at, body: body}
+	var dropped int
+	var freed int64
+	err := o.transact(ctx, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `INSERT INTO outbox (made_at, body) VALUES (?, ?)`, at.UnixMilli(), body)
+		if err != nil {
+			return err
+		}
+		if e.id, err = res.LastInsertId(); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ('made_at', ?)
+			ON CONFLICT (name) DO UPDATE SET value = excluded.value`, at.UnixMilli()); err != nil {
+			return err
+		}
+		dropped, freed, err = o.enforce(ctx, tx, e)
+		return err
+	})
+	if err != nil {
+		return e, fmt.Errorf("keeping an aggregate in the outbox: %w", err)
+	}
+	e.key = o.key(e.id)
+	o.bytes += int64(len(body)) - freed
+	o.stats.waiting += 1 - dropped
+	o.stats.dropped += uint64(dropped)
+	o.lastMade = at
+	return e, nil
+}
+
+// enforce drops what is too old, and then the oldest while the bodies are too large together.
+func (o *outbox) enforce(ctx context.Context, tx *sql.Tx, latest entry) (dropped int, freed int64, err error) {
+	drop := func(where string, arg any) error {
+		var n int
+		var size int64
+		if err := tx.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox WHERE `+where, arg).
+			Scan(&n, &size); err != nil || n == 0 {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM outbox WHERE `+where, arg); err != nil {
+			return err
+		}
+		dropped, freed = dropped+n, freed+size
+		return nil
+	}
+	// Rows are in the order they were made, so the first row tells whether any is too old.
+	var first int64
+	if err := tx.QueryRowContext(ctx, `SELECT made_at FROM outbox ORDER BY id LIMIT 1`).Scan(&first); err != nil {
+		return 0, 0, err
+	}
+	if oldest := latest.madeAt.Add(-o.maxAge).UnixMilli(); first < oldest {
+		if err := drop(`made_at < ?`, oldest); err != nil {
+			return dropped, freed, err
+		}
+	}
+	over := o.bytes + int64(len(latest.body)) - freed - o.maxBytes
+	if over > 0 {
+		upTo, err := o.firstBytes(ctx, tx, over, latest.id)
+		if err == nil && upTo > 0 {
+			err = drop(`id <= ?`, upTo)
+		}
+		if err != nil {
+			return dropped, freed, err
+		}
+	}
+	if dropped == 0 {
+		return 0, 0, nil
+	}
+	return dropped, freed, count64(ctx, tx, "dropped", int64(dropped))
+}
+
+// firstBytes is the id up to which the oldest bodies, without that of latest, make at least size bytes.
+func (o *outbox) firstBytes(ctx context.Context, tx *sql.Tx, size, latest int64) (upTo int64, err error) {
+	rows, err := tx.QueryContext(ctx, `SELECT id, length(body) FROM outbox WHERE id < ? ORDER BY id`, latest)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for size > 0 && rows.Next() {
+		var n int64
+		if err := rows.Scan(&upTo, &n); err != nil {
+			return 0, err
+		}
+		size -= n
+	}
+	return upTo, rows.Err()
+}
+
+// oldest is up to n waiting aggregates after id, oldest first.
+func (o *outbox) oldest(ctx context.Context, after int64, n int) (entries []entry, err error) {
+	rows, err := o.db.QueryContext(ctx, `SELECT id, made_at, body FROM outbox WHERE id > ? ORDER BY id LIMIT ?`, after, n)
+	if err != nil {
+		return nil, fmt.Errorf("reading the outbox: %w", classify(err))
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var e entry
+		var made int64
+		if err := rows.Scan(&e.id, &made, &e.body); err != nil {
+			return nil, fmt.Errorf("reading the outbox: %w", classify(err))
+		}
+		e.key, e.madeAt = o.key(e.id), time.UnixMilli(made)
+		entries = append(entries, e)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("reading the outbox: %w", classify(err))
+	}
+	return entries, nil
+}
+
+// acknowledge removes what the cloud has taken, and counts it.
+func (o *outbox) acknowledge(ctx context.Context, entries []entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	ids := make([]string, len(entries))
+	for i, e := range entries {
+		ids[i] = fmt.Sprint(e.id)
+	}
+	var n, freed int64
+	err := o.transact(ctx, func(tx *sql.Tx) error {
+		in := ` FROM outbox WHERE id IN (` + strings.Join(ids, ",") + `)`
+		if err := tx.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(length(body)), 0)`+in).Scan(&n, &freed); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE`+in); err != nil {
+			return err
+		}
+		return count64(ctx, tx, "synced", int64(len(entries)))
+	})
+	if err != nil {
+		return fmt.Errorf("removing what was sent from the outbox: %w", err)
+	}
+	o.bytes -= freed
+	o.stats.waiting -= int(n)
+	o.stats.synced += uint64(len(entries))
+	return nil
+}
+
+// refuse moves an aggregate the cloud will never take to the dead letters, with what the cloud said.
+func (o *outbox) refuse(ctx context.Context, e entry, status int, said []byte, at time.Time) error {
+	said = said[:min(len(said), maxDeadAnswer)]
+	var moved, freed int64
+	err := o.transact(ctx, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `INSERT INTO dead_letters (id, made_at, refused_at, status, answer, body)
+			SELECT id, made_at, ?, ?, ?, body FROM outbox WHERE id = ?`, at.UnixMilli(), status, said, e.id)
+		if err != nil {
+			return err
+		}
+		if moved, err = res.RowsAffected(); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM outbox WHERE id = ?`, e.id); err != nil {
+			return err
+		}
+		if freed, err = o.trimDead(ctx, tx, moved*int64(len(e.body))); err != nil {
+			return err
+		}
+		return count64(ctx, tx, "dead_lettered", moved)
+	})
+	if err != nil {
+		return fmt.Errorf("moving a refused aggregate to the dead letters: %w", err)
+	}
+	o.deadBytes += moved*int64(len(e.body)) - freed
+	o.bytes -= moved * int64(len(e.body))
+	o.stats.waiting -= int(moved)
+	o.stats.deadLettered += uint64(moved)
+	return nil
+}
+
+// trimDead keeps the dead letters within their cap; they stay counted.
+func (o *outbox) trimDead(ctx context.Context, tx *sql.Tx, added int64) (freed int64, err error) {
+	for o.deadBytes+added-freed > maxDeadBytes {
+		var id, size int64
+		err := tx.QueryRowContext(ctx, `SELECT id, length(body) FROM dead_letters ORDER BY refused_at, id LIMIT 1`).Scan(&id, &size)
+		if errors.Is(err, sql.ErrNoRows) {
+			return freed, nil
+		}
+		if err != nil {
+			return freed, err
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM dead_letters WHERE id = ?`, id); err != nil {
+			return freed, err
+		}
+		freed += size
+	}
+	return freed, nil
+}
+
+// oldestAt is when the oldest waiting aggregate was made, zero when none waits.
+func (o *outbox) oldestAt(ctx context.Context) (time.Time, error) {
+	var made int64
+	err := o.db.QueryRowContext(ctx, `SELECT made_at FROM outbox ORDER BY id LIMIT 1`).Scan(&made)
+	if errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("reading the outbox: %w", classify(err))
+	}
+	return time.UnixMilli(made), nil
+}
+
+func (o *outbox) close() error { return o.db.Close() }

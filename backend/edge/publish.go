@@ -1,0 +1,134 @@
+package edge
+
+import (
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"weir/backend/safetext"
+)
+
+// publishGap is the shortest time between two snapshots that differ.
+const publishGap = 200 * time.Millisecond
+
+// Snapshot is the fleet at this instant; its nodes are at most publishGap old. It is never nil, and safe at any time.
+func (e *Engine) Snapshot() *Snapshot {
+	cloud := e.sync.cloud()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := e.cfg.Now()
+	if e.run == nil && e.published != nil && e.version == e.publishedVersion {
+		now = e.published.At // nothing has been looked at since
+	}
+	next := &Snapshot{}
+	if p := e.published; p != nil && (e.version == e.publishedVersion || !e.urgent && now.Sub(e.publishedAt) < publishGap) {
+		*next = *p // the nodes are shared: nothing changes them
+	} else {
+		e.fill(next)
+		e.publishedVersion, e.publishedAt, e.urgent = e.version, now, false
+	}
+	next.At, next.Cloud, next.Log = now, cloud, e.log.Recent()
+	next.PollsPerSecond = e.polls.perSecond(now)
+	e.published = next
+	return next
+}
+
+// fill copies the nodes and sums them up.
+func (e *Engine) fill(s *Snapshot) {
+	t := newTotals()
+	s.NodeData = make([]Node, len(e.nodes))
+	for i, n := range e.nodes {
+		s.NodeData[i] = n.pub
+		t.add(&n.pub)
+	}
+	s.Nodes, s.Reporting, s.ByState = t.nodes, t.reporting, t.byState
+	s.TotalRecords, s.Quality, s.QualityMean = t.records, t.quality(), t.mean()
+}
+
+// nameNodes gives each node the part of its URL that tells it from the others.
+func nameNodes(nodes []*node) {
+	type parts struct{ host, port, path string }
+	all := make([]parts, len(nodes))
+	var hosts, ports, paths = map[string]bool{}, map[string]bool{}, map[string]bool{}
+	domain, first := "", true
+	for i, n := range nodes {
+		u, err := url.Parse(n.url)
+		if err != nil {
+			continue // it was parsed before
+		}
+		p := parts{u.Hostname(), u.Port(), u.Path}
+		all[i] = p
+		hosts[p.host], ports[p.port], paths[p.path] = true, true, true
+		d := ""
+		if _, err := netip.ParseAddr(p.host); err != nil {
+			if at := strings.IndexByte(p.host, '.'); at >= 0 {
+				d = p.host[at:]
+			}
+		}
+		switch {
+		case first:
+			domain, first = d, false
+		case domain != d:
+			domain = ""
+		}
+	}
+	for i, n := range nodes {
+		p := all[i]
+		name := ""
+		if len(hosts) > 1 || len(ports) == 1 && len(paths) == 1 {
+			name = strings.TrimSuffix(p.host, domain)
+		}
+		if len(ports) > 1 && p.port != "" {
+			name += ":" + p.port
+		}
+		if len(paths) > 1 {
+			if name == "" {
+				name = strings.TrimPrefix(p.path, "/")
+			} else {
+				name += p.path
+			}
+		}
+		if name == "" {
+			name = p.host
+		}
+		n.pub.Name = safetext.Clean(name)
+	}
+}
+
+// rate counts what happens over the last rateWindow seconds.
+type rate struct {
+	counts [rateWindow]int
+	second int64 // of counts' newest
+	since  int64 // the first second that was counted
+}
+
+const rateWindow = 15
+
+func (r *rate) advance(now time.Time) {
+	s := now.Unix()
+	if r.since == 0 {
+		r.since, r.second = s, s
+	}
+	for ; r.second < s; r.second++ {
+		if s-r.second > rateWindow {
+			r.second = s - rateWindow
+		}
+		r.counts[(r.second+1)%rateWindow] = 0
+	}
+}
+
+func (r *rate) add(now time.Time) {
+	r.advance(now)
+	r.counts[now.Unix()%rateWindow]++
+}
+
+// perSecond is the mean over the window's whole seconds and the one under way.
+func (r *rate) perSecond(now time.Time) float64 {
+	r.advance(now)
+	sum := 0
+	for _, n := range r.counts {
+		sum += n
+	}
+	return float64(sum) / float64(min(max(now.Unix()-r.since+1, 1), rateWindow))
+}

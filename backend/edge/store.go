@@ -1,0 +1,180 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"weir/backend/event"
+	"weir/backend/safetext"
+)
+
+// store keeps the outbox open: it opens it when it is needed, and sets it aside when it turns out to be corrupt. It
+// is safe for concurrent use.
+type store struct {
+	path     string
+	maxBytes int64
+	maxAge   time.Duration
+	now      func() time.Time
+	log      *event.Log
+
+	mu  sync.Mutex
+	box *outbox // nil while it cannot be opened
+	// seen outlives a file that was set aside or closed.
+	seen     outboxStats
+	oldestAt time.Time
+}
+
+// storeTimeout bounds one use of the outbox; a disk that takes longer is a disk that does not work.
+const storeTimeout = 20 * time.Second
+
+// with calls f with the open outbox. It goes on when the caller's context ends: a transaction is short, and what was
+// acknowledged should be known.
+func (s *store) with(ctx context.Context, f func(context.Context, *outbox) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	for attempt := 1; ; attempt++ {
+		err := s.open(ctx)
+		if err == nil {
+			err = f(ctx, s.box)
+			if err == nil {
+				s.seen = s.box.stats
+				return nil
+			}
+		}
+		if !errors.Is(err, errCorrupt) || attempt > 1 {
+			return err
+		}
+		if err := s.replace(); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *store) open(ctx context.Context) error {
+	if s.box != nil {
+		return nil
+	}
+	box, setAside, err := openOutbox(ctx, s.path, s.maxBytes, s.maxAge, s.now())
+	if setAside != "" {
+		s.tellSetAside(setAside)
+	}
+	if err != nil {
+		return err
+	}
+	s.box, s.seen = box, box.stats
+	if s.oldestAt, err = box.oldestAt(ctx); err != nil {
+		return err
+	}
+	return nil
+}
+
+// replace sets aside an outbox that turned out to be corrupt while it was open.
+func (s *store) replace() error {
+	if s.box == nil {
+		return nil
+	}
+	closeErr := s.box.close() // it may fail on what is corrupt; the file is kept whatever it says
+	s.box = nil
+	to, err := quarantineFile(s.path, s.now())
+	if err != nil {
+		return errors.Join(err, closeErr)
+	}
+	s.tellSetAside(to)
+	return nil
+}
+
+func (s *store) tellSetAside(to string) {
+	s.log.Add(event.Event{
+		At: s.now(), Kind: event.Cloud, Severity: event.Critical, Subject: safetext.Clean("outbox"),
+		Message: safetext.Sprintf("was corrupt and is set aside as %s; a new one takes its place", to),
+	})
+}
+
+// put keeps a body; see outbox.put.
+func (s *store) put(ctx context.Context, body []byte, at time.Time) (entry, error) {
+	var e entry
+	err := s.with(ctx, func(ctx context.Context, o *outbox) (err error) {
+		dropped := o.stats.dropped
+		e, err = o.put(ctx, body, at)
+		if n := o.stats.dropped - dropped; err == nil && n > 0 {
+			s.log.Add(event.Event{
+				At: s.now(), Kind: event.Cloud, Severity: event.Critical, Subject: safetext.Clean("outbox"),
+				Message: safetext.Sprintf("dropped its %d oldest aggregates: it keeps at most %s and %v", n, sizeText(o.maxBytes), o.maxAge),
+			})
+		}
+		return err
+	})
+	s.refreshOldest(ctx)
+	return e, err
+}
+
+// acknowledge removes what the cloud has taken.
+func (s *store) acknowledge(ctx context.Context, entries []entry) error {
+	err := s.with(ctx, func(ctx context.Context, o *outbox) error { return o.acknowledge(ctx, entries) })
+	s.refreshOldest(ctx)
+	return err
+}
+
+// refuse moves one aggregate to the dead letters.
+func (s *store) refuse(ctx context.Context, e entry, status int, said []byte) error {
+	err := s.with(ctx, func(ctx context.Context, o *outbox) error { return o.refuse(ctx, e, status, said, s.now()) })
+	s.refreshOldest(ctx)
+	return err
+}
+
+// page is up to n waiting aggregates after id, oldest first.
+func (s *store) page(ctx context.Context, after int64, n int) (entries []entry, err error) {
+	err = s.with(ctx, func(ctx context.Context, o *outbox) (err error) {
+		entries, err = o.oldest(ctx, after, n)
+		return err
+	})
+	return entries, err
+}
+
+// lastMade is when the newest aggregate ever was put.
+func (s *store) lastMade(ctx context.Context) (at time.Time, err error) {
+	err = s.with(ctx, func(_ context.Context, o *outbox) error {
+		at = o.lastMade
+		return nil
+	})
+	return at, err
+}
+
+func (s *store) refreshOldest(ctx context.Context) {
+	_ = s.with(ctx, func(ctx context.Context, o *outbox) (err error) { // the figure is for show; its failure shows elsewhere
+		s.oldestAt, err = o.oldestAt(ctx)
+		return err
+	})
+}
+
+func (s *store) stats() (outboxStats, time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen, s.oldestAt
+}
+
+func (s *store) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.box == nil {
+		return nil
+	}
+	err := s.box.close()
+	s.box = nil
+	if err != nil {
+		return fmt.Errorf("closing the outbox: %w", err)
+	}
+	return nil
+}
+
+func sizeText(n int64) string {
+	if n >= 1<<20 {
+		return fmt.Sprintf("%d MiB", n>>20)
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
