@@ -93,16 +93,20 @@ type Edge struct {
 	Timeout     time.Duration
 	StaleAfter  time.Duration // how old last_updated may be while a node counts as fresh
 	Concurrency int           // polls in flight at once
-	MaxBody     int64         // bytes of an answer, decompressed
 	Outbox      string        // SQLite file; empty: in the state folder
 	Cloud       *Cloud
 }
 
 // Cloud receives the aggregates.
 type Cloud struct {
-	URL   string
-	Every time.Duration
-	Token Secret
+	URL     string
+	Every   time.Duration
+	Timeout time.Duration // of one attempt
+	Token   Secret        // sent as a bearer token when set
+	Gzip    bool          // compress what is sent
+	// MaxBytes and MaxAge cap what waits in the outbox; what goes beyond is dropped, oldest first, and counted.
+	MaxBytes int64
+	MaxAge   time.Duration
 }
 
 // Mesh is the registry of data products.

@@ -58,6 +58,9 @@ func checkAddress(s string) (string, bool) {
 	if strings.HasPrefix(s, ":") {
 		return "write the host before the colon: localhost" + s, false
 	}
+	if strings.HasSuffix(s, ":0") {
+		return "a port is a number from 1 to 65535", false
+	}
 	return "", true
 }
 
@@ -75,7 +78,7 @@ func checkListen(s string) (string, bool) {
 		}
 		return "write an IPv6 address in brackets: [::1]:9092", false
 	}
-	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 || strings.ContainsAny(port, "+-") {
+	if n, err := strconv.Atoi(port); err != nil || n > 65535 || strings.ContainsAny(port, "+-") {
 		return "a port is a number from 1 to 65535", false
 	}
 	if host == "" {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -24,7 +25,11 @@ func FuzzParse(f *testing.F) {
 	}
 	getenv := env("KAFKA_PASSWORD", "p", "A", "a\x1b[31m", "B", "\xff", "MAX", "9")
 	f.Fuzz(func(t *testing.T, data []byte) {
+		start := time.Now()
 		c, err := Parse("weir.yaml", data, getenv)
+		if took := time.Since(start); took > time.Second && len(data) < 1<<16 {
+			t.Errorf("%d bytes took %v", len(data), took)
+		}
 		if err == nil {
 			if len(c.Kafka.Brokers) == 0 {
 				t.Error("accepted without a broker")

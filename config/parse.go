@@ -3,6 +3,7 @@ package config
 import (
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -173,7 +174,7 @@ func (d *decoder) validateDefaults(f *Features) {
 			if near := nearest(name, f.Names); near != "" {
 				hint = "did you mean " + near + "?"
 			}
-			d.wrong("features.defaults."+name, "one of features.names", name, hint)
+			d.wrong("features.defaults."+name, "one of features.names", strconv.Quote(name), hint)
 		}
 	}
 }
