@@ -32,6 +32,8 @@ type Options struct {
 	// Folder is where the world's own folder is made; empty means the system's temporary folder.
 	Folder string
 	Logger *slog.Logger // nil: nowhere
+
+	clock func() time.Time // of the edge nodes; nil: the real one
 }
 
 // What Options mean by zero.
@@ -104,6 +106,9 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.clock == nil {
+		o.clock = time.Now
+	}
 	return o
 }
 
@@ -122,7 +127,7 @@ func (w *World) open(ctx context.Context, o Options) error {
 	if w.cloudGate, err = listen("127.0.0.1:0"); err != nil {
 		return fmt.Errorf("the cloud: %w", err)
 	}
-	if w.fleet, err = newFleet(o.Nodes, o.Seed, time.Now, w.faults.on); err != nil {
+	if w.fleet, err = newFleet(o.Nodes, o.Seed, o.clock, w.faults.on); err != nil {
 		return err
 	}
 	started := make(chan error, 1)

@@ -27,8 +27,7 @@ var (
 	devices      = [...]string{"mobile", "desktop", "tablet"}
 	deviceShares = [...]float64{0.6, 0.32, 0.08}
 
-	pages      = [...]string{"/", "/search", "/shop/lamps/", "/shop/chairs/", "/shop/rugs/", "/shop/desks/", "/shop/plants/", "/cart", "/account"}
-	pageShares = [...]float64{0.14, 0.12, 0.16, 0.14, 0.10, 0.10, 0.09, 0.10, 0.05}
+	shelves = [...]string{"/shop/lamps/", "/shop/chairs/", "/shop/rugs/", "/shop/desks/", "/shop/plants/"}
 
 	referrers  = [...]string{"search", "newsletter", "social", "direct", "partner"}
 	methods    = [...]string{"card", "transfer", "wallet", "invoice"}
@@ -62,11 +61,14 @@ type eventFaults struct {
 
 // Shares while a fault is on.
 const (
-	poisonShare   = 0.03
-	nullSpike     = 0.20
-	hotShare      = 0.70
-	hotPartition  = 3
-	eventsPerSKU  = 400
+	poisonShare  = 0.03
+	nullSpike    = 0.20
+	hotShare     = 0.70
+	hotPartition = 3
+)
+
+const (
+	itemCount     = 400 // things the shop sells
 	maxItemsOrder = 5
 )
 
@@ -133,16 +135,13 @@ func (g *generator) one(f eventFaults) {
 		e.user.id = "u-new-" + strconv.Itoa(g.arrivals)
 		e.user.key = []byte(e.user.id)
 	}
-	started := g.sessions[rank] == 0 || r.Float64() < newSession
+	started := r.Float64() < newSession
 	if started {
 		g.sessions[rank]++
 	}
 	e.session = g.session(rank)
 	e.kind = pick(r, eventTypes[:], eventShares[:])
-	e.page = pick(r, pages[:], pageShares[:])
-	if item := 1 + r.IntN(eventsPerSKU); len(e.page) > len("/shop/") && e.page[:6] == "/shop/" {
-		e.pageItem = item
-	}
+	e.page, e.pageItem = page(r, e.kind)
 	e.amount = price(r)
 	nulls := r.Float64()
 	e.noEmail = nulls < nullEmail
@@ -178,7 +177,7 @@ func (g *generator) purchase(e *event) {
 	id := appendPadded([]byte("o-"), g.orders, 8)
 	g.emit(topicOrders, id, -1, g.appendOrder(e, id, items))
 	g.emit(topicPayments, id, -1, g.appendPayment(e, id))
-	sku := appendPadded([]byte("sku-"), 1+r.IntN(eventsPerSKU), 4)
+	sku := appendPadded([]byte("sku-"), 1+r.IntN(itemCount), 4)
 	g.emit(topicInventory, sku, -1, g.appendStock(sku, items))
 }
 
@@ -340,6 +339,22 @@ func (g *generator) session(rank int) (name [8]byte) {
 	binary.BigEndian.PutUint32(sum[:], uint32(mix(g.seed^uint64(rank)<<32^uint64(g.sessions[rank]))))
 	hex.Encode(name[:], sum[:])
 	return name
+}
+
+// page is where an event of a kind happens: the shelf and the item, or a page without items.
+func page(r *rand.Rand, kind string) (string, int) {
+	shelf, item := shelves[r.IntN(len(shelves))], r.IntN(itemCount*5/4)
+	switch {
+	case kind == "search":
+		return "/search", 0
+	case kind == "login":
+		return "/account", 0
+	case kind == "checkout" || kind == "purchase" || kind == "remove_from_cart":
+		return "/cart", 0
+	case item >= itemCount && kind == "page_view":
+		return "/", 0
+	}
+	return shelf, 1 + item%itemCount
 }
 
 // price draws an amount between about 4 and 400, mostly near 35, in cents.
