@@ -8,6 +8,7 @@ package safetext
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -17,8 +18,11 @@ import (
 const maxMarks = 2
 
 // Text is a string without anything a terminal could act on: no control character (C0, C1, DEL), no format character
-// (Unicode category Cf: bidirectional marks, zero-width characters, tags), no invalid UTF-8, no line break. What was
-// removed stands in it as a visible escape such as \x1b or \u202e. The zero Text is the empty string.
+// (Unicode category Cf: bidirectional marks, zero-width characters, tags), nothing else that is invisible by
+// definition (fillers, variation selectors, noncharacters), no invalid UTF-8, no line break. What was removed stands
+// in it as a visible escape such as \x1b or \u202e; only the combining marks beyond two on one character are dropped
+// without a trace. Emoji joined by zero-width joiners come apart. The width of a Text is the views' business: it may
+// hold wide characters. The zero Text is the empty string.
 type Text struct{ s string }
 
 // Clean makes a Text of s. A string that is already clean is kept without a copy.
@@ -30,18 +34,28 @@ func Clean(s string) Text {
 	b.Grow(len(s) + len(s)/4)
 	marks := 0
 	for i := 0; i < len(s); {
+		if n := plainASCII(s[i:]); n > 0 {
+			b.WriteString(s[i : i+n])
+			marks = 0
+			i += n
+			continue
+		}
 		r, size := utf8.DecodeRuneInString(s[i:])
 		switch {
 		case r == utf8.RuneError && size == 1:
-			fmt.Fprintf(&b, `\x%02x`, s[i])
+			writeHex(&b, `\x`, rune(s[i]), 2)
 			marks = 0
-		case unicode.In(r, unicode.Mn, unicode.Me):
-			if marks++; marks <= maxMarks {
-				b.WriteRune(r)
-			}
 		case isUnsafe(r):
 			writeEscape(&b, r)
 			marks = 0
+		case isMark(r):
+			if i == 0 { // it would join whatever the screen shows before this text
+				writeEscape(&b, r)
+				break
+			}
+			if marks++; marks <= maxMarks {
+				b.WriteRune(r)
+			}
 		default:
 			b.WriteRune(r)
 			marks = 0
@@ -51,12 +65,20 @@ func Clean(s string) Text {
 	return Text{b.String()}
 }
 
-// Bytes is Clean of at most limit bytes of b; what is left out is told as "… (+N bytes)". A limit below 1 means all.
+// Bytes is Clean of at most limit bytes of b, not cutting a character in two; what is left out is told as
+// "… (+N bytes)". A limit below 1 means all.
 func Bytes(b []byte, limit int) Text {
 	if limit < 1 || len(b) <= limit {
 		return Clean(string(b))
 	}
-	return Text{Clean(string(b[:limit])).s + fmt.Sprintf("… (+%d bytes)", len(b)-limit)}
+	cut := limit
+	for cut > 0 && limit-cut < utf8.UTFMax-1 && !utf8.RuneStart(b[cut]) {
+		cut--
+	}
+	if !utf8.RuneStart(b[cut]) || !utf8.FullRune(b[cut:]) { // not UTF-8 anyway
+		cut = limit
+	}
+	return Text{Clean(string(b[:cut])).s + "… (+" + strconv.Itoa(len(b)-cut) + " bytes)"}
 }
 
 // Error is Clean of an error's message, and the empty Text for nil.
@@ -90,23 +112,35 @@ func (t *Text) UnmarshalJSON(b []byte) error {
 }
 
 func isClean(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < 0x20 || c >= 0x7f {
-			return isCleanUnicode(s[i:])
-		}
-	}
-	return true
+	n := plainASCII(s)
+	return n == len(s) || isCleanUnicode(s[n:], n == 0)
 }
 
-func isCleanUnicode(s string) bool {
+// plainASCII is the length of the printable ASCII that s begins with.
+func plainASCII(s string) int {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < 0x20 || c >= 0x7f {
+			return i
+		}
+	}
+	return len(s)
+}
+
+// isCleanUnicode is isClean of what follows the leading ASCII of a text.
+func isCleanUnicode(s string, first bool) bool {
 	marks := 0
 	for i := 0; i < len(s); {
+		if n := plainASCII(s[i:]); n > 0 {
+			marks = 0
+			i += n
+			continue
+		}
 		r, size := utf8.DecodeRuneInString(s[i:])
 		if (r == utf8.RuneError && size == 1) || isUnsafe(r) {
 			return false
 		}
-		if unicode.In(r, unicode.Mn, unicode.Me) {
-			if marks++; marks > maxMarks {
+		if isMark(r) {
+			if marks++; marks > maxMarks || i == 0 && first {
 				return false
 			}
 		} else {
@@ -117,26 +151,30 @@ func isCleanUnicode(s string) bool {
 	return true
 }
 
-// isUnsafe covers categories Cc and Cf, the line and paragraph separators, surrogates, private use, and the invisible
-// fillers that Unicode files under letters.
+// firstMark is the first combining mark of Unicode; below it only the control characters and the soft hyphen are
+// unsafe.
+const firstMark = 0x300
+
+// isUnsafe covers categories Cc and Cf, the line and paragraph separators, surrogates, private use, noncharacters, and
+// what is invisible though Unicode files it under letters and marks: fillers, variation selectors, unassigned tags.
 func isUnsafe(r rune) bool {
-	if r < 0x20 || (r >= 0x7f && r < 0xa0) {
-		return true
+	if r < firstMark {
+		return r < 0x20 || (r >= 0x7f && r < 0xa0) || r == 0xad
 	}
-	if r < 0xad {
+	if isCommon(r) {
 		return false
 	}
-	if unicode.In(r, unicode.Cf, unicode.Cs, unicode.Co, unicode.Zl, unicode.Zp) {
-		return true
-	}
-	switch r {
-	case 0x115f, 0x1160, 0x3164, 0xffa0: // Hangul fillers
-		return true
-	case 0x034f: // combining grapheme joiner
-		return true
-	}
-	return r >= 0xfe00 && r <= 0xfe0f || r >= 0xe0000 && r <= 0xe0fff // variation selectors, tags
+	return unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Cs, unicode.Co,
+		unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector, unicode.Noncharacter_Code_Point)
 }
+
+// isMark tells whether r is drawn over the character before it.
+func isMark(r rune) bool {
+	return r >= firstMark && !isCommon(r) && unicode.In(r, unicode.Mn, unicode.Me)
+}
+
+// isCommon spares the most frequent letters the search through tables: kana, and the unified ideographs.
+func isCommon(r rune) bool { return r >= 0x30a0 && r < 0x3100 || r >= 0x3041 && r < 0x3097 || r >= 0x3400 && r < 0xa000 }
 
 func writeEscape(b *strings.Builder, r rune) {
 	switch {
@@ -147,10 +185,17 @@ func writeEscape(b *strings.Builder, r rune) {
 	case r == '\t':
 		b.WriteString(`\t`)
 	case r < 0x100:
-		fmt.Fprintf(b, `\x%02x`, r)
+		writeHex(b, `\x`, r, 2)
 	case r < 0x10000:
-		fmt.Fprintf(b, `\u%04x`, r)
+		writeHex(b, `\u`, r, 4)
 	default:
-		fmt.Fprintf(b, `\U%08x`, r)
+		writeHex(b, `\U`, r, 8)
+	}
+}
+
+func writeHex(b *strings.Builder, prefix string, r rune, digits int) {
+	b.WriteString(prefix)
+	for shift := 4 * (digits - 1); shift >= 0; shift -= 4 {
+		b.WriteByte("0123456789abcdef"[r>>shift&0xf])
 	}
 }
