@@ -116,6 +116,8 @@ func TestNameNodes(t *testing.T) {
 		{[]string{"http://10.0.0.1:80", "http://10.0.0.2:80"}, []string{"10.0.0.1", "10.0.0.2"}},
 		{[]string{"http://gw/edge-1", "http://gw/edge-2"}, []string{"edge-1", "edge-2"}},
 		{[]string{"http://a:1/x", "http://b:2/x"}, []string{"a:1", "b:2"}},
+		{[]string{"http://127.0.0.1:4001/ams/edge-1", "http://127.0.0.1:4002/lis/edge-2"}, []string{"edge-1", "edge-2"}},
+		{[]string{"http://gw/ams/edge", "http://gw/lis/edge"}, []string{"ams/edge", "lis/edge"}},
 		{[]string{"http://only.example.com"}, []string{"only"}},
 	}
 	for _, tt := range tests {

@@ -3,6 +3,7 @@ package edge
 import (
 	"net/netip"
 	"net/url"
+	"path"
 	"strings"
 	"time"
 
@@ -46,11 +47,13 @@ func (e *Engine) fill(s *Snapshot) {
 	s.TotalRecords, s.Quality, s.QualityMean = t.records, t.quality(), t.mean()
 }
 
-// nameNodes gives each node the part of its URL that tells it from the others.
+// nameNodes gives each node the part of its URL that tells it from the others: where the last element of the path does
+// so alone (gateways and tunnels put many nodes on one host), it is the name.
 func nameNodes(nodes []*node) {
 	type parts struct{ host, port, path string }
 	all := make([]parts, len(nodes))
 	var hosts, ports, paths = map[string]bool{}, map[string]bool{}, map[string]bool{}
+	lasts := map[string]bool{}
 	domain, first := "", true
 	for i, n := range nodes {
 		u, err := url.Parse(n.url)
@@ -60,6 +63,9 @@ func nameNodes(nodes []*node) {
 		p := parts{u.Hostname(), u.Port(), u.Path}
 		all[i] = p
 		hosts[p.host], ports[p.port], paths[p.path] = true, true, true
+		if last := path.Base(p.path); last != "." && last != "/" {
+			lasts[last] = true
+		}
 		d := ""
 		if _, err := netip.ParseAddr(p.host); err != nil {
 			if at := strings.IndexByte(p.host, '.'); at >= 0 {
@@ -76,6 +82,10 @@ func nameNodes(nodes []*node) {
 	for i, n := range nodes {
 		p := all[i]
 		name := ""
+		if len(nodes) > 1 && len(lasts) == len(nodes) {
+			n.pub.Name = safetext.Clean(path.Base(p.path))
+			continue
+		}
 		if len(hosts) > 1 || len(ports) == 1 && len(paths) == 1 {
 			name = strings.TrimSuffix(p.host, domain)
 		}
