@@ -98,3 +98,46 @@ func startEmbedded(t *testing.T, o EmbeddedOptions) *Embedded {
 	})
 	return e
 }
+
+// TestEmbeddedForgets proves that a broker that runs for long does not grow: what is beyond a topic's bounds goes within
+// seconds, from the log and from the disk.
+func TestEmbeddedForgets(t *testing.T) {
+	t.Parallel()
+	const limit = 1 << 20
+	dir := t.TempDir()
+	e := startEmbedded(t, EmbeddedOptions{DataDir: dir, Topics: []EmbeddedTopic{{Name: "a", RetentionBytes: limit}}})
+	client, err := kgo.NewClient(kgo.SeedBrokers(e.Addr()), kgo.DisableClientMetrics(), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for range 100 {
+		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "a", Value: make([]byte, 64<<10)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	onDisk := func() (size int64) {
+		err := filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return nil // a file may go while it is looked at
+			}
+			if info, err := d.Info(); err == nil {
+				size += info.Size()
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return size
+	}
+	if size := onDisk(); size < 5*limit {
+		t.Fatalf("%d bytes on disk after writing 6 MiB", size)
+	}
+	for end := time.Now().Add(4 * cleanEvery); onDisk() > 3*limit; {
+		if time.Now().After(end) {
+			t.Fatalf("%d bytes on disk, of a topic that keeps %d", onDisk(), limit)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}

@@ -1,0 +1,85 @@
+package demo
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func TestSweepRemovesOnlyWhatIsAbandoned(t *testing.T) {
+	// A process that has ended: its id is nobody's, or by now somebody else's.
+	ended := exec.Command(os.Args[0], "-test.run=^$")
+	if err := ended.Run(); err != nil {
+		t.Fatal(err)
+	}
+	self, err := beganAt(int32(os.Getpid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent, old := t.TempDir(), time.Now().Add(-time.Hour)
+	for name, c := range map[string]struct {
+		owner *owner
+		text  string
+		old   bool
+		stays bool
+	}{
+		"weir-demo-ours":      {owner: &owner{int32(os.Getpid()), self}, stays: true},
+		"weir-demo-dead":      {owner: &owner{int32(ended.Process.Pid), self}},
+		"weir-demo-reused":    {owner: &owner{int32(os.Getpid()), self - 60_000}},
+		"weir-demo-young":     {stays: true},
+		"weir-demo-forgotten": {old: true},
+		"weir-demo-garbled":   {text: "{", stays: true},
+		"somebody-elses":      {old: true, stays: true},
+	} {
+		dir := filepath.Join(parent, name)
+		if err := os.MkdirAll(filepath.Join(dir, "inside"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		text := []byte(c.text)
+		if c.owner != nil {
+			if text, err = json.Marshal(c.owner); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(text) > 0 {
+			if err := os.WriteFile(filepath.Join(dir, ownerFile), text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if c.old {
+			if err := os.Chtimes(dir, old, old); err != nil {
+				t.Fatal(err)
+			}
+		}
+		defer func() {
+			if _, err := os.Stat(dir); (err == nil) != c.stays {
+				t.Errorf("%s: stays is %v, want %v", name, err == nil, c.stays)
+			}
+		}()
+	}
+	sweep(parent)
+}
+
+func TestAMissingFolderIsSaid(t *testing.T) {
+	_, err := Start(t.Context(), Options{Folder: filepath.Join(t.TempDir(), "missing")})
+	if err == nil {
+		t.Fatal("it started")
+	}
+	t.Log(err)
+}
+
+func TestATakenPortIsSaid(t *testing.T) {
+	w := start(t, Options{Rate: -1})
+	parent := t.TempDir()
+	if _, err := Start(t.Context(), Options{Folder: parent, KafkaListen: w.broker.Addr()}); err == nil {
+		t.Error("two worlds on one port")
+	} else {
+		t.Log(err)
+	}
+	if left, _ := os.ReadDir(parent); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
