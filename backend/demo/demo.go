@@ -63,8 +63,9 @@ type World struct {
 
 	cancel   context.CancelFunc
 	ctx      context.Context // ends when the world closes
-	visitors sync.WaitGroup  // the producer
-	wait     sync.WaitGroup  // everything else
+	leave    context.CancelFunc
+	visitors sync.WaitGroup // the producer
+	wait     sync.WaitGroup // everything else
 	once     sync.Once
 }
 
@@ -213,15 +214,23 @@ func (w *World) produce(ctx context.Context) {
 		return
 	}
 	w.producer.brokers = []string{w.broker.Addr()}
-	both, stop := context.WithCancel(ctx)
-	unlink := context.AfterFunc(w.ctx, stop)
+	ctx, w.leave = context.WithCancel(ctx)
+	unlink := context.AfterFunc(w.ctx, w.leave)
 	w.visitors.Go(func() {
-		defer stop()
 		defer unlink()
-		if err := w.producer.run(both); err != nil {
+		if err := w.producer.run(ctx, w.ctx); err != nil {
 			w.logger.Error("demo world: the events ended", "error", err)
 		}
 	})
+}
+
+// StopEvents sends the visitors home. When it returns, every event there was is acknowledged by the broker and no other
+// will come: whoever wants to count can let the pipeline drain now. It waits for a broker that is away.
+func (w *World) StopEvents() {
+	if w.leave != nil {
+		w.leave()
+	}
+	w.visitors.Wait()
 }
 
 // ConfigPath is the weir.yaml that describes the world.
@@ -263,7 +272,7 @@ func (w *World) Close() error {
 func (w *World) close() error {
 	w.faults.close()
 	w.cancel()
-	w.visitors.Wait() // before the broker: a client that loses it lingers
+	w.StopEvents() // before the broker: a client that loses it lingers
 	for _, s := range w.servers {
 		_ = s.Close()
 	}

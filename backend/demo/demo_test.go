@@ -190,3 +190,36 @@ func waitFor(t *testing.T, what string, holds func() bool) {
 		time.Sleep(5 * time.Millisecond)
 	}
 }
+
+func TestStopEventsLeavesNothingUnacknowledged(t *testing.T) {
+	w := start(t, Options{})
+	waitFor(t, "events", func() bool { return w.producer.sent.Load() > 100 })
+	w.StopEvents()
+	if sent, acked := w.producer.sent.Load(), w.producer.acked.Load(); sent != acked {
+		t.Errorf("%d events sent, %d acknowledged", sent, acked)
+	}
+}
+
+func TestCloseIsQuickWhateverIsBroken(t *testing.T) {
+	w, err := Start(t.Context(), Options{Folder: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range FaultNames() {
+		if err := w.Inject(name, 0, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	began := time.Now()
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("closing took %s", took)
+	} else {
+		t.Logf("closed in %s", took)
+	}
+	if err := w.Inject("drift", 0, 0); err != nil {
+		t.Errorf("injecting into a closed world: %v", err)
+	}
+}

@@ -33,8 +33,8 @@ type producer struct {
 	acked atomic.Uint64 // user events the broker acknowledged
 }
 
-// run produces until ctx ends.
-func (p *producer) run(ctx context.Context) error {
+// run produces until ctx ends; what it sent by then is brought to the broker's acknowledgement, unless life ends first.
+func (p *producer) run(ctx, life context.Context) error {
 	room := max(minBuffer, int(2*p.rate*maxBehind.Seconds()))
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(p.brokers...),
@@ -56,6 +56,7 @@ func (p *producer) run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			_ = client.Flush(life)
 			return nil
 		case <-tick.C:
 		}
@@ -68,7 +69,7 @@ func (p *producer) run(ctx context.Context) error {
 			continue
 		}
 		pace.took(n)
-		p.send(ctx, client, p.generator.next(n, at, faults))
+		p.send(life, client, p.generator.next(n, at, faults))
 	}
 }
 
