@@ -287,7 +287,7 @@ func (d *decoder) readRows(entities []Entity, rows []*Row) error {
 		}
 		for c, column := range d.columns {
 			if column == columnOfEntity && !d.echoedInRow(values, c, entities[i]) {
-				return fmt.Errorf("results[%d]: expected a row of %d values about %s %.60q, found another", i, len(d.columns), d.entity, entities[i].Key)
+				return fmt.Errorf("results[%d]: %w: expected a row of %d values about %s %.60q, found another", i, errRefused, len(d.columns), d.entity, entities[i].Key)
 			}
 		}
 		at := func(c int) *Value {
@@ -450,7 +450,7 @@ func (d *decoder) readEcho(raw []byte, entities []Entity) error {
 		}
 		same, err := d.isEcho(&s, entities[i])
 		if err == nil && !same {
-			err = fmt.Errorf("expected entity %.60q in place %d, found another", entities[i].Key, i)
+			err = fmt.Errorf("%w: expected entity %.60q in place %d, found another", errRefused, entities[i].Key, i)
 		}
 		return err
 	}); err != nil {

@@ -74,7 +74,7 @@ func TestCacheHitsAndMisses(t *testing.T) {
 			t.Errorf("17 and \"17\" are different entities: %v, %d calls", err, store.calls)
 		}
 		time.Sleep(time.Minute)
-		if rows, _ := fetch(t, c, text("aa")...); rows[0].Values[0].Number != 2 {
+		if rows, _ := fetch(t, c, texts("aa")...); rows[0].Values[0].Number != 2 {
 			t.Error("kept longer than the TTL")
 		}
 	})
@@ -112,14 +112,14 @@ func TestCacheKeepsTheUnsettledShorter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &fakeStore{status: NotFound}
 		c := NewCache(store, CacheConfig{TTL: 100 * time.Second, Entries: 10})
-		_, _ = fetch(t, c, text("a")...)
+		_, _ = fetch(t, c, texts("a")...)
 		time.Sleep(5 * time.Second)
-		_, _ = fetch(t, c, text("a")...)
+		_, _ = fetch(t, c, texts("a")...)
 		if store.calls != 1 {
 			t.Error("NOT_FOUND was not cached")
 		}
 		time.Sleep(5 * time.Second)
-		_, _ = fetch(t, c, text("a")...)
+		_, _ = fetch(t, c, texts("a")...)
 		if store.calls != 2 {
 			t.Error("NOT_FOUND was cached for longer than a tenth of the TTL")
 		}
@@ -129,9 +129,9 @@ func TestCacheKeepsTheUnsettledShorter(t *testing.T) {
 func TestCacheIsBounded(t *testing.T) {
 	store := &fakeStore{}
 	c := NewCache(store, CacheConfig{TTL: time.Hour, Entries: 100})
-	hot := text("hot0", "hot1", "hot2")
+	hot := texts("hot0", "hot1", "hot2")
 	for i := range 1000 {
-		if _, err := fetch(t, c, append(text(fmt.Sprint(i)), hot...)...); err != nil {
+		if _, err := fetch(t, c, append(texts(fmt.Sprint(i)), hot...)...); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -148,11 +148,11 @@ func TestCacheIsBounded(t *testing.T) {
 func TestCacheWithoutRoomStillCoalesces(t *testing.T) {
 	store := &fakeStore{}
 	c := NewCache(store, CacheConfig{})
-	rows, err := fetch(t, c, text("a", "a", "b")...)
+	rows, err := fetch(t, c, texts("a", "a", "b")...)
 	if err != nil || rows[0] != rows[1] || store.calls != 1 || store.asked[Entity{Key: "a"}] != 1 {
 		t.Errorf("%v, %d calls", err, store.calls)
 	}
-	if _, _ = fetch(t, c, text("a")...); store.calls != 2 || c.Stats().Cached != 0 {
+	if _, _ = fetch(t, c, texts("a")...); store.calls != 2 || c.Stats().Cached != 0 {
 		t.Error("a cache of no entries kept one")
 	}
 }
@@ -164,7 +164,7 @@ func TestConcurrentMissesOfOneEntityAreOneRequest(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 8 {
 			wg.Go(func() {
-				rows, err := fetch(t, c, text("shared", fmt.Sprint(i))...)
+				rows, err := fetch(t, c, texts("shared", fmt.Sprint(i))...)
 				if err != nil || rows[0].Values[0].Number != 1 || rows[1].Values[0].Number != 1 {
 					t.Errorf("%v %v", rows, err)
 				}
@@ -189,7 +189,7 @@ func TestAFailureReachesWhoeverWaits(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
-				if _, err := fetch(t, c, text("a")...); !errors.Is(err, ErrUnavailable) {
+				if _, err := fetch(t, c, texts("a")...); !errors.Is(err, ErrUnavailable) {
 					t.Error(err)
 				}
 			})
@@ -201,7 +201,7 @@ func TestAFailureReachesWhoeverWaits(t *testing.T) {
 			t.Errorf("%d requests of a store that is away, want 1", store.calls)
 		}
 		store.err = nil
-		if _, err := fetch(t, c, text("a")...); err != nil {
+		if _, err := fetch(t, c, texts("a")...); err != nil {
 			t.Errorf("a failure must not be cached: %v", err)
 		}
 	})
@@ -214,20 +214,20 @@ func TestWhoeverWaitsSurvivesTheLeader(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if err := c.Fetch(ctx, text("a"), make([]*Row, 1)); !errors.Is(err, context.Canceled) {
+			if err := c.Fetch(ctx, texts("a"), make([]*Row, 1)); !errors.Is(err, context.Canceled) {
 				t.Errorf("leader: %v", err)
 			}
 		})
 		synctest.Wait()
 		wg.Go(func() {
-			if rows, err := fetch(t, c, text("a", "b")...); err != nil || rows[0] == nil || rows[1] == nil {
+			if rows, err := fetch(t, c, texts("a", "b")...); err != nil || rows[0] == nil || rows[1] == nil {
 				t.Errorf("waiter: %v", err)
 			}
 		})
 		wg.Go(func() {
 			gone, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			err := c.Fetch(gone, text("a"), make([]*Row, 1))
+			err := c.Fetch(gone, texts("a"), make([]*Row, 1))
 			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "another batch") {
 				t.Errorf("a waiter with a deadline of its own: %v", err)
 			}

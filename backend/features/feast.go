@@ -60,12 +60,13 @@ type feast struct {
 	answered []string // the names as answers write them
 	head     []byte   // the request's body up to the first entity
 
-	breaker  breaker
-	latency  latencies
-	requests atomic.Uint64
-	errors   atomic.Uint64
-	atOnce   atomic.Int64 // entities a request
-	scratch  sync.Pool    // of *work
+	breaker   breaker
+	suspicion suspicion
+	latency   latencies
+	requests  atomic.Uint64
+	errors    atomic.Uint64
+	atOnce    atomic.Int64 // entities a request
+	scratch   sync.Pool    // of *work
 
 	mu        sync.Mutex
 	state     State
@@ -101,7 +102,7 @@ func NewFeast(c FeastConfig) (Store, error) {
 	}
 	f.head = requestHead(c.Names, c.Entity)
 	f.client = clientOf(c.HTTP)
-	f.scratch.New = func() any { return &work{index: map[Entity]int{}, decoder: newDecoder(f.entity, f.answered)} }
+	f.scratch.New = func() any { return &work{index: map[Entity]place{}, decoder: newDecoder(f.entity, f.answered)} }
 	return f, nil
 }
 
@@ -182,11 +183,14 @@ func (f *feast) Stats() Stats {
 	return s
 }
 
+// place is where an entity stands in work.kinds.
+type place struct{ kind, index int }
+
 // work is the scratch of one Fetch.
 type work struct {
-	index   map[Entity]int // of each entity in its kind
-	kinds   [2][]Entity    // unique, those written as text and those written as numbers
-	rows    [2][]*Row      // of them
+	index   map[Entity]place
+	kinds   [kinds][]Entity // each entity once
+	rows    [kinds][]*Row   // of them
 	body    []byte
 	answer  bytes.Buffer
 	decoder *decoder
@@ -212,30 +216,49 @@ func (f *feast) Fetch(ctx context.Context, entities []Entity, rows []*Row) error
 	}
 	w := f.scratch.Get().(*work)
 	defer w.release(&f.scratch)
+	now := time.Now()
 	for _, e := range entities {
 		if _, ok := w.index[e]; !ok {
-			k := kindOf(e)
-			w.index[e] = len(w.kinds[k])
+			k := f.kindOf(e, now)
+			w.index[e] = place{k, len(w.kinds[k])}
 			w.kinds[k] = append(w.kinds[k], e)
 		}
 	}
 	for k := range w.kinds {
 		w.rows[k] = newRows(w.rows[k], len(w.kinds[k]), len(f.names))
+		if k == refused {
+			for _, row := range w.rows[k] {
+				invalidate(row)
+			}
+			continue
+		}
 		if err := f.fetchKind(ctx, w, w.kinds[k], w.rows[k]); err != nil {
 			return err
 		}
 	}
 	for i, e := range entities {
-		rows[i] = w.rows[kindOf(e)][w.index[e]]
+		at := w.index[e]
+		rows[i] = w.rows[at.kind][at.index]
 	}
 	return nil
 }
 
-func kindOf(e Entity) int {
-	if e.Numeric {
-		return 1
+// The kinds of entities: those written as text, those written as numbers, and those known to be refused.
+const (
+	text = iota
+	number
+	refused
+	kinds
+)
+
+func (f *feast) kindOf(e Entity, now time.Time) int {
+	switch {
+	case f.suspicion.isRefused(e, now):
+		return refused
+	case e.Numeric:
+		return number
 	}
-	return 0
+	return text
 }
 
 // newRows appends count rows. They are made a few at a time: a cache that keeps one of them keeps its neighbours.
@@ -259,7 +282,10 @@ func (f *feast) fetchKind(ctx context.Context, w *work, entities []Entity, rows 
 		limit := f.atOnce.Load()
 		n := min(len(entities), int(limit))
 		began := time.Now()
-		err := f.request(ctx, w, entities[:n], rows[:n])
+		err := f.request(ctx, w, entities[:n], rows[:n], maxAttempts)
+		if errors.Is(err, errRefused) {
+			err = f.isolate(ctx, w, entities[:n], rows[:n], err)
+		}
 		if err != nil {
 			if errors.Is(err, errTooSlow) && n > fewest {
 				f.atOnce.CompareAndSwap(limit, int64(max(n/2, fewest)))
@@ -277,8 +303,9 @@ func (f *feast) fetchKind(ctx context.Context, w *work, entities []Entity, rows 
 // errTooSlow marks a request that was not answered within the timeout.
 var errTooSlow = fmt.Errorf("%w: no answer in time", ErrUnavailable)
 
-// request asks once, and again where that may help and time remains. Asking twice changes nothing on the server.
-func (f *feast) request(ctx context.Context, w *work, entities []Entity, rows []*Row) error {
+// request asks once, and again, attempts times in all, where that may help and time remains. Asking twice changes
+// nothing on the server.
+func (f *feast) request(ctx context.Context, w *work, entities []Entity, rows []*Row, attempts int) error {
 	w.body = appendEntities(append(w.body[:0], f.head...), entities)
 	limited, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
@@ -298,9 +325,10 @@ func (f *feast) request(ctx context.Context, w *work, entities []Entity, rows []
 		}
 		err := f.account(pass, began, outcome, limited.Err() != nil, len(entities))
 		if err == nil {
+			f.suspicion.answered(entities[0])
 			return nil
 		}
-		if !outcome.again || attempt+1 == maxAttempts || limited.Err() != nil {
+		if !outcome.again || attempt+1 == attempts || limited.Err() != nil {
 			return err
 		}
 		pause := max(f.jitter(retryBase<<attempt), outcome.after)
@@ -345,7 +373,7 @@ func (f *feast) account(pass pass, began time.Time, o outcome, late bool, entiti
 		} else {
 			err = fmt.Errorf("%s: %w", f.url.Redacted(), err)
 		}
-		if errors.Is(err, ErrUnavailable) {
+		if errors.Is(err, ErrUnavailable) && !errors.Is(err, errRefused) { // who refuses is there
 			verdict = serverAway
 		}
 		f.errors.Add(1)
@@ -405,7 +433,7 @@ func (f *feast) once(ctx context.Context, w *work, entities []Entity, rows []*Ro
 		if _, ok := errors.AsType[errList](err); ok {
 			kind = ErrConfiguration
 		}
-		return outcome{err: fmt.Errorf("%w: %w", kind, err)}
+		return outcome{err: fmt.Errorf("%w: %w", kind, err)} // where it is about one entity, it wraps errRefused
 	}
 	return outcome{}
 }

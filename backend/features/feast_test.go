@@ -71,7 +71,7 @@ func fetch(t testing.TB, store Store, entities ...Entity) ([]*Row, error) {
 	return rows, store.Fetch(t.Context(), entities, rows)
 }
 
-func text(keys ...string) (entities []Entity) {
+func texts(keys ...string) (entities []Entity) {
 	for _, k := range keys {
 		entities = append(entities, Entity{Key: k})
 	}
@@ -98,7 +98,7 @@ func TestColumnsAreMappedByName(t *testing.T) {
 			{"values":[-17,4.5e1,1e400],"statuses":["PRESENT","SOMETHING_NEW","PRESENT"]}],
 			"metadata":{"feature_names":["user_id","user_behavior__click_rate_24h","user_profile__other","user_profile__location","user_behavior__purchase_history_30d","user_profile__age"]}}`)
 	})
-	rows, err := fetch(t, store, text("a", "b\"\\\x01ü", "a", "c", "a")...)
+	rows, err := fetch(t, store, texts("a", "b\"\\\x01ü", "a", "c", "a")...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,24 +157,24 @@ func TestLayouts(t *testing.T) {
 		answer   string
 		want     []*Row
 	}{
-		{"rows", text("a", "b", "c"), `{"metadata":{"feature_names":["user_id","v__f"]},"results":[
+		{"rows", texts("a", "b", "c"), `{"metadata":{"feature_names":["user_id","v__f"]},"results":[
 			{"values":["a",1],"statuses":["PRESENT","PRESENT"]},{"values":["b",2],"statuses":["PRESENT","PRESENT"]},{"values":["c",3],"statuses":["PRESENT","PRESENT"]}]}`,
 			[]*Row{one(1), one(2), one(3)}},
-		{"columns, as many as entities", text("a", "b"), `{"metadata":{"feature_names":["user_id","v__f"]},"results":[
+		{"columns, as many as entities", texts("a", "b"), `{"metadata":{"feature_names":["user_id","v__f"]},"results":[
 			{"values":["a","b"],"statuses":["PRESENT","PRESENT"]},{"values":[1,2],"statuses":["PRESENT","PRESENT"]}]}`,
 			[]*Row{one(1), one(2)}},
-		{"rows, as many as names", text("a", "b"), `{"metadata":{"feature_names":["user_id","v__f"]},"results":[
+		{"rows, as many as names", texts("a", "b"), `{"metadata":{"feature_names":["user_id","v__f"]},"results":[
 			{"values":["a",1],"statuses":["PRESENT","PRESENT"]},{"values":["b",2],"statuses":["PRESENT","PRESENT"]}]}`,
 			[]*Row{one(1), one(2)}},
-		{"one entity, one name, no echo", text("a"), `{"metadata":{"feature_names":["v__f"]},"results":[{"values":[7],"statuses":["PRESENT"]}]}`,
+		{"one entity, one name, no echo", texts("a"), `{"metadata":{"feature_names":["v__f"]},"results":[{"values":[7],"statuses":["PRESENT"]}]}`,
 			[]*Row{one(7)}},
-		{"one entity in a row", text("a"), `{"metadata":{"feature_names":["user_id","v__f"]},"results":[{"values":["a",7],"statuses":["PRESENT","PRESENT"]}]}`,
+		{"one entity in a row", texts("a"), `{"metadata":{"feature_names":["user_id","v__f"]},"results":[{"values":["a",7],"statuses":["PRESENT","PRESENT"]}]}`,
 			[]*Row{one(7)}},
-		{"no statuses", text("a"), `{"metadata":{"feature_names":["v__f"]},"results":[{"values":[null]}]}`,
+		{"no statuses", texts("a"), `{"metadata":{"feature_names":["v__f"]},"results":[{"values":[null]}]}`,
 			[]*Row{{[]Value{{Status: NullValue, Number: math.NaN()}}}}},
-		{"statuses as numbers, names in val", text("a"), `{"metadata":{"feature_names":{"val":["v__f"]}},"results":[{"values":[7],"statuses":[4]}]}`,
+		{"statuses as numbers, names in val", texts("a"), `{"metadata":{"feature_names":{"val":["v__f"]}},"results":[{"values":[7],"statuses":[4]}]}`,
 			[]*Row{{[]Value{{Status: OutsideMaxAge, Number: 7}}}}},
-		{"numbers echoed for texts", text("1", "2", "3"), `{"metadata":{"feature_names":["user_id","v__f"]},"results":[
+		{"numbers echoed for texts", texts("1", "2", "3"), `{"metadata":{"feature_names":["user_id","v__f"]},"results":[
 			{"values":[1,2.0,3],"statuses":["PRESENT","PRESENT","PRESENT"]},{"values":[1,2,3],"statuses":["PRESENT","PRESENT","PRESENT"]}]}`,
 			[]*Row{one(1), one(2), one(3)}},
 	} {
@@ -196,36 +196,37 @@ func TestAnswersThatAreNotFeasts(t *testing.T) {
 		name, answer string
 		kind         error
 		says         string
+		controls     uint64 // requests for others, to see whether one entity is the cause
 	}{
-		{"empty", "", ErrContract, "found an empty one"},
-		{"html", "<!DOCTYPE html><html>Sign in", ErrContract, "found HTML"},
-		{"cut off", `{"metadata":{"feature_names":["v__f"]},"results":[{"values":[1`, ErrContract, "found the end after 62 bytes"},
-		{"a list", `[1]`, ErrContract, "expected an object"},
-		{"two answers", `{"metadata":{"feature_names":["v__f"]},"results":[]}{}`, ErrContract, "the end of the answer"},
-		{"no results", `{"metadata":{"feature_names":["v__f"]}}`, ErrContract, "metadata and results"},
-		{"no feature names", `{"metadata":{},"results":[]}`, ErrContract, "expected feature_names"},
-		{"another name", `{"metadata":{"feature_names":["f"]},"results":[{"values":[1,2],"statuses":["PRESENT","PRESENT"]}]}`, ErrContract, "expected v__f among the 1 names"},
-		{"a name twice", `{"metadata":{"feature_names":["v__f","v__f"]},"results":[]}`, ErrContract, "found it 2 times"},
-		{"too few results", `{"metadata":{"feature_names":["user_id","v__f","v__g"]},"results":[]}`, ErrContract, "found 0 results"},
-		{"too few values", `{"metadata":{"feature_names":["v__f"]},"results":[{"values":[1],"statuses":["PRESENT","PRESENT"]}]}`, ErrContract, "values: expected 2, one for each entity, found 1"},
-		{"too many values", `{"metadata":{"feature_names":["v__f"]},"results":[{"values":[1,2,[3]],"statuses":["PRESENT","PRESENT"]}]}`, ErrContract, "found 3"},
-		{"too few statuses", `{"metadata":{"feature_names":["v__f"]},"results":[{"values":[1,2],"statuses":["PRESENT"]}]}`, ErrContract, "statuses: expected 2"},
-		{"a list as value", `{"metadata":{"feature_names":["v__f"]},"results":[{"values":[[1,2],[3]],"statuses":["PRESENT","PRESENT"]}]}`, ErrConfiguration, "feature v__f: expected a number, text or boolean, found a list"},
-		{"other entities", `{"metadata":{"feature_names":["user_id","v__f","v__g"]},"results":[{"values":["b","a"],"statuses":["PRESENT","PRESENT"]},{"values":[1,2]},{"values":[1,2]}]}`, ErrContract, `expected entity "a" in place 0`},
-		{"neither columns nor rows", `{"metadata":{"feature_names":["user_id","v__f"]},"results":[{"values":["x",1]},{"values":["y",2]}]}`, ErrContract, `expected entity "a" in place 0`},
-		{"too deep", strings.Repeat(`{"x":`, 100), ErrContract, "levels of nesting"},
-		{"huge", `{"results":"` + strings.Repeat("x", 2<<20), ErrContract, "expected at most"},
+		{"empty", "", ErrContract, "found an empty one", 0},
+		{"html", "<!DOCTYPE html><html>Sign in", ErrContract, "found HTML", 0},
+		{"cut off", `{"metadata":{"feature_names":["v__f"]},"results":[{"values":[1`, ErrContract, "found the end after 62 bytes", 0},
+		{"a list", `[1]`, ErrContract, "expected an object", 0},
+		{"two answers", `{"metadata":{"feature_names":["v__f"]},"results":[]}{}`, ErrContract, "the end of the answer", 0},
+		{"no results", `{"metadata":{"feature_names":["v__f"]}}`, ErrContract, "metadata and results", 0},
+		{"no feature names", `{"metadata":{},"results":[]}`, ErrContract, "expected feature_names", 0},
+		{"another name", `{"metadata":{"feature_names":["f"]},"results":[{"values":[1,2],"statuses":["PRESENT","PRESENT"]}]}`, ErrContract, "expected v__f among the 1 names", 0},
+		{"a name twice", `{"metadata":{"feature_names":["v__f","v__f"]},"results":[]}`, ErrContract, "found it 2 times", 0},
+		{"too few results", `{"metadata":{"feature_names":["user_id","v__f","v__g"]},"results":[]}`, ErrContract, "found 0 results", 0},
+		{"too few values", `{"metadata":{"feature_names":["v__f"]},"results":[{"values":[1],"statuses":["PRESENT","PRESENT"]}]}`, ErrContract, "values: expected 2, one for each entity, found 1", 0},
+		{"too many values", `{"metadata":{"feature_names":["v__f"]},"results":[{"values":[1,2,[3]],"statuses":["PRESENT","PRESENT"]}]}`, ErrContract, "found 3", 0},
+		{"too few statuses", `{"metadata":{"feature_names":["v__f"]},"results":[{"values":[1,2],"statuses":["PRESENT"]}]}`, ErrContract, "statuses: expected 2", 0},
+		{"a list as value", `{"metadata":{"feature_names":["v__f"]},"results":[{"values":[[1,2],[3]],"statuses":["PRESENT","PRESENT"]}]}`, ErrConfiguration, "feature v__f: expected a number, text or boolean, found a list", 0},
+		{"other entities", `{"metadata":{"feature_names":["user_id","v__f","v__g"]},"results":[{"values":["b","a"],"statuses":["PRESENT","PRESENT"]},{"values":[1,2]},{"values":[1,2]}]}`, ErrContract, `expected entity "a" in place 0`, 3},
+		{"neither columns nor rows", `{"metadata":{"feature_names":["user_id","v__f"]},"results":[{"values":["x",1]},{"values":["y",2]}]}`, ErrContract, `expected entity "a" in place 0`, 3},
+		{"too deep", strings.Repeat(`{"x":`, 100), ErrContract, "levels of nesting", 0},
+		{"huge", `{"results":"` + strings.Repeat("x", 2<<20), ErrContract, "expected at most", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			store, _ := serve(t, FeastConfig{Names: []string{"v:f"}}, func(w http.ResponseWriter, _ request) { _, _ = io.WriteString(w, c.answer) })
-			rows, err := fetch(t, store, text("a", "b")...)
+			rows, err := fetch(t, store, texts("a", "b")...)
 			if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("err = %v\nwant %q and: %s", err, c.kind, c.says)
 			}
 			if rows[0] != nil || rows[1] != nil {
 				t.Error("rows were filled in spite of the error")
 			}
-			if s := store.Stats(); s.Requests != 1 || s.Errors != 1 || s.LastError == "" || s.State != StateDown {
+			if s := store.Stats(); s.Requests != 1+c.controls || s.LastError == "" || s.State != StateDown {
 				t.Errorf("stats = %+v; asking again does not help here", s)
 			}
 		})
@@ -238,20 +239,23 @@ func TestRefusals(t *testing.T) {
 		body   string
 		kind   error
 		says   string
-		asked  uint64
+		// requests for the entity, and for others to see whether it alone is refused
+		asked, controls uint64
 	}{
-		{404, `{"detail":"Not Found"}`, ErrConfiguration, "does not know POST /get-online-features", 1},
-		{404, `"{\"module\": \"feast.errors\", \"class\": \"FeatureViewNotFoundException\", \"message\": \"Feature view user_behavior does not exist\"}"`, ErrConfiguration, "does not know user_behavior:click_rate_24h", 1},
-		{422, `{"error":"unknown feature user_profile:location"}`, ErrConfiguration, "does not know user_profile:location", 1},
-		{500, `"Feature view user_profile does not exist"`, ErrConfiguration, "does not know user_profile:age", 1},
-		{500, `{"detail":"user_profile: connection to redis lost"}`, ErrUnavailable, "connection to redis lost", maxAttempts},
-		{500, ``, ErrUnavailable, "status 500", maxAttempts},
-		{503, `<html>` + strings.Repeat("x", 5000), ErrUnavailable, "xxx…", maxAttempts},
-		{429, `slow down`, ErrUnavailable, "slow down", maxAttempts},
-		{401, `{"detail":"no token"}`, ErrConfiguration, "wants a token", 1},
-		{302, ``, ErrConfiguration, `found a redirect to "http://elsewhere/"`, 1},
-		{400, `{"detail":"entities"}`, ErrConfiguration, "status 400 Bad Request: entities", 1},
-		{204, ``, ErrContract, "expected status 200", 1},
+		{404, `{"detail":"Not Found"}`, ErrConfiguration, "does not know POST /get-online-features", 1, 0},
+		{404, `"{\"module\": \"feast.errors\", \"class\": \"FeatureViewNotFoundException\", \"message\": \"Feature view user_behavior does not exist\"}"`, ErrConfiguration, "does not know user_behavior:click_rate_24h", 1, 0},
+		{422, `{"error":"unknown feature user_profile:location"}`, ErrConfiguration, "does not know user_profile:location", 1, 0},
+		{500, `"Feature view user_profile does not exist"`, ErrConfiguration, "does not know user_profile:age", 1, 0},
+		{500, `{"detail":"user_profile: connection to redis lost"}`, ErrUnavailable, "connection to redis lost", maxAttempts, 2},
+		{500, ``, ErrUnavailable, "status 500", maxAttempts, 2},
+		{503, `<html>` + strings.Repeat("x", 5000), ErrUnavailable, "xxx…", maxAttempts, 0},
+		{429, `slow down`, ErrUnavailable, "slow down", maxAttempts, 0},
+		{500, `"'Feature location not found in projection user_profile'"`, ErrConfiguration, "does not know user_profile:location (status 500 Internal Server Error: Feature location not found", 1, 0},
+		{500, `"\"Missing join key values for keys: ['acct_id', 'user_id']. No values provided\""`, ErrConfiguration, "features.entity: the store looks these features up by another key than user_id", 1, 0},
+		{401, `{"detail":"no token"}`, ErrConfiguration, "wants a token", 1, 0},
+		{302, ``, ErrConfiguration, `found a redirect to "http://elsewhere/"`, 1, 0},
+		{400, `{"detail":"entities"}`, ErrConfiguration, "status 400 Bad Request: entities", 1, 2},
+		{204, ``, ErrContract, "expected status 200", 1, 0},
 	} {
 		t.Run(fmt.Sprint(c.status, " ", c.says), func(t *testing.T) {
 			store, _ := serve(t, FeastConfig{}, func(w http.ResponseWriter, _ request) {
@@ -259,11 +263,11 @@ func TestRefusals(t *testing.T) {
 				w.WriteHeader(c.status)
 				_, _ = io.WriteString(w, c.body)
 			})
-			_, err := fetch(t, store, text("a")...)
+			_, err := fetch(t, store, texts("a")...)
 			if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("err = %v\nwant %q and: %s", err, c.kind, c.says)
 			}
-			if s := store.Stats(); s.Requests != c.asked || len(s.LastError) > 1000 {
+			if s := store.Stats(); s.Requests != c.asked+c.controls || len(s.LastError) > 1000 {
 				t.Errorf("%d requests, want %d; last error of %d bytes", s.Requests, c.asked, len(s.LastError))
 			}
 		})
@@ -278,7 +282,7 @@ func TestAFailureIsTriedAgain(t *testing.T) {
 		}
 		answerColumns(w, []string{"v__f"}, 1, func(int, int) string { return "1" })
 	})
-	rows, err := fetch(t, store, text("a")...)
+	rows, err := fetch(t, store, texts("a")...)
 	if err != nil || rows[0].Values[0].Number != 1 {
 		t.Fatal(err)
 	}
@@ -294,7 +298,7 @@ func TestNoServer(t *testing.T) {
 	}
 	_ = l.Close()
 	store := storeAt(t, "http://"+l.Addr().String(), FeastConfig{})
-	if _, err := fetch(t, store, text("a")...); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "refused") {
+	if _, err := fetch(t, store, texts("a")...); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("err = %v", err)
 	}
 }
@@ -303,7 +307,7 @@ func TestTheCallersContext(t *testing.T) {
 	store, _ := serve(t, FeastConfig{}, func(http.ResponseWriter, request) { t.Error("asked in spite of a context that had ended") })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := store.Fetch(ctx, text("a"), make([]*Row, 1))
+	err := store.Fetch(ctx, texts("a"), make([]*Row, 1))
 	if !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnavailable) {
 		t.Errorf("err = %v, want the caller's own", err)
 	}
@@ -314,7 +318,7 @@ func TestTokenIsSent(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got = r.Header.Get("Authorization") }))
 	defer server.Close()
 	store := storeAt(t, server.URL, FeastConfig{Token: func() string { return "s3cret" }})
-	_, err := fetch(t, store, text("a")...)
+	_, err := fetch(t, store, texts("a")...)
 	if got != "Bearer s3cret" || strings.Contains(fmt.Sprint(err), "s3cret") {
 		t.Errorf("Authorization = %q, err = %v", got, err)
 	}
@@ -370,7 +374,7 @@ func TestBreakerOpensAndProbes(t *testing.T) {
 			return nil, errors.New("connection refused")
 		})}})
 		for range 3 {
-			_, err := fetch(t, store, text("a")...)
+			_, err := fetch(t, store, texts("a")...)
 			if !errors.Is(err, ErrUnavailable) {
 				t.Fatal(err)
 			}
@@ -378,22 +382,22 @@ func TestBreakerOpensAndProbes(t *testing.T) {
 		if sent != breakerFailures {
 			t.Fatalf("%d requests were sent, want %d: then the breaker is open", sent, breakerFailures)
 		}
-		_, err := fetch(t, store, text("a")...)
+		_, err := fetch(t, store, texts("a")...)
 		if sent != breakerFailures || !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "not asked for") || !strings.Contains(err.Error(), "connection refused") {
 			t.Fatalf("%d sent, err = %v", sent, err)
 		}
 		time.Sleep(breakerWait)
-		_, _ = fetch(t, store, text("a")...) // the probe fails: open twice as long, without more attempts
+		_, _ = fetch(t, store, texts("a")...) // the probe fails: open twice as long, without more attempts
 		if sent != breakerFailures+1 {
 			t.Fatalf("%d requests were sent, want one probe more", sent)
 		}
 		up = true
 		time.Sleep(breakerWait)
-		if _, err := fetch(t, store, text("a")...); err == nil {
+		if _, err := fetch(t, store, texts("a")...); err == nil {
 			t.Fatal("asked before the wait was over")
 		}
 		time.Sleep(breakerWait)
-		if _, err := fetch(t, store, text("a")...); err != nil {
+		if _, err := fetch(t, store, texts("a")...); err != nil {
 			t.Fatal(err)
 		}
 		if s := store.Stats(); s.State != StateOK {
@@ -483,7 +487,7 @@ func TestRetryAfterBeyondTheTimeoutIsNotWaitedFor(t *testing.T) {
 			sent++
 			return &http.Response{StatusCode: 503, Status: "503", Header: http.Header{"Retry-After": {"60"}}, Body: http.NoBody}, nil
 		})}})
-		if _, err := fetch(t, store, text("a")...); !errors.Is(err, ErrUnavailable) || sent != 1 || time.Since(began) > 0 {
+		if _, err := fetch(t, store, texts("a")...); !errors.Is(err, ErrUnavailable) || sent != 1 || time.Since(began) > 0 {
 			t.Errorf("err = %v after %v and %d requests", err, time.Since(began), sent)
 		}
 	})

@@ -21,6 +21,12 @@ func (f *feast) refusal(response *http.Response) outcome {
 	switch code := response.StatusCode; {
 	case f.blamed(code, reason) != "":
 		return outcome{err: fmt.Errorf("%w: features.names: the store does not know %s (%s)", ErrConfiguration, f.blamed(code, reason), said)}
+	case strings.Contains(strings.ToLower(reason), "join key"):
+		return outcome{err: fmt.Errorf("%w: features.entity: the store looks these features up by another key than %s (%s)", ErrConfiguration, f.entity, said)}
+	case code == http.StatusInternalServerError:
+		return outcome{err: fmt.Errorf("%w: %w: %s", ErrUnavailable, errRefused, said), again: true}
+	case code == http.StatusBadRequest, code == http.StatusUnprocessableEntity:
+		return outcome{err: fmt.Errorf("%w: %w: %s", ErrConfiguration, errRefused, said)}
 	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests, code >= 500 && code != http.StatusNotImplemented:
 		return outcome{err: fmt.Errorf("%w: %s", ErrUnavailable, said), again: true, after: retryAfter(response.Header, time.Now())}
 	case code == http.StatusUnauthorized, code == http.StatusForbidden:
@@ -107,10 +113,13 @@ func reasonOf(body []byte) string {
 			return s.skip(1)
 		})
 	}
-	if strings.HasPrefix(reason, "{") { // Feast puts JSON into a JSON string
+	if strings.HasPrefix(reason, "{") || strings.HasPrefix(reason, `"`) { // Feast puts JSON into a JSON string
 		if inner := reasonOf([]byte(reason)); inner != "" {
 			return inner
 		}
+	}
+	if n := len(reason); n > 2 && reason[0] == '\'' && reason[n-1] == '\'' { // and Python its KeyErrors into quotes
+		reason = reason[1 : n-1]
 	}
 	if reason == "" {
 		reason = strings.TrimSpace(string(body))
