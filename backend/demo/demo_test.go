@@ -223,3 +223,11 @@ func TestCloseIsQuickWhateverIsBroken(t *testing.T) {
 		t.Errorf("injecting into a closed world: %v", err)
 	}
 }
+
+// slow skips a proof that takes long unless WEIR_SLOW=1, which CI sets.
+func slow(t *testing.T) {
+	t.Helper()
+	if os.Getenv("WEIR_SLOW") != "1" {
+		t.Skip("takes long: runs with WEIR_SLOW=1")
+	}
+}

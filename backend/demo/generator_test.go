@@ -161,12 +161,3 @@ func TestAliasFollowsTheWeights(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkGenerator(b *testing.B) {
-	g := newGenerator(1, population())
-	b.ReportAllocs()
-	for b.Loop() {
-		g.next(1000, aMoment, eventFaults{})
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/event")
-}

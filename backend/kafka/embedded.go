@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,7 +12,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -63,6 +66,7 @@ const (
 	maxRequestBytes = 100 << 20
 	// minSessionTimeout lets a member that was killed be forgotten sooner than kfake's default of 6 s.
 	minSessionTimeout = time.Second
+	createTimeout     = 10 * time.Second
 )
 
 // StartEmbedded starts a broker. When it returns, the port accepts clients and every topic exists.
@@ -103,11 +107,9 @@ func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
 		return nil, errors.Join(fmt.Errorf("embedded broker: %w", err), ln.Close())
 	}
 	e := &Embedded{cluster: cluster, addr: ln.Addr().String()}
-	for _, t := range o.Topics {
-		if err := cluster.CreateTopic(t.Name, max(1, t.Partitions), t.configs()); err != nil {
-			e.close()
-			return nil, fmt.Errorf("embedded broker: create topic %q: %w", t.Name, err)
-		}
+	if err := e.create(o.Topics); err != nil {
+		e.close()
+		return nil, fmt.Errorf("embedded broker: %w", err)
 	}
 	return e, nil
 }
@@ -122,6 +124,43 @@ func (e *Embedded) Close() error {
 }
 
 func (e *Embedded) close() { e.once.Do(e.cluster.Close) }
+
+// create makes all topics by one request, as any client would: the broker saves its state, and waits for the disk, once
+// a request.
+func (e *Embedded) create(topics []EmbeddedTopic) error {
+	if len(topics) == 0 {
+		return nil
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(e.addr), kgo.DisableClientMetrics())
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	request := kmsg.NewPtrCreateTopicsRequest()
+	request.TimeoutMillis = int32(createTimeout.Milliseconds())
+	for _, t := range topics {
+		topic := kmsg.NewCreateTopicsRequestTopic()
+		topic.Topic, topic.NumPartitions, topic.ReplicationFactor = t.Name, max(1, t.Partitions), 1
+		for name, value := range t.configs() {
+			config := kmsg.NewCreateTopicsRequestTopicConfig()
+			config.Name, config.Value = name, &value
+			topic.Configs = append(topic.Configs, config)
+		}
+		request.Topics = append(request.Topics, topic)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), createTimeout)
+	defer cancel()
+	response, err := request.RequestWith(ctx, client)
+	if err != nil {
+		return fmt.Errorf("create topics: %w", err)
+	}
+	for _, t := range response.Topics {
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+			return fmt.Errorf("create topic %q: %w", t.Topic, err)
+		}
+	}
+	return nil
+}
 
 func (t EmbeddedTopic) configs() map[string]string {
 	keep, size := t.Retention, t.RetentionBytes
