@@ -37,20 +37,13 @@ type cache struct {
 	began   time.Time // expiry is counted from here
 
 	mu     sync.Mutex
-	slotOf map[Entity]int32
+	index  index
 	slots  []slot
 	hand   int
 	flying map[Entity]*flight // entities being asked for
 
 	hits, misses atomic.Uint64
 	scratch      sync.Pool // of *misses
-}
-
-type slot struct {
-	entity  Entity // its own copy of the key
-	row     *Row
-	expires time.Duration // since cache.began
-	used    bool          // since the hand last came by
 }
 
 // flight is one request to the store, shared by all who want one of its entities.
@@ -66,11 +59,13 @@ func NewCache(store Store, c CacheConfig) Store {
 	if c.TTL <= 0 || c.Entries <= 0 {
 		c = CacheConfig{}
 	}
-	return &cache{
+	made := &cache{
 		store: store, ttl: c.TTL, entries: c.Entries, began: time.Now(),
-		slotOf: map[Entity]int32{}, flying: map[Entity]*flight{},
+		flying:  map[Entity]*flight{},
 		scratch: sync.Pool{New: func() any { return new(misses) }},
 	}
+	made.index.grow()
+	return made
 }
 
 func (c *cache) Names() []string { return c.store.Names() }
@@ -80,7 +75,7 @@ func (c *cache) Stats() Stats {
 	s.Hits, s.Misses = c.hits.Load(), c.misses.Load()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.Cached = len(c.slotOf)
+	s.Cached = c.index.used
 	return s
 }
 
@@ -111,23 +106,55 @@ func (c *cache) Fetch(ctx context.Context, entities []Entity, rows []*Row) error
 	return err
 }
 
-// lookUp fills the rows of the entities that are cached, sets the others nil, and is how many those are.
+// lookUp fills the rows of the entities that are cached, sets the others nil, and is how many those are. It goes in
+// small steps through a few entities at a time, so that the processor waits for their memory together.
 func (c *cache) lookUp(entities []Entity, rows []*Row) (missing int) {
-	now := time.Since(c.began)
+	const together = 16
+	var tags [together]uint32
+	var slots [together]int32
+	now := int64(time.Since(c.began))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i, e := range entities {
-		rows[i] = nil
-		if at, ok := c.slotOf[e]; ok {
-			if s := &c.slots[at]; now < s.expires {
-				s.used = true
-				rows[i] = s.row
+	for len(entities) > 0 {
+		some := entities[:min(together, len(entities))]
+		for i := range some {
+			tags[i] = c.index.tag(some[i])
+		}
+		for i := range some {
+			_, slots[i] = c.index.find(tags[i], tags[i])
+		}
+		for i, e := range some {
+			rows[i] = nil
+			if slots[i] < 0 {
+				missing++
 				continue
 			}
+			s := &c.slots[slots[i]]
+			if !s.is(e) { // another key of the same tag, one in thousands
+				s = c.slotOf(e, tags[i])
+			}
+			if s == nil || now >= s.expires {
+				missing++
+				continue
+			}
+			s.used = true
+			rows[i] = s.row
 		}
-		missing++
+		entities, rows = entities[len(some):], rows[len(some):]
 	}
 	return missing
+}
+
+// slotOf is the slot of e, nil if it has none.
+func (c *cache) slotOf(e Entity, tag uint32) *slot {
+	at, n := c.index.find(tag, tag)
+	for n >= 0 && !c.slots[n].is(e) {
+		at, n = c.index.find(at+1, tag)
+	}
+	if n < 0 {
+		return nil
+	}
+	return &c.slots[n]
 }
 
 // misses is the scratch of one Fetch.
@@ -201,15 +228,15 @@ func fill(rows []*Row, entities []Entity, f *flight) {
 // outlive the call's bytes.
 func (c *cache) board(m *misses, entities []Entity, rows []*Row) *flight {
 	var mine *flight
-	now := time.Since(c.began)
+	now := int64(time.Since(c.began))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, e := range entities {
 		if rows[i] != nil {
 			continue
 		}
-		if at, ok := c.slotOf[e]; ok && now < c.slots[at].expires {
-			rows[i] = c.slots[at].row
+		if s := c.slotOf(e, c.index.tag(e)); s != nil && now < s.expires {
+			rows[i] = s.row
 			continue
 		}
 		if f, ok := c.flying[e]; ok {
@@ -256,19 +283,19 @@ func (c *cache) keep(entities []Entity, rows []*Row) {
 	if c.entries == 0 {
 		return
 	}
-	now := time.Since(c.began)
+	now := int64(time.Since(c.began))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, e := range entities {
-		expires := now + c.lifetime(rows[i])
-		at, ok := c.slotOf[e]
-		if !ok {
-			at = c.free(now)
-			c.slotOf[e] = at
-			c.slots[at].entity = e
+		tag := c.index.tag(e)
+		s := c.slotOf(e, tag)
+		if s == nil {
+			n := c.free(now)
+			c.index.add(tag, n)
+			s = &c.slots[n]
+			s.setKey(e)
 		}
-		s := &c.slots[at]
-		s.row, s.expires, s.used = rows[i], expires, false
+		s.row, s.expires, s.used = rows[i], now+int64(c.lifetime(rows[i])), false
 	}
 }
 
@@ -285,20 +312,20 @@ func (c *cache) lifetime(row *Row) time.Duration {
 }
 
 // free is a slot nobody needs more than the row to come.
-func (c *cache) free(now time.Duration) int32 {
+func (c *cache) free(now int64) int32 {
 	if len(c.slots) < c.entries {
 		c.slots = append(c.slots, slot{})
 		return int32(len(c.slots) - 1)
 	}
 	for {
-		s := &c.slots[c.hand]
-		at := int32(c.hand)
+		n := int32(c.hand)
+		s := &c.slots[n]
 		c.hand = (c.hand + 1) % len(c.slots)
 		if s.used && now < s.expires {
 			s.used = false
 			continue
 		}
-		delete(c.slotOf, s.entity)
-		return at
+		c.index.remove(c.index.tag(s.entity()), n)
+		return n
 	}
 }

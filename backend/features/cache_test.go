@@ -245,3 +245,13 @@ func TestWhoeverWaitsSurvivesTheLeader(t *testing.T) {
 }
 
 func bytesString(b []byte) string { return unsafe.String(&b[0], len(b)) }
+
+// echoStore answers each entity with its own key.
+type echoStore struct{ fakeStore }
+
+func (*echoStore) Fetch(_ context.Context, entities []Entity, rows []*Row) error {
+	for i, e := range entities {
+		rows[i] = &Row{[]Value{{IsText: true, Text: e.Key, Number: map[bool]float64{true: 1}[e.Numeric]}}}
+	}
+	return nil
+}
