@@ -14,7 +14,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m) // Close must leave no goroutine of any world behind
+	// Close must leave no goroutine of any world behind.
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if program.dir != "" {
+			_ = os.RemoveAll(program.dir)
+		}
+		os.Exit(code)
+	}))
 }
 
 func TestStartAndCloseLeaveNothing(t *testing.T) {
