@@ -1,0 +1,187 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/IBM/sarama"
+)
+
+// ErrNoTopic is wrapped when a topic does not exist.
+var ErrNoTopic = errors.New("topic does not exist")
+
+// Admin asks a cluster for facts over connections of its own. It is safe for concurrent use; close it.
+type Admin struct {
+	cluster Cluster
+	client  sarama.Client
+	admin   sarama.ClusterAdmin
+}
+
+// NewAdmin connects to the cluster.
+func NewAdmin(c Cluster) (*Admin, error) {
+	client, err := c.Client()
+	if err != nil {
+		return nil, err
+	}
+	admin, err := sarama.NewClusterAdminFromClient(client)
+	if err != nil {
+		_ = client.Close()
+		return nil, fmt.Errorf("connect to kafka at %s: %w", c, err)
+	}
+	return &Admin{c, client, admin}, nil
+}
+
+// Close ends the connections.
+func (a *Admin) Close() error { return a.admin.Close() } // closes the client too
+
+// Partitions are the partitions of a topic, ascending. The error wraps ErrNoTopic when the broker does not know it.
+func (a *Admin) Partitions(topic string) ([]int32, error) {
+	err := a.client.RefreshMetadata(topic)
+	if errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+		return nil, fmt.Errorf("topic %q on %s: %w", topic, a.cluster, ErrNoTopic)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up topic %q on %s: %w", topic, a.cluster, err)
+	}
+	partitions, err := a.client.Partitions(topic)
+	if err != nil {
+		return nil, fmt.Errorf("look up topic %q on %s: %w", topic, a.cluster, err)
+	}
+	partitions = slices.Clone(partitions)
+	slices.Sort(partitions)
+	return partitions, nil
+}
+
+// CreateTopic makes a topic; one that exists already is fine. Partitions of -1 leave the number to the broker. The
+// replication factor is the broker's default.
+func (a *Admin) CreateTopic(topic string, partitions int32) error {
+	err := a.admin.CreateTopic(topic, &sarama.TopicDetail{NumPartitions: partitions, ReplicationFactor: -1}, false)
+	if errors.Is(err, sarama.ErrTopicAlreadyExists) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("create topic %q on %s: %w", topic, a.cluster, err)
+	}
+	return nil
+}
+
+// Offsets of one partition.
+type Offsets struct {
+	Oldest, Newest int64 // the first offset still kept, and the high watermark
+	// Committed is the group's next offset; -1 when it has committed none.
+	Committed int64
+}
+
+// Watermarks are the oldest and newest offsets of partitions of a topic, by partition. Committed is -1 in all.
+func (a *Admin) Watermarks(ctx context.Context, topic string, partitions []int32) (map[int32]Offsets, error) {
+	oldest, err := a.listOffsets(ctx, topic, partitions, sarama.OffsetOldest)
+	if err != nil {
+		return nil, err
+	}
+	newest, err := a.listOffsets(ctx, topic, partitions, sarama.OffsetNewest)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[int32]Offsets, len(partitions))
+	for _, p := range partitions {
+		out[p] = Offsets{Oldest: oldest[p], Newest: newest[p], Committed: -1}
+	}
+	return out, nil
+}
+
+// GroupOffsets are the watermarks and the group's committed offsets of all partitions of a topic.
+func (a *Admin) GroupOffsets(ctx context.Context, group, topic string) (map[int32]Offsets, error) {
+	partitions, err := a.Partitions(topic)
+	if err != nil {
+		return nil, err
+	}
+	out, err := a.Watermarks(ctx, topic, partitions)
+	if err != nil {
+		return nil, err
+	}
+	committed, err := a.admin.ListConsumerGroupOffsets(group, map[string][]int32{topic: partitions})
+	if errors.Is(err, sarama.ErrGroupIDNotFound) {
+		return out, nil // nobody has joined yet
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the offsets of group %q on %s: %w", group, a.cluster, err)
+	}
+	for _, p := range partitions {
+		if block := committed.GetBlock(topic, p); block != nil && block.Err == sarama.ErrNoError {
+			o := out[p]
+			o.Committed = block.Offset
+			out[p] = o
+		}
+	}
+	return out, nil
+}
+
+// OffsetsAt is, by partition, the first offset whose record's timestamp is at or after at (milliseconds since 1970);
+// where there is none, the high watermark.
+func (a *Admin) OffsetsAt(ctx context.Context, topic string, partitions []int32, at int64) (map[int32]int64, error) {
+	out, err := a.listOffsets(ctx, topic, partitions, at)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range partitions {
+		if out[p] >= 0 {
+			continue
+		}
+		newest, err := a.listOffsets(ctx, topic, []int32{p}, sarama.OffsetNewest)
+		if err != nil {
+			return nil, err
+		}
+		out[p] = newest[p]
+	}
+	return out, nil
+}
+
+// listOffsets asks each partition's leader once for all of its partitions.
+func (a *Admin) listOffsets(ctx context.Context, topic string, partitions []int32, at int64) (map[int32]int64, error) {
+	type ask struct {
+		broker     *sarama.Broker
+		partitions []int32
+	}
+	leaders := make(map[int32]*ask)
+	for _, p := range partitions {
+		broker, err := a.client.Leader(topic, p)
+		if err != nil {
+			return nil, fmt.Errorf("find the leader of %s/%d: %w", topic, p, err)
+		}
+		l := leaders[broker.ID()]
+		if l == nil {
+			l = &ask{broker: broker}
+			leaders[broker.ID()] = l
+		}
+		l.partitions = append(l.partitions, p)
+	}
+	out := make(map[int32]int64, len(partitions))
+	for _, l := range leaders {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		request := &sarama.OffsetRequest{Version: 1}
+		for _, p := range l.partitions {
+			request.AddBlock(topic, p, at, 1)
+		}
+		response, err := l.broker.GetAvailableOffsets(request)
+		if err != nil {
+			_ = l.broker.Close() // it is opened again by the next Leader
+			return nil, fmt.Errorf("ask broker %s for the offsets of %s: %w", l.broker.Addr(), topic, err)
+		}
+		for _, p := range l.partitions {
+			block := response.GetBlock(topic, p)
+			if block == nil {
+				return nil, fmt.Errorf("ask broker %s for the offsets of %s/%d: it answered without them", l.broker.Addr(), topic, p)
+			}
+			if block.Err != sarama.ErrNoError {
+				_ = a.client.RefreshMetadata(topic)
+				return nil, fmt.Errorf("ask broker %s for the offsets of %s/%d: %w", l.broker.Addr(), topic, p, block.Err)
+			}
+			out[p] = block.Offset
+		}
+	}
+	return out, nil
+}
