@@ -21,9 +21,11 @@ type Admin struct {
 
 // NewAdmin connects to the cluster.
 func NewAdmin(c Cluster) (*Admin, error) {
-	client, err := c.Client()
+	config := c.Config()
+	config.Metadata.Retry.Max = 0 // who asks for facts asks again
+	client, err := sarama.NewClient(c.brokers, config)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("connect to kafka at %s: %w", c, err)
 	}
 	admin, err := sarama.NewClusterAdminFromClient(client)
 	if err != nil {

@@ -1,0 +1,60 @@
+package pipeline
+
+import (
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// batch is one unit of work on its way from the claims to the broker. Batches are used again: everything in one grows
+// to the size it needs and stays.
+type batch struct {
+	records  []*sarama.ConsumerMessage
+	segments []segment
+	outcomes []outcome // one a record
+
+	arena   []byte          // the predictions' JSON
+	shelf   []sarama.Record // what is sent, one a record
+	parcels parcels
+	scoring time.Duration // spent on scoring
+
+	ready chan struct{} // holds one token when scored
+	ok    bool          // scored; false: given up, nobody wants it any more
+}
+
+// segment is a run of one claim's records in a batch.
+type segment struct {
+	claim *claim
+	n     int
+	next  int64     // the offset after its last record
+	taken time.Time // from the broker
+}
+
+// outcome is what became of one record: a prediction, or a dead letter when stage is set.
+type outcome struct {
+	event  decoded
+	at     int64 // the event's own time, nanoseconds since 1970; 0 when it has none
+	score  float64
+	stage  string
+	reason string
+}
+
+func newBatch() *batch { return &batch{ready: make(chan struct{}, 1)} }
+
+// add appends records of one claim.
+func (b *batch) add(c *claim, records []*sarama.ConsumerMessage, taken time.Time) {
+	b.records = append(b.records, records...)
+	b.segments = append(b.segments, segment{c, len(records), records[len(records)-1].Offset + 1, taken})
+}
+
+// reset empties the batch for its next use, letting go of the records.
+func (b *batch) reset() {
+	clear(b.records)
+	clear(b.segments)
+	clear(b.outcomes)
+	clear(b.shelf)
+	b.records, b.segments, b.outcomes, b.shelf = b.records[:0], b.segments[:0], b.outcomes[:0], b.shelf[:0]
+	b.arena = b.arena[:0]
+	b.parcels.reset()
+	b.scoring, b.ok = 0, false
+}

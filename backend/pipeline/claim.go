@@ -1,0 +1,265 @@
+package pipeline
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"weir/backend/event"
+)
+
+// claim is one partition held by this process.
+type claim struct {
+	topic     string
+	partition int32
+	source    sarama.ConsumerGroupClaim
+
+	next       atomic.Int64 // everything below is acknowledged; -1 while unknown
+	lastRecord atomic.Int64 // timestamp of the last record taken, ms; 0 none
+	seen       int64        // the offset after the newest record ever taken; its own feed's
+
+	// Guarded by flow.mu.
+	inHand  int   // records handed to the flow and not settled
+	givenUp bool  // its records in hand will not be committed
+	marked  int64 // the offset last committed
+	settled chan struct{}
+
+	// Guarded by Engine.mu; written by the sampler.
+	commits   []commitSample
+	perSecond float64
+	sampled   time.Time
+}
+
+// Setup starts the flow of a session.
+func (f *flow) Setup(sess sarama.ConsumerGroupSession) error {
+	f.sess = sess
+	f.e.seed(f)
+	f.start()
+	f.e.status.back(holdKafka)
+	f.e.status.enter(Running)
+	return nil
+}
+
+// Cleanup ends the flow of a session, after every claim has returned.
+func (f *flow) Cleanup(sarama.ConsumerGroupSession) error {
+	f.stop()
+	return nil
+}
+
+// ConsumeClaim carries one partition's records until it is taken away or the session ends, then finishes what is in
+// hand and commits.
+func (f *flow) ConsumeClaim(_ sarama.ConsumerGroupSession, source sarama.ConsumerGroupClaim) error {
+	c := f.join(source)
+	f.feed(c, source.Messages())
+	f.drain(c)
+	f.leave(c)
+	return nil
+}
+
+func (f *flow) join(source sarama.ConsumerGroupClaim) *claim {
+	c := &claim{topic: source.Topic(), partition: source.Partition(), source: source, settled: make(chan struct{}, 1)}
+	c.next.Store(source.InitialOffset()) // negative while the group has no offset
+	c.marked = source.InitialOffset()
+	f.mu.Lock()
+	f.claims[c] = struct{}{}
+	f.mu.Unlock()
+	e := f.e
+	e.mu.Lock()
+	c.seen = e.seen[c.partition]
+	e.claims[c.partition] = c
+	e.mu.Unlock()
+	return c
+}
+
+func (f *flow) leave(c *claim) {
+	f.mu.Lock()
+	delete(f.claims, c)
+	f.mu.Unlock()
+	e := f.e
+	e.mu.Lock()
+	e.seen[c.partition] = c.seen
+	if e.claims[c.partition] == c {
+		delete(e.claims, c.partition)
+	}
+	e.mu.Unlock()
+}
+
+// drain waits until what is in hand of a claim is settled, commits it, and gives up what takes too long: the next
+// owner of the partition takes it again.
+func (f *flow) drain(c *claim) {
+	signal(f.flush)
+	begun := time.Now()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		f.mu.Lock()
+		settled := c.inHand == 0
+		f.mu.Unlock()
+		if settled || f.ctx.Err() != nil {
+			break
+		}
+		waited := time.Since(begun)
+		if waited > drainPatience || waited > drainPatienceWaiting && f.e.status.isWaiting() {
+			f.giveUp(c)
+			break
+		}
+		select {
+		case <-c.settled:
+		case <-tick.C:
+		case <-f.ctx.Done():
+		}
+	}
+	if f.out.commits() {
+		f.commitNow()
+	}
+}
+
+func (f *flow) giveUp(c *claim) {
+	f.mu.Lock()
+	c.givenUp = true
+	close(f.gaveUp)
+	f.gaveUp = make(chan struct{})
+	n := c.inHand
+	f.mu.Unlock()
+	f.e.tell(event.Pipeline, event.Warning, fmt.Sprintf("partition %d", c.partition),
+		"was taken away with %d records in hand; its next owner takes them again", n)
+	if !f.out.commits() { // a transaction may hold some of them
+		f.cancel(errGivenUp)
+	}
+}
+
+// feed hands records to the collector until the partition is taken away.
+func (f *flow) feed(c *claim, in <-chan *sarama.ConsumerMessage) {
+	over := f.sess.Context().Done()
+	for {
+		held := getSlice()
+		select {
+		case m, ok := <-in:
+			if !ok {
+				return
+			}
+			held = append(held, m)
+		case <-over:
+			return
+		case <-f.ctx.Done():
+			return
+		}
+		for more := true; more && len(held) < chunkSize; {
+			select {
+			case m, ok := <-in:
+				if !ok { // taken away: what we hold goes to the next owner
+					return
+				}
+				held = append(held, m)
+			default:
+				more = false
+			}
+		}
+		if !f.hand(c, held, in, over) {
+			return
+		}
+	}
+}
+
+// hand gives records to the collector, waiting for as long as it is busy or the pipeline is paused. A wait stops the
+// fetching, too: reading on, which alone tells when the partition is taken away, then ends with what was fetched.
+func (f *flow) hand(c *claim, held []*sarama.ConsumerMessage, in <-chan *sarama.ConsumerMessage, over <-chan struct{}) bool {
+	taken := time.Now()
+	shut, changed := f.e.gate.state()
+	if !shut {
+		f.take(c, held)
+		note := c.noted(held)
+		select {
+		case f.chunks <- chunk{c, held, taken}:
+			f.e.took(c, note)
+			return true
+		default:
+			f.untake(c, held)
+		}
+	}
+	timer := time.NewTimer(100 * time.Millisecond)
+	defer timer.Stop()
+	var ahead <-chan *sarama.ConsumerMessage // in, once we read ahead
+	this := map[string][]int32{c.topic: {c.partition}}
+	for {
+		var out chan chunk
+		if !shut {
+			out = f.chunks
+		}
+		f.take(c, held)
+		note := c.noted(held)
+		select {
+		case out <- chunk{c, held, taken}:
+			f.e.took(c, note)
+			if ahead != nil {
+				f.group.Resume(this)
+			}
+			return true
+		case <-timer.C:
+			f.untake(c, held)
+			ahead = in
+			f.group.Pause(this)
+		case m, ok := <-ahead:
+			f.untake(c, held)
+			if !ok {
+				f.group.Resume(this)
+				return false
+			}
+			held = append(held, m)
+		case <-changed:
+			f.untake(c, held)
+			shut, changed = f.e.gate.state()
+		case <-over:
+			f.untake(c, held)
+			f.group.Resume(this)
+			return false
+		case <-f.ctx.Done():
+			f.untake(c, held)
+			f.group.Resume(this)
+			return false
+		}
+	}
+}
+
+// note is what a run of records tells about its claim. It is taken before the records are handed over: whoever has
+// them may use their slice again.
+type note struct {
+	n, again    int
+	first, next int64 // offsets
+	at          int64 // ms
+}
+
+func (c *claim) noted(records []*sarama.ConsumerMessage) note {
+	last := records[len(records)-1]
+	n := note{n: len(records), first: records[0].Offset, next: last.Offset + 1, at: last.Timestamp.UnixMilli()}
+	for n.again < len(records) && records[n.again].Offset < c.seen {
+		n.again++
+	}
+	return n
+}
+
+// took counts records that were handed over.
+func (e *Engine) took(c *claim, n note) {
+	e.stats.consumed.Add(uint64(n.n))
+	if n.again > 0 {
+		e.stats.redelivered.Add(uint64(n.again))
+	}
+	c.seen = max(c.seen, n.next)
+	c.lastRecord.Store(n.at)
+	c.next.CompareAndSwap(sarama.OffsetOldest, n.first) // the group had no offset
+}
+
+// take puts records on the claim's account before they are handed over: they may settle the moment after.
+func (f *flow) take(c *claim, records []*sarama.ConsumerMessage) {
+	f.mu.Lock()
+	c.inHand += len(records)
+	f.mu.Unlock()
+}
+
+func (f *flow) untake(c *claim, records []*sarama.ConsumerMessage) {
+	f.mu.Lock()
+	c.inHand -= len(records)
+	f.mu.Unlock()
+}

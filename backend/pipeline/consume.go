@@ -1,0 +1,223 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"weir/backend/event"
+	"weir/backend/kafka"
+)
+
+// Back-off of whatever is tried again: from the first wait to the longest.
+const (
+	firstBackoff   = 100 * time.Millisecond
+	longestBackoff = 2 * time.Second
+)
+
+// topicCounts are the partitions of the two topics written to, as last seen.
+type topicCounts struct{ predictions, deadLetters int32 }
+
+// partitionsOf is how many partitions a topic we write to has.
+func (e *Engine) partitionsOf(topic string) int32 {
+	counts := e.topics.Load()
+	if topic == e.cfg.Predictions {
+		return counts.predictions
+	}
+	return counts.deadLetters
+}
+
+// awaitTopics waits until the topics are there. The one consumed must exist; those written to are made if they do
+// not. It is false when ctx ended first.
+func (e *Engine) awaitTopics(ctx context.Context) bool {
+	var admin *kafka.Admin
+	defer func() {
+		if admin != nil {
+			_ = admin.Close()
+		}
+	}()
+	return e.retry(ctx, func() error {
+		if admin == nil {
+			a, err := kafka.NewAdmin(e.cfg.Cluster)
+			if err != nil {
+				e.status.waiting(holdKafka, err.Error())
+				return err
+			}
+			admin = a
+		}
+		e.status.back(holdKafka)
+		err := e.readyTopics(admin)
+		if err == nil {
+			e.status.back(holdTopics)
+			return nil
+		}
+		e.status.waiting(holdTopics, err.Error())
+		if !errors.Is(err, kafka.ErrNoTopic) {
+			_ = admin.Close()
+			admin = nil
+		}
+		return err
+	})
+}
+
+func (e *Engine) readyTopics(admin *kafka.Admin) error {
+	events, err := admin.Partitions(e.cfg.Events)
+	if errors.Is(err, kafka.ErrNoTopic) {
+		return fmt.Errorf("%w; create it, or correct pipeline.events", err)
+	}
+	if err != nil {
+		return err
+	}
+	var counts topicCounts
+	for _, t := range []struct {
+		name  string
+		count *int32
+	}{{e.cfg.Predictions, &counts.predictions}, {e.cfg.DeadLetters, &counts.deadLetters}} {
+		partitions, err := admin.Partitions(t.name)
+		if errors.Is(err, kafka.ErrNoTopic) {
+			if err := admin.CreateTopic(t.name, int32(len(events))); err != nil {
+				return fmt.Errorf("%w; create it by hand, or let this client create topics", err)
+			}
+			e.tell(event.Pipeline, event.Info, t.name, "topic created with %d partitions", len(events))
+			partitions, err = admin.Partitions(t.name)
+		}
+		if err != nil {
+			return err
+		}
+		*t.count = int32(len(partitions))
+	}
+	if counts.predictions < 1 || counts.deadLetters < 1 {
+		return fmt.Errorf("topic %q or %q has no partitions yet", e.cfg.Predictions, e.cfg.DeadLetters)
+	}
+	e.topics.Store(&counts)
+	return nil
+}
+
+// retry calls do until it succeeds, with back-off; false when ctx ended first.
+func (e *Engine) retry(ctx context.Context, do func() error) bool {
+	backoff := firstBackoff
+	for {
+		if ctx.Err() != nil {
+			return false
+		}
+		if do() == nil {
+			return true
+		}
+		select {
+		case <-time.After(backoff):
+		case <-ctx.Done():
+		}
+		backoff = min(2*backoff, longestBackoff)
+	}
+}
+
+// consume joins the group, again and again, until ctx ends.
+func (e *Engine) consume(ctx context.Context) error {
+	for {
+		var m *member
+		joined := e.retry(ctx, func() (err error) {
+			if m, err = e.newMember(); err != nil {
+				e.status.waiting(holdKafka, err.Error())
+			}
+			return err
+		})
+		if !joined {
+			return nil
+		}
+		done := m.run(ctx)
+		m.close()
+		if done {
+			return nil
+		}
+	}
+}
+
+// member is this process's membership in the group, with its connections.
+type member struct {
+	e      *Engine
+	group  sarama.ConsumerGroup
+	out    publisher
+	closer func()
+	errors sync.WaitGroup
+}
+
+func (e *Engine) newMember() (*member, error) {
+	c := e.cfg.Cluster.Config()
+	c.Consumer.Return.Errors = true
+	c.Consumer.IsolationLevel = sarama.ReadCommitted
+	c.Consumer.Offsets.AutoCommit.Enable = false
+	// Where the group has no offset we say so ourselves, once (seed): a partition added later then starts at its
+	// beginning whatever pipeline.start says, and loses nothing.
+	c.Consumer.Offsets.Initial = sarama.OffsetOldest
+	c.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{sarama.NewBalanceStrategyCooperativeSticky()}
+	c.Consumer.Group.Heartbeat.Interval = time.Second
+	c.Consumer.Group.InstanceId = e.cfg.Instance
+	c.Consumer.MaxProcessingTime = 5 * time.Second  // a full batch ahead of it is no reason to drop a subscription
+	c.Consumer.MaxWaitTime = 100 * time.Millisecond // a fetch without records: letting a partition go waits for it
+	c.Metadata.RefreshFrequency = 10 * time.Second  // how soon a partition that is added is noticed
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	group, err := sarama.NewConsumerGroup(e.cfg.Cluster.Brokers(), e.cfg.Group, c)
+	if err != nil {
+		return nil, fmt.Errorf("connect to kafka at %s: %w", e.cfg.Cluster, err)
+	}
+	out, err := newProducer(e.cfg.Cluster)
+	if err != nil {
+		_ = group.Close()
+		return nil, err
+	}
+	m := &member{e: e, group: group, out: atLeastOnce{out}, closer: out.close}
+	m.errors.Go(func() {
+		for err := range group.Errors() {
+			e.logger.Warn("kafka consumer", "error", err)
+		}
+	})
+	return m, nil
+}
+
+// run consumes session after session. It is true when ctx ended, false when a new member should try.
+func (m *member) run(ctx context.Context) bool {
+	const attempts = 5
+	backoff := firstBackoff
+	for failed := 0; failed < attempts; {
+		f := m.e.newFlow(m.group, m.out)
+		begun := time.Now()
+		err := m.group.Consume(ctx, []string{m.e.cfg.Events}, f)
+		f.stop()
+		if ctx.Err() != nil {
+			return true
+		}
+		if time.Since(begun) > 10*time.Second {
+			failed, backoff = 0, firstBackoff
+		}
+		if err == nil {
+			err = context.Cause(f.ctx)
+			if errors.Is(err, context.Canceled) {
+				continue // a rebalance, or the coordinator forgot us
+			}
+		}
+		failed++
+		m.e.logger.Warn("the session of the consumer group ended", "error", err)
+		m.e.status.waiting(holdKafka, fmt.Sprintf("kafka at %s: %v", m.e.cfg.Cluster, err))
+		select {
+		case <-time.After(backoff):
+		case <-ctx.Done():
+			return true
+		}
+		backoff = min(2*backoff, longestBackoff)
+	}
+	return false
+}
+
+func (m *member) close() {
+	if err := m.group.Close(); err != nil {
+		m.e.logger.Warn("leave the consumer group", "error", err)
+	}
+	m.errors.Wait()
+	m.closer()
+}

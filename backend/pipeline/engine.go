@@ -1,0 +1,257 @@
+// Package pipeline is the streaming engine: it consumes events, looks up features, scores them, publishes
+// predictions, sets aside what it cannot score, and commits.
+//
+// The unit of work is a batch: one feature request, one model call, one round of produce requests, one commit. An
+// offset is committed only after every record below it was acknowledged as a prediction or as a dead letter.
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"weir/backend/event"
+	"weir/backend/features"
+	"weir/backend/kafka"
+	"weir/backend/model"
+	"weir/backend/safetext"
+)
+
+// Config is what an Engine is made of. Zero values get the defaults told.
+type Config struct {
+	Cluster     kafka.Cluster
+	Group       string // default "weir"
+	Events      string // default "user_events"
+	Predictions string // default "predictions"
+	DeadLetters string // default Events + ".dead_letters"
+	Start       string // "latest" (default) or "earliest": where a group without offsets begins
+	Delivery    string // "at_least_once" (default) or "exactly_once"
+	// Instance names this process among the members of its group and stays the same when it is started again. It may
+	// be empty; with it a restarted process takes its partitions back at once (KIP-345), and in exactly-once mode
+	// ends the transaction its predecessor left open. No two live processes may share one.
+	Instance string
+
+	MaxEvents int           // records a batch at most; default 1000. Transactions may take up to ten times as many
+	MaxWait   time.Duration // how long a batch waits for more; default 20 ms
+
+	Entity    string             // the event's key field; default "user_id"
+	OnMissing string             // "dead_letter" (default), "default" or "nan"
+	Defaults  map[string]float64 // by feature name, for OnMissing "default"
+
+	Store        features.Store
+	FeaturesURL  string // shown only
+	LoadModel    func(context.Context) (model.Model, error)
+	ModelVersion string // default "v2.1"
+
+	Tap    Tap          // may be nil
+	Logger *slog.Logger // default: discards
+}
+
+// The policies for a value the feature store does not have.
+const (
+	MissingDeadLetter = "dead_letter"
+	MissingDefault    = "default"
+	MissingNaN        = "nan"
+)
+
+// The delivery modes.
+const (
+	AtLeastOnce = "at_least_once"
+	ExactlyOnce = "exactly_once"
+)
+
+// Tap sees the records of each batch before they are scored, from several goroutines. It must not change or keep them.
+type Tap interface {
+	Batch(topic string, records []*sarama.ConsumerMessage)
+}
+
+// ErrModelMismatch is wrapped when the model cannot score the configured features.
+var ErrModelMismatch = errors.New("model and features do not match")
+
+// Engine runs the pipeline. Its methods are safe for concurrent use.
+type Engine struct {
+	cfg    Config
+	logger *slog.Logger
+	log    event.Log
+	status status
+	stats  stats
+	gate   gate
+	facts  facts
+
+	prefix  []byte // begins the JSON of a prediction
+	topics  atomic.Pointer[topicCounts]
+	running atomic.Bool
+	seeded  bool // the start of partitions without offsets is settled; the sessions' own
+	model   atomic.Pointer[loadedModel]
+
+	mu     sync.Mutex
+	claims map[int32]*claim // the partitions held now
+	seen   map[int32]int64  // the offset after the newest record ever taken, of partitions held before
+	told   []int32          // the partitions the log last said are held
+	// lastDead is when a dead letter was last seen, so that the log tells of the first of a burst only.
+	lastDead time.Time
+}
+
+// New makes an engine; nothing happens before Run.
+func New(c Config) *Engine {
+	setDefault(&c.Group, "weir")
+	setDefault(&c.Events, "user_events")
+	setDefault(&c.Predictions, "predictions")
+	setDefault(&c.DeadLetters, c.Events+".dead_letters")
+	setDefault(&c.Start, "latest")
+	setDefault(&c.Delivery, AtLeastOnce)
+	setDefault(&c.Entity, "user_id")
+	setDefault(&c.OnMissing, MissingDeadLetter)
+	setDefault(&c.ModelVersion, "v2.1")
+	if c.MaxEvents < 1 {
+		c.MaxEvents = 1000
+	}
+	if c.MaxWait <= 0 {
+		c.MaxWait = 20 * time.Millisecond
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{cfg: c, logger: c.Logger, claims: make(map[int32]*claim), seen: make(map[int32]int64)}
+	name, _ := json.Marshal(c.Entity) // a string always marshals
+	e.prefix = append(append([]byte{'{'}, name...), ':')
+	e.topics.Store(&topicCounts{1, 1})
+	e.status.log = &e.log
+	e.status.enter(Stopped)
+	e.gate.open()
+	return e
+}
+
+func setDefault(s *string, value string) {
+	if *s == "" {
+		*s = value
+	}
+}
+
+// Run consumes until ctx ends, then finishes the batch in hand, commits, leaves the group and returns nil. While
+// brokers, topics, the feature store or the model server are away it waits; Snapshot says for what. It returns an
+// error when waiting cannot help: the model does not load or does not fit the features (ErrModelMismatch).
+func (e *Engine) Run(ctx context.Context) error {
+	if !e.running.CompareAndSwap(false, true) {
+		return errors.New("the pipeline runs already")
+	}
+	defer e.running.Store(false)
+	e.status.enter(Starting)
+	defer e.status.enter(Stopped)
+
+	if e.model.Load() == nil {
+		if err := e.loadModel(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+	}
+	if !e.awaitTopics(ctx) {
+		return nil
+	}
+	var background sync.WaitGroup
+	defer background.Wait()
+	inner, stop := context.WithCancel(ctx)
+	defer stop()
+	background.Go(func() { e.watchFacts(inner) })
+	background.Go(func() { e.sample(inner) })
+	return e.consume(ctx)
+}
+
+// Pause stops taking records; what was taken is finished. The partitions stay assigned.
+func (e *Engine) Pause() {
+	e.gate.close()
+	if e.status.pause(true) {
+		e.tell(event.Pipeline, event.Info, "pipeline", "paused")
+	}
+}
+
+// Resume ends Pause.
+func (e *Engine) Resume() {
+	e.gate.open()
+	if e.status.pause(false) {
+		e.tell(event.Pipeline, event.Info, "pipeline", "resumed")
+	}
+}
+
+// tell adds to the engine's log. The format's arguments may come from outside: the text is cleaned.
+func (e *Engine) tell(kind event.Kind, severity event.Severity, subject, format string, args ...any) {
+	e.log.Add(event.Event{
+		At: time.Now(), Kind: kind, Severity: severity,
+		Subject: safetext.Clean(subject), Message: safetext.Clean(limit(fmt.Sprintf(format, args...), 400)),
+	})
+}
+
+// Snapshot is the pipeline at this instant. It is never nil.
+func (e *Engine) Snapshot() *Snapshot {
+	now := time.Now()
+	s := &Snapshot{
+		At:          now,
+		Group:       safetext.Clean(e.cfg.Group),
+		Events:      safetext.Clean(e.cfg.Events),
+		Predictions: safetext.Clean(e.cfg.Predictions),
+		DeadLetters: safetext.Clean(e.cfg.DeadLetters),
+		Delivery:    e.cfg.Delivery,
+		Log:         e.log.Recent(),
+		PSI:         math.NaN(), PSIThreshold: math.NaN(),
+	}
+	s.State, s.Since, s.Waiting = e.status.now()
+	e.stats.fill(s, now)
+	e.fillPartitions(s, now)
+	e.fillModel(s)
+	e.fillFeatures(s)
+	return s
+}
+
+func (e *Engine) fillModel(s *Snapshot) {
+	m := e.model.Load()
+	if m == nil {
+		return
+	}
+	s.Model.Version = m.version
+	s.Model.Source = m.source
+	s.Model.Kind = m.kind
+	s.Model.Loaded = m.loaded
+	s.Model.Features = m.features
+	if m.baseline != nil {
+		s.Baseline = m.baseline
+		s.PSI, s.PSIThreshold = psi(s.Histogram[:], m.baseline)
+	}
+}
+
+// slowFeatures is the latency of the feature store, in milliseconds at p99, from which it is called slow: it alone
+// then costs more than the 20 ms a batch waits for company.
+const slowFeatures = 100
+
+func (e *Engine) fillFeatures(s *Snapshot) {
+	f := &s.Features
+	f.OnMissing = e.cfg.OnMissing
+	f.URL = safetext.Clean(e.cfg.FeaturesURL)
+	f.State = "-"
+	if e.cfg.Store == nil {
+		return
+	}
+	st := e.cfg.Store.Stats()
+	f.Hits, f.Misses, f.Requests, f.Errors = st.Hits, st.Misses, st.Requests, st.Errors
+	f.LastError = safetext.Clean(limit(st.LastError, 300))
+	f.LatencyP50, f.LatencyP99, f.CacheLength = st.P50, st.P99, st.Cached
+	state := "-"
+	switch {
+	case e.stats.featuresDown.Load():
+		state = "down"
+	case st.P99 > slowFeatures:
+		state = "slow"
+	case st.Requests > st.Errors || st.Hits > 0:
+		state = "ok"
+	}
+	f.State, f.Since = e.stats.featuresState(state, s.At)
+}

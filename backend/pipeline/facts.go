@@ -1,0 +1,203 @@
+package pipeline
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"weir/backend/event"
+	"weir/backend/kafka"
+)
+
+// factsEvery is how often the broker is asked for the group's offsets and the topic's ends.
+const factsEvery = 2 * time.Second
+
+// facts are what the broker says of the events topic, all members' partitions included.
+type facts struct {
+	mu      sync.Mutex
+	offsets map[int32]kafka.Offsets
+	at      time.Time
+}
+
+func (f *facts) set(offsets map[int32]kafka.Offsets) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.offsets, f.at = offsets, time.Now()
+}
+
+func (f *facts) get() map[int32]kafka.Offsets {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.offsets
+}
+
+// watchFacts asks the broker until ctx ends.
+func (e *Engine) watchFacts(ctx context.Context) {
+	var admin *kafka.Admin
+	defer func() {
+		if admin != nil {
+			_ = admin.Close()
+		}
+	}()
+	tick := time.NewTicker(factsEvery)
+	defer tick.Stop()
+	for {
+		if err := e.askFacts(ctx, &admin); err != nil && ctx.Err() == nil {
+			e.logger.Debug("ask kafka for offsets", "error", err)
+			if admin != nil {
+				_ = admin.Close()
+				admin = nil
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (e *Engine) askFacts(ctx context.Context, admin **kafka.Admin) error {
+	if *admin == nil {
+		a, err := kafka.NewAdmin(e.cfg.Cluster)
+		if err != nil {
+			return err
+		}
+		*admin = a
+	}
+	offsets, err := (*admin).GroupOffsets(ctx, e.cfg.Group, e.cfg.Events)
+	if err != nil {
+		return err
+	}
+	e.facts.set(offsets)
+	return e.readyTopics(*admin)
+}
+
+// seed decides where partitions begin of which the group knows nothing, before the session's first record is taken:
+// at the end or the beginning, as configured, and commits it. Without the commit a process that dies before its first
+// record would skip what came in between.
+func (e *Engine) seed(f *flow) {
+	if e.seeded || e.cfg.Start != "latest" {
+		return
+	}
+	admin, err := kafka.NewAdmin(e.cfg.Cluster)
+	if err != nil {
+		e.logger.Warn("look up where to start", "error", err)
+		return // from the oldest record then: too much rather than too little
+	}
+	defer func() { _ = admin.Close() }()
+	offsets, err := admin.GroupOffsets(f.ctx, e.cfg.Group, e.cfg.Events)
+	if err != nil {
+		e.logger.Warn("look up where to start", "error", err)
+		return
+	}
+	e.seeded = true
+	marked := false
+	for _, p := range f.sess.Claims()[e.cfg.Events] {
+		if o, ok := offsets[p]; ok && o.Committed < 0 {
+			f.sess.MarkOffset(e.cfg.Events, p, o.Newest, "")
+			marked = true
+		}
+	}
+	if marked {
+		f.sess.Commit()
+	}
+}
+
+// sample looks at each partition once a second: its rate, and a commit for Burrow if there was one.
+func (e *Engine) sample(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		e.sampleOnce(time.Now())
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			e.sampleOnce(time.Now())
+			return
+		}
+	}
+}
+
+func (e *Engine) sampleOnce(now time.Time) {
+	known := e.facts.get()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	held := make([]int32, 0, len(e.claims))
+	for p, c := range e.claims {
+		held = append(held, p)
+		next := c.next.Load()
+		if next < 0 {
+			continue
+		}
+		lag := max(e.highOf(c, known)-next, 0)
+		if n := len(c.commits); n == 0 || c.commits[n-1].offset != next {
+			if n > 0 {
+				if spent := now.Sub(c.sampled).Seconds(); spent > 0 {
+					c.perSecond = 0.5*c.perSecond + 0.5*float64(next-c.commits[n-1].offset)/spent
+				}
+			}
+			if n == verdictWindow {
+				c.commits = slices.Delete(c.commits, 0, 1)
+			}
+			c.commits = append(c.commits, commitSample{now, next, lag})
+		} else {
+			c.perSecond *= 0.5
+		}
+		c.sampled = now
+	}
+	slices.Sort(held)
+	e.tellPartitions(held)
+}
+
+// tellPartitions logs what was assigned and taken away since it was last told. The caller holds the lock.
+func (e *Engine) tellPartitions(held []int32) {
+	var gained, lost []int32
+	for _, p := range held {
+		if !slices.Contains(e.told, p) {
+			gained = append(gained, p)
+		}
+	}
+	for _, p := range e.told {
+		if !slices.Contains(held, p) {
+			lost = append(lost, p)
+		}
+	}
+	e.told = held
+	if len(gained) > 0 {
+		e.tell(event.Pipeline, event.Info, "partitions", "assigned %d", gained)
+	}
+	if len(lost) > 0 {
+		e.tell(event.Pipeline, event.Info, "partitions", "revoked %d", lost)
+	}
+}
+
+// highOf is the high watermark of a claim: of the last fetch, or of the broker's own word where that is newer.
+func (e *Engine) highOf(c *claim, known map[int32]kafka.Offsets) int64 {
+	return max(c.source.HighWaterMarkOffset(), known[c.partition].Newest)
+}
+
+func (e *Engine) fillPartitions(s *Snapshot, now time.Time) {
+	known := e.facts.get()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s.Partitions = make([]Partition, 0, len(e.claims))
+	for _, c := range e.claims {
+		next := c.next.Load()
+		if next < 0 {
+			next = known[c.partition].Oldest
+		}
+		high := e.highOf(c, known)
+		p := Partition{
+			Partition: c.partition, Offset: next, HighWatermark: high, Lag: max(high-next, 0),
+			EventsPerSecond: c.perSecond, Verdict: verdict(c.commits, high, now),
+		}
+		if ms := c.lastRecord.Load(); ms != 0 {
+			p.LastRecord = time.UnixMilli(ms)
+		}
+		s.Lag += p.Lag
+		s.Partitions = append(s.Partitions, p)
+	}
+	slices.SortFunc(s.Partitions, func(a, b Partition) int { return int(a.Partition - b.Partition) })
+}

@@ -1,0 +1,355 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"weir/backend/event"
+)
+
+// Bounds of what is in hand at once.
+const (
+	scorers        = 2  // batches scored at the same time
+	inFlight       = 4  // batches between the collector and the broker's acknowledgement
+	transactionMax = 10 // times MaxEvents that one transaction may take when it lags behind
+	chunkSize      = 512
+)
+
+// transactionWait is how long a transaction waits for more records; each costs the broker some round trips.
+const transactionWait = 100 * time.Millisecond
+
+// How long a partition that is taken away may finish what is in hand. Kafka waits a minute for it (the rebalance
+// timeout); while something is away there is little to hope for.
+const (
+	drainPatience        = 10 * time.Second
+	drainPatienceWaiting = time.Second
+)
+
+// errGivenUp ends a session when a partition had to be let go with records in hand.
+var errGivenUp = errors.New("a partition was taken away before its records were acknowledged")
+
+// flow carries the records of one session of the consumer group: from the claims through the collector (batches), the
+// scorers and the publisher (in order) to the broker, and back as commits.
+//
+//	claims ─chunks─▶ collect ─┬─work──▶ score (some at a time)
+//	                          └─order─▶ publish ─▶ committer
+type flow struct {
+	e     *Engine
+	out   publisher
+	group sarama.ConsumerGroup
+	sess  sarama.ConsumerGroupSession
+
+	ctx    context.Context // ends when nothing is wanted of this session any more
+	cancel context.CancelCauseFunc
+	wg     sync.WaitGroup
+
+	chunks chan chunk
+	order  chan *batch
+	work   chan *batch
+	free   chan *batch
+	flush  chan struct{} // a token: make do with the batch at hand
+	commit chan struct{} // a token: there is something to commit
+
+	mu      sync.Mutex
+	claims  map[*claim]struct{}
+	gaveUp  chan struct{} // closed and replaced whenever a claim is given up
+	marking sync.Mutex    // held while offsets are marked and committed
+}
+
+// chunk is a run of records of one claim.
+type chunk struct {
+	claim   *claim
+	records []*sarama.ConsumerMessage
+	taken   time.Time
+}
+
+// publisher sends the outcomes of a batch and returns when the broker has acknowledged all of them.
+type publisher interface {
+	// publish returns false when the batch was given up; nothing of it must then be committed.
+	publish(f *flow, b *batch) bool
+	// commits tells whether acknowledged offsets must still be committed through the session.
+	commits() bool
+}
+
+func (e *Engine) newFlow(group sarama.ConsumerGroup, out publisher) *flow {
+	f := &flow{
+		e: e, out: out, group: group,
+		chunks: make(chan chunk, 4),
+		order:  make(chan *batch, inFlight),
+		work:   make(chan *batch, inFlight+2), // the collector never blocks on it: order is the narrower one
+		free:   make(chan *batch, inFlight+2),
+		flush:  make(chan struct{}, 1),
+		commit: make(chan struct{}, 1),
+		claims: make(map[*claim]struct{}),
+		gaveUp: make(chan struct{}),
+	}
+	f.ctx, f.cancel = context.WithCancelCause(context.Background())
+	return f
+}
+
+// start sets the goroutines going that carry batches.
+func (f *flow) start() {
+	f.wg.Go(f.collect)
+	for range scorers {
+		f.wg.Go(func() { f.score(&scorer{f: f}) })
+	}
+	f.wg.Go(f.publish)
+	f.wg.Go(f.committer)
+}
+
+// stop ends them, whatever is in hand.
+func (f *flow) stop() {
+	f.cancel(context.Canceled)
+	f.wg.Wait()
+}
+
+// collect joins the claims' chunks to batches.
+func (f *flow) collect() {
+	soft, hard, wait := f.e.cfg.MaxEvents, f.e.cfg.MaxEvents, f.e.cfg.MaxWait
+	if f.e.cfg.Delivery == ExactlyOnce {
+		hard, wait = soft*transactionMax, max(wait, transactionWait)
+	}
+	var (
+		b     *batch
+		rest  []*sarama.ConsumerMessage // of last, not yet in a batch
+		last  chunk
+		ripe  bool
+		timer = time.NewTimer(time.Hour)
+	)
+	timer.Stop()
+	defer timer.Stop()
+	for {
+		for len(rest) > 0 {
+			if b == nil {
+				b = f.batch()
+				timer.Reset(wait)
+			}
+			n := min(hard-len(b.records), len(rest))
+			if n == 0 {
+				break
+			}
+			b.add(last.claim, rest[:n], last.taken)
+			if rest = rest[n:]; len(rest) == 0 {
+				putSlice(last.records)
+			}
+		}
+		ripe = ripe || b != nil && len(b.records) >= soft
+		in, out := f.chunks, f.order
+		if len(rest) > 0 {
+			in = nil // b is full
+		}
+		if !ripe {
+			out = nil
+		}
+		select {
+		case last = <-in:
+			rest = last.records
+		case out <- b:
+			f.work <- b
+			b, ripe = nil, false
+			timer.Stop()
+		case <-timer.C:
+			ripe = b != nil
+		case <-f.flush:
+			ripe = b != nil
+		case <-f.ctx.Done():
+			return
+		}
+	}
+}
+
+// batch is an empty batch, used before if there is one.
+func (f *flow) batch() *batch {
+	select {
+	case b := <-f.free:
+		return b
+	default:
+		return newBatch()
+	}
+}
+
+// score works on batches until the flow ends.
+func (f *flow) score(s *scorer) {
+	for {
+		select {
+		case b := <-f.work:
+			b.ok = s.run(b)
+			b.ready <- struct{}{}
+		case <-f.ctx.Done():
+			return
+		}
+	}
+}
+
+// publish sends scored batches in the order they were collected.
+func (f *flow) publish() {
+	for {
+		var b *batch
+		select {
+		case b = <-f.order:
+		case <-f.ctx.Done():
+			return
+		}
+		select {
+		case <-b.ready:
+		case <-f.ctx.Done():
+			return
+		}
+		if b.ok && f.out.publish(f, b) {
+			now := time.Now()
+			f.e.stats.acknowledged(b, now)
+			f.e.tellDead(b)
+			f.settle(b, true)
+		} else {
+			f.settle(b, false)
+		}
+		if f.ctx.Err() != nil {
+			return
+		}
+		b.reset()
+		select {
+		case f.free <- b:
+		default:
+		}
+	}
+}
+
+// settle takes a batch off its claims' account.
+func (f *flow) settle(b *batch, acknowledged bool) {
+	f.mu.Lock()
+	for _, seg := range b.segments {
+		c := seg.claim
+		c.inHand -= seg.n
+		if acknowledged && !c.givenUp {
+			c.next.Store(seg.next)
+		} else {
+			c.givenUp = true // never commit beyond a hole
+		}
+		if c.inHand == 0 {
+			signal(c.settled)
+		}
+	}
+	f.mu.Unlock()
+	if acknowledged && f.out.commits() {
+		signal(f.commit)
+	}
+}
+
+// committer commits what was acknowledged. While one commit is on its way the next batches settle, and one commit
+// then covers all of them.
+func (f *flow) committer() {
+	for {
+		select {
+		case <-f.commit:
+			f.commitNow()
+		case <-f.ctx.Done():
+			return
+		}
+	}
+}
+
+// commitNow marks and commits every claim's low-water mark.
+func (f *flow) commitNow() {
+	f.marking.Lock()
+	defer f.marking.Unlock()
+	f.mu.Lock()
+	dirty := false
+	for c := range f.claims {
+		if next := c.next.Load(); next > c.marked {
+			f.sess.MarkOffset(c.topic, c.partition, next, "")
+			c.marked, dirty = next, true
+		}
+	}
+	f.mu.Unlock()
+	if dirty {
+		f.sess.Commit()
+	}
+}
+
+// persist calls do until it succeeds, saying meanwhile what is waited for. It is false when nobody wants the batch
+// any more.
+func (f *flow) persist(b *batch, h hold, do func() error) bool {
+	backoff := 25 * time.Millisecond
+	for {
+		err := do()
+		if err == nil {
+			f.e.status.back(h)
+			return true
+		}
+		f.mu.Lock()
+		gaveUp := f.gaveUp
+		f.mu.Unlock()
+		if f.ctx.Err() != nil || f.orphaned(b) {
+			f.e.status.back(h)
+			return false
+		}
+		f.e.status.waiting(h, err.Error())
+		select {
+		case <-time.After(backoff/2 + rand.N(backoff)):
+		case <-gaveUp:
+		case <-f.ctx.Done():
+		}
+		backoff = min(2*backoff, 2*time.Second)
+	}
+}
+
+// orphaned tells whether every partition a batch came from was given up.
+func (f *flow) orphaned(b *batch) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, seg := range b.segments {
+		if !seg.claim.givenUp {
+			return false
+		}
+	}
+	return true
+}
+
+// signal leaves a token in a channel of one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// tellDead logs the first dead letter of a burst: one event a partition of the log's attention, not one a record.
+func (e *Engine) tellDead(b *batch) {
+	const quiet = 30 * time.Second
+	for i := range b.outcomes {
+		o := &b.outcomes[i]
+		if o.stage == "" {
+			continue
+		}
+		now := time.Now()
+		e.mu.Lock()
+		first := now.Sub(e.lastDead) > quiet
+		e.lastDead = now
+		e.mu.Unlock()
+		if first {
+			r := b.records[i]
+			e.tell(event.Pipeline, event.Warning, "dead letter", "%s: %s (partition %d, offset %d)", o.stage, o.reason, r.Partition, r.Offset)
+		}
+		return
+	}
+}
+
+var slices512 = sync.Pool{New: func() any { s := make([]*sarama.ConsumerMessage, 0, chunkSize); return &s }}
+
+func getSlice() []*sarama.ConsumerMessage { return *slices512.Get().(*[]*sarama.ConsumerMessage) }
+
+// putSlice lets a chunk's slice be used again. Its records live on in batches.
+func putSlice(s []*sarama.ConsumerMessage) {
+	if cap(s) > 4*chunkSize {
+		return // grew while reading ahead
+	}
+	s = s[:cap(s)]
+	clear(s)
+	s = s[:0]
+	slices512.Put(&s)
+}
