@@ -119,16 +119,16 @@ func (w *World) open(ctx context.Context, o Options) error {
 		return err
 	}
 	w.wait.Go(func() { sweep(o.Folder) })
-	if w.brokerGate, err = listen(o.KafkaListen); err != nil {
+	if w.brokerGate, err = listen(ctx, o.KafkaListen); err != nil {
 		return fmt.Errorf("the broker: %w; choose another address, or none for a free port", err)
 	}
-	if w.featureGate, err = listen("127.0.0.1:0"); err != nil {
+	if w.featureGate, err = listen(ctx, "127.0.0.1:0"); err != nil {
 		return fmt.Errorf("the feature store: %w", err)
 	}
-	if w.cloudGate, err = listen("127.0.0.1:0"); err != nil {
+	if w.cloudGate, err = listen(ctx, "127.0.0.1:0"); err != nil {
 		return fmt.Errorf("the cloud: %w", err)
 	}
-	if w.fleet, err = newFleet(o.Nodes, o.Seed, o.clock, w.faults.on); err != nil {
+	if w.fleet, err = newFleet(ctx, o.Nodes, o.Seed, o.clock, w.faults.on); err != nil {
 		return err
 	}
 	started := make(chan error, 1)

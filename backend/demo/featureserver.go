@@ -42,7 +42,7 @@ func newFeatureServer(users []user, faults func() featureFaults) http.Handler {
 	mux.HandleFunc("POST /get-online-features", s.online)
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, "The demo world's feature store, as Feast serves it: POST /get-online-features.\n%d users, features %s\n",
+		_, _ = fmt.Fprintf(w, "The demo world's feature store, as Feast serves it: POST /get-online-features.\n%d users, features %s\n",
 			len(users), strings.Join(featureNames, " "))
 	})
 	return mux

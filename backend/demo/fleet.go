@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -54,10 +55,10 @@ type node struct {
 }
 
 // newFleet listens for n nodes. The caller serves and closes its gates.
-func newFleet(n int, seed uint64, now func() time.Time, on func(faultID) (time.Time, bool)) (*fleet, error) {
+func newFleet(ctx context.Context, n int, seed uint64, now func() time.Time, on func(faultID) (time.Time, bool)) (*fleet, error) {
 	f := &fleet{began: now(), now: now, on: on}
 	for range min(n, maxNodePorts) {
-		g, err := listen("127.0.0.1:0")
+		g, err := listen(ctx, "127.0.0.1:0")
 		if err != nil {
 			f.close()
 			return nil, fmt.Errorf("listen for an edge node: %w", err)

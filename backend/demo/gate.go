@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"context"
 	"errors"
 	"net"
 	"sync"
@@ -25,8 +26,9 @@ type gate struct {
 const reopenEvery = 100 * time.Millisecond
 
 // listen opens a gate on address; ":0" picks a port, which the gate keeps through its downs.
-func listen(address string) (*gate, error) {
-	l, err := net.Listen("tcp", address)
+func listen(ctx context.Context, address string) (*gate, error) {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +106,8 @@ func (g *gate) up() error {
 	case g.open != nil:
 		return nil
 	}
-	l, err := net.Listen("tcp", g.addr.String())
+	var config net.ListenConfig
+	l, err := config.Listen(context.Background(), "tcp", g.addr.String())
 	if err != nil {
 		return err
 	}

@@ -77,8 +77,9 @@ func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
 		if listen == "" {
 			listen = "127.0.0.1:0"
 		}
+		var config net.ListenConfig
 		var err error
-		if ln, err = net.Listen("tcp", listen); err != nil {
+		if ln, err = config.Listen(context.Background(), "tcp", listen); err != nil {
 			return nil, fmt.Errorf("embedded broker: %w; choose another address, or none for a free port", err)
 		}
 	}
