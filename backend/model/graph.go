@@ -42,8 +42,8 @@ type machine struct {
 	program *program
 	slots   []tensor
 	in, out [][]*tensor
-	bad     []bool             // rows of the batch that the model cannot score, marked by kernels
-	nested  map[*step]*machine // machines of graphs inside nodes
+	bad     []bool                // rows of the batch that the model cannot score, marked by kernels
+	nested  map[*program]*machine // machines of graphs inside nodes
 	scratch scratch
 }
 
@@ -98,18 +98,6 @@ type compiler struct {
 
 // opset is the version of the operator set the model was written for.
 func (c *compiler) opset(domain string) int64 { return c.opsets[domain] }
-
-// constant is the value of a node's input if it is known at load.
-func (c *compiler) constant(n *nodeProto, i int) *tensor {
-	if i >= len(n.inputs) {
-		return nil
-	}
-	slot, ok := c.names[n.inputs[i]]
-	if !ok {
-		return nil
-	}
-	return c.known[slot]
-}
 
 func (c *compiler) newSlot() int {
 	c.program.slots++

@@ -7,7 +7,8 @@ import (
 
 func init() {
 	operators = map[string]builder{}
-	for _, family := range []map[string]builder{unaryOperators, binaryOperators, reduceOperators, shapeOperators, indexOperators, mlOperators} {
+	for _, family := range []map[string]builder{unaryOperators, binaryOperators, reduceOperators, shapeOperators, indexOperators,
+		mlOperators, encodeOperators, treeOperators, svmOperators, controlOperators} {
 		maps.Copy(operators, family)
 	}
 }
@@ -15,6 +16,8 @@ func init() {
 // scratch is memory that kernels of one machine share within one call.
 type scratch struct {
 	numbers []float64
+	keys32  keyBlock[int32]
+	keys64  keyBlock[int64]
 }
 
 // take gives n numbers of scratch memory, holding anything.

@@ -209,10 +209,22 @@ func arithmetic(f func(a, b float64) float64) builder {
 	}
 }
 
+// compare rounds floats first: it makes a difference whether 0.2 is less than the float32 next to it.
 func compare(f func(a, b float64) bool) builder {
 	return func(_ *compiler, _ *nodeProto, a *attributes) (kernel, error) {
 		a.ignore("axis", "broadcast")
-		return binaryKernel(elemBool, func(a, b float64) float64 { return truth(f(a, b)) }), nil
+		return compareKernel(f), nil
+	}
+}
+
+func compareKernel(f func(a, b float64) bool) kernel {
+	exact := binaryKernel(elemBool, func(a, b float64) float64 { return truth(f(a, b)) })
+	rounded := binaryKernel(elemBool, func(a, b float64) float64 { return truth(f(round32(a), round32(b))) })
+	return func(m *machine, in, out []*tensor) error {
+		if len(in) > 0 && in[0] != nil && in[0].elem == elemFloat {
+			return rounded(m, in, out)
+		}
+		return exact(m, in, out)
 	}
 }
 
@@ -360,7 +372,7 @@ func buildMod(_ *compiler, _ *nodeProto, a *attributes) (kernel, error) {
 
 func buildEqual(_ *compiler, _ *nodeProto, a *attributes) (kernel, error) {
 	a.ignore("axis", "broadcast")
-	numbers := binaryKernel(elemBool, func(a, b float64) float64 { return truth(a == b) })
+	numbers := compareKernel(func(a, b float64) bool { return a == b })
 	return func(m *machine, in, out []*tensor) error {
 		a, b := optional(in, 0), optional(in, 1)
 		if a == nil || b == nil || !a.isText() || !b.isText() {

@@ -49,7 +49,7 @@ func cast(in []*tensor, out *tensor, to elemType) error {
 	switch {
 	case err != nil:
 		return err
-	case x.elem == to:
+	case x.elem == to && to != elemFloat:
 		out.alias(x, x.shape)
 		return nil
 	case to == elemString:

@@ -209,7 +209,7 @@ func (s shape) String() string {
 // tensor holds numbers of any type as float64, or strings.
 //
 // A float tensor is computed in float64 and rounded to float32 only where the libraries do so too (at a Cast, and
-// before a tree compares): scikit-learn predicts in float64, and its probabilities are the ones to meet.
+// before values are compared): scikit-learn predicts in float64, and its probabilities are the ones to meet.
 type tensor struct {
 	elem  elemType
 	shape shape
