@@ -407,6 +407,9 @@ func (f *feast) once(ctx context.Context, w *work, entities []Entity, rows []*Ro
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Accept", "application/json")
 	request.Header.Set("User-Agent", "weir")
+	// Asking twice changes nothing: when the server closed a kept connection meanwhile, net/http may take a new one.
+	// An empty key is not sent.
+	request.Header["Idempotency-Key"] = []string{}
 	if f.token != nil {
 		if token := f.token(); token != "" {
 			request.Header.Set("Authorization", "Bearer "+token)

@@ -30,7 +30,8 @@ func (s Status) String() string {
 
 var statusNames = [...]string{"PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE", "INVALID"}
 
-// Value is one feature of one entity. Number counts where Text is empty and IsText is false; booleans are 0 and 1.
+// Value is one feature of one entity. Text counts where IsText is true, else Number, and Text may say what the number
+// stands for; booleans are 0 and 1. A value that is not there is NaN.
 type Value struct {
 	Status Status
 	IsText bool
