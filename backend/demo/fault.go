@@ -68,7 +68,7 @@ var faultTable = [faultCount]struct{ name, text string }{
 	hotPartitionOn:  {"hot-partition", "a producer sends 70 % of the events to partition 3"},
 	featuresDown:    {"features-down", "the feature store refuses connections"},
 	featuresSlow:    {"features-slow", "every answer of the feature store takes 350 ms longer"},
-	featuresMissing: {"features-missing", "the feature store holds no value for a fifth of the users, feature by feature"},
+	featuresMissing: {"features-missing", "a fifth of the users has a hole in what the feature store knows of them"},
 	drift:           {"drift", "people click and buy more than those the model was trained on"},
 	nodeDown:        {"node-down", "one edge node refuses connections"},
 	nodeSlowly:      {"node-slow", "one edge node answers 700 ms late"},

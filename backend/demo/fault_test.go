@@ -45,7 +45,7 @@ func TestEveryFaultShowsAndEnds(t *testing.T) {
 		},
 		"features-down":    func(p probe) bool { return p.refused(p.world.featureGate) },
 		"features-slow":    func(p probe) bool { return p.timed(func() { p.features() }) >= featureLatency },
-		"features-missing": func(p probe) bool { return strings.Count(p.features(), "NULL_VALUE") > probeUsers/5 },
+		"features-missing": func(p probe) bool { return strings.Count(p.features(), "NULL_VALUE") > probeUsers/50 },
 		"drift":            func(p probe) bool { return p.features() != calmFeatures(p) },
 		"node-down":        func(p probe) bool { return p.refused(p.world.fleet.nodes[victimDown].gate) },
 		"node-slow": func(p probe) bool {

@@ -1,0 +1,99 @@
+package demo
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"weir/backend/features"
+	"weir/backend/kafka"
+	"weir/backend/model"
+	"weir/backend/pipeline"
+)
+
+// runPipeline runs the pipeline on the world's configuration until the test ends or stop is called.
+func runPipeline(t *testing.T, w *World) (e *pipeline.Engine, stop func()) {
+	t.Helper()
+	c := load(t, w)
+	cluster, err := kafka.NewCluster(c.Kafka)
+	if err != nil {
+		t.Fatal(err)
+	}
+	feast, err := features.NewFeast(features.FeastConfig{URL: c.Features.URL, Names: c.Features.Names, Entity: c.Features.Entity,
+		Timeout: c.Features.Timeout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := c.Pipeline
+	e = pipeline.New(pipeline.Config{
+		Cluster: cluster, Group: p.Group, Events: p.Events, Predictions: p.Predictions, DeadLetters: p.DeadLetters,
+		Start: p.Start, Delivery: p.Delivery, MaxEvents: p.Batch.MaxEvents, MaxWait: p.Batch.MaxWait, Entity: c.Features.Entity,
+		OnMissing: c.Features.OnMissing, ModelVersion: c.Model.Version,
+		Store:     features.NewCache(feast, features.CacheConfig{TTL: time.Second, Entries: c.Features.Cache.Entries}),
+		LoadModel: func(context.Context) (model.Model, error) { return model.LoadONNX(c.Model.ONNX) },
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("the pipeline: %v", err)
+		}
+	}
+	t.Cleanup(stop)
+	return e, stop
+}
+
+// drained tells whether the pipeline has answered every event there is.
+func drained(w *World, e *pipeline.Engine) func() bool {
+	return func() bool {
+		s := e.Snapshot()
+		return s.Lag == 0 && s.Predicted+s.DeadLettered >= w.producer.acked.Load()
+	}
+}
+
+// TestEveryEventIsAnsweredOnce runs the loop under faults that the pipeline must live through, and then counts from
+// outside. Without a rebalance or a restart at-least-once must answer once.
+func TestEveryEventIsAnsweredOnce(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		faults []Fault
+	}{
+		{"calm", nil},
+		{"bad data", []Fault{{Name: "poison-events"}, {Name: "schema-break", After: time.Second}, {Name: "features-missing", After: time.Second}}},
+		{"a store that comes and goes", []Fault{{Name: "features-down", After: 500 * time.Millisecond, For: time.Second}}},
+		{"a broker that comes and goes", []Fault{{Name: "broker-down", After: 500 * time.Millisecond, For: time.Second}}},
+		{"a hot partition", []Fault{{Name: "hot-partition"}, {Name: "traffic-spike", After: 500 * time.Millisecond}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := start(t, Options{Rate: 4000})
+			e, stop := runPipeline(t, w)
+			waitFor(t, "predictions", func() bool { return e.Snapshot().Predicted > 0 })
+			for _, f := range c.faults {
+				if err := w.Inject(f.Name, f.After, f.For); err != nil {
+					t.Fatal(err)
+				}
+			}
+			waitFor(t, "12000 events", func() bool { return w.producer.acked.Load() >= 12000 })
+			w.StopEvents()
+			waitFor(t, "an end of the lag", drained(w, e))
+			stop()
+			s, a := e.Snapshot(), auditTopics(t, w.broker.Addr())
+			t.Logf("%d events, %d predictions, %d dead letters", a.events, a.predictions, a.deadLetters)
+			if a.unanswered > 0 || len(a.problems) > 0 || a.events != int(w.producer.acked.Load()) {
+				t.Errorf("%+v", a)
+			}
+			if c.name != "a broker that comes and goes" && // a lost acknowledgement is sent again: at least once
+				(a.answeredAgain > 0 || int(s.Predicted) != a.predictions || int(s.DeadLettered) != a.deadLetters || int(s.Consumed) != a.events) {
+				t.Errorf("weir counted %d consumed, %d predicted, %d dead-lettered; the topics say %+v", s.Consumed, s.Predicted, s.DeadLettered, a)
+			}
+		})
+	}
+}
