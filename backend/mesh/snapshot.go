@@ -68,9 +68,10 @@ type Issue struct {
 	Message  safetext.Text // one sentence
 	Expected safetext.Text
 	Observed safetext.Text
-	Failed   int64 // rows that fail
-	Of       int64 // rows judged
-	Schema   bool  // counts against schema_compliance; else against quality_compliance
+	Failed   int64  // rows that fail
+	Of       int64  // rows judged
+	Schema   bool   // counts against schema_compliance; else against quality_compliance
+	Severity string // error, warning or info; only an error breaks the contract
 	FirstAt  time.Time
 	LastAt   time.Time
 	Samples  []Sample

@@ -1,0 +1,265 @@
+package contract
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// options reads logicalTypeOptions; which keys it may have depends on the logical type.
+func (r *reader) options(n *node, typ string) Options {
+	var o Options
+	allowed := map[string][]string{
+		"string":  {"minLength", "maxLength", "pattern", "format"},
+		"number":  {"multipleOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "format"},
+		"integer": {"multipleOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "format"},
+		"date":    {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "format", "timezone", "defaultTimezone"},
+		"array":   {"minItems", "maxItems", "uniqueItems"},
+		"object":  {"minProperties", "maxProperties", "required"},
+	}
+	allowed["timestamp"], allowed["time"] = allowed["date"], allowed["date"]
+	dated := typ == "date" || typ == "timestamp" || typ == "time"
+	count := func(v *node, key string) *int64 {
+		i, ok := r.integer(v, key)
+		if ok && i < 0 {
+			r.fail(v, "%s: expected 0 or more, found %d", key, i)
+		}
+		if !ok {
+			return nil
+		}
+		return &i
+	}
+	limit := func(v *node, key string, number **float64, date *string) {
+		if dated {
+			if *date = r.str(v, key); isBoolean(v) {
+				r.fail(v, "%s: expected a date; true and false are the form of ODCS v3.0, write the limit itself", key)
+			}
+			return
+		}
+		if f, ok := r.number(v, key); ok {
+			*number = &f
+		}
+	}
+	var openMin, openMax bool
+	r.each(n, "logicalTypeOptions", func(key string, v *node) bool {
+		if !slices.Contains(allowed[typ], key) {
+			if typ == "" {
+				r.fail(v, "logicalTypeOptions.%s: the property has no logicalType it could belong to", key)
+				return true
+			}
+			return false
+		}
+		switch key {
+		case "format":
+			o.Format = r.str(v, key)
+		case "pattern":
+			o.Pattern = r.str(v, key)
+		case "minLength":
+			o.MinLength = count(v, key)
+		case "maxLength":
+			o.MaxLength = count(v, key)
+		case "minimum":
+			limit(v, key, &o.Min, &o.MinTime)
+		case "maximum":
+			limit(v, key, &o.Max, &o.MaxTime)
+		case "exclusiveMinimum":
+			if isBoolean(v) && !dated { // the form of ODCS v3.0
+				openMin = r.boolean(v, key)
+			} else {
+				limit(v, key, &o.AboveMin, &o.AboveMinTime)
+			}
+		case "exclusiveMaximum":
+			if isBoolean(v) && !dated {
+				openMax = r.boolean(v, key)
+			} else {
+				limit(v, key, &o.AboveMax, &o.AboveMaxTime)
+			}
+		case "multipleOf":
+			if f, ok := r.number(v, key); ok && f > 0 {
+				o.MultipleOf = &f
+			} else if ok {
+				r.fail(v, "multipleOf: expected a number above 0, found %s", v.text)
+			}
+		case "minItems":
+			o.MinItems = count(v, key)
+		case "maxItems":
+			o.MaxItems = count(v, key)
+		case "uniqueItems":
+			o.UniqueItems = r.boolean(v, key)
+		case "minProperties":
+			o.MinProperties = count(v, key)
+		case "maxProperties":
+			o.MaxProperties = count(v, key)
+		case "required":
+			o.Required = r.strs(v, key)
+		case "timezone":
+			b := r.boolean(v, key)
+			o.Timezone = &b
+		}
+		return true
+	})
+	if openMin {
+		o.AboveMin, o.Min = o.Min, nil
+	}
+	if openMax {
+		o.AboveMax, o.Max = o.Max, nil
+	}
+	return o
+}
+
+func isBoolean(n *node) bool { return n.plain && (n.text == "true" || n.text == "false") }
+
+// lower turns what a column's declaration says into rules.
+func lower(c Column, path string, at place) []Rule {
+	var rules []Rule
+	add := func(rule Rule) {
+		rule.Columns = []string{path}
+		rule.Line, rule.Col = at.line, at.col
+		rules = append(rules, rule)
+	}
+	nested := strings.ContainsAny(path, ".[") && path != c.Name
+	if !nested {
+		severity := Fatal
+		if !c.Required {
+			severity = Warning
+		}
+		add(Rule{Name: "present", Kind: Present, Schema: true, Severity: severity})
+	}
+	if c.Required {
+		add(Rule{Name: "required", Kind: Nulls})
+	}
+	if c.Unique && !c.PrimaryKey {
+		add(Rule{Name: "unique", Kind: Duplicates})
+	}
+	if c.Type != "" {
+		add(Rule{Name: "logicalType", Kind: TypeOf, Type: c.Type, Text: c.Options.Format, Schema: true})
+	}
+	o := c.Options
+	if o.MinLength != nil || o.MaxLength != nil {
+		add(span("length", Length, o.MinLength, o.MaxLength))
+	}
+	if o.Pattern != "" {
+		add(pattern(Rule{Name: "pattern", Kind: Matches}, o.Pattern))
+	}
+	if o.Format != "" && (c.Type == "string" || c.Type == "integer" || c.Type == "number") {
+		if knownFormat(c.Type, o.Format) {
+			add(Rule{Name: "format", Kind: Formatted, Text: o.Format, Type: c.Type})
+		} else {
+			add(Rule{Name: "format", Kind: Unjudged, Severity: Info, Why: fmt.Sprintf("format %q has no agreed meaning for %s", o.Format, c.Type)})
+		}
+	}
+	bound := func(name string, v *float64, min, open bool) {
+		if v == nil {
+			return
+		}
+		rule := Rule{Name: name, Kind: Range, Min: math.Inf(-1), Max: math.Inf(1), Text: trim(*v)}
+		if min {
+			rule.Min, rule.MinOpen = *v, open
+		} else {
+			rule.Max, rule.MaxOpen = *v, open
+		}
+		add(rule)
+	}
+	bound("minimum", o.Min, true, false)
+	bound("maximum", o.Max, false, false)
+	bound("exclusiveMinimum", o.AboveMin, true, true)
+	bound("exclusiveMaximum", o.AboveMax, false, true)
+	if o.MultipleOf != nil {
+		add(Rule{Name: "multipleOf", Kind: Multiple, Min: *o.MultipleOf, Text: trim(*o.MultipleOf)})
+	}
+	timeBound := func(name, text string, min, open bool) {
+		if text == "" {
+			return
+		}
+		rule := Rule{Name: name, Kind: TimeRange, MinOpen: min && open, MaxOpen: !min && open, Text: text, Type: o.Format}
+		t, ok := ParseTime([]byte(text))
+		if layout, err := Layout(o.Format); !ok && err == nil && layout != "" {
+			var parseErr error
+			t, parseErr = time.Parse(layout, text)
+			ok = parseErr == nil
+		}
+		switch {
+		case !ok:
+			rule.Kind, rule.Why = Unjudged, fmt.Sprintf("%s %q is not a time", name, text)
+		case min:
+			rule.After = t
+		default:
+			rule.Before = t
+		}
+		add(rule)
+	}
+	timeBound("minimum", o.MinTime, true, false)
+	timeBound("maximum", o.MaxTime, false, false)
+	timeBound("exclusiveMinimum", o.AboveMinTime, true, true)
+	timeBound("exclusiveMaximum", o.AboveMaxTime, false, true)
+	if o.MinItems != nil || o.MaxItems != nil {
+		add(span("items", Items, o.MinItems, o.MaxItems))
+	}
+	if o.UniqueItems {
+		add(Rule{Name: "uniqueItems", Kind: ItemsOnce})
+	}
+	if o.MinProperties != nil || o.MaxProperties != nil {
+		add(span("properties", Fields, o.MinProperties, o.MaxProperties))
+	}
+	for _, field := range o.Required {
+		rules = append(rules, Rule{Name: "required", Kind: Nulls, Columns: []string{path + "." + field}, Line: at.line, Col: at.col})
+	}
+	if c.Type == "timestamp" {
+		add(Rule{Name: "future", Kind: Future, Severity: Warning, Age: 5 * time.Minute})
+	}
+	return rules
+}
+
+func span(name string, kind Kind, low, high *int64) Rule {
+	rule := Rule{Name: name, Kind: kind, Min: 0, Max: math.Inf(1)}
+	if low != nil {
+		rule.Min, rule.Text = float64(*low), "≥ "+strconv.FormatInt(*low, 10)
+	}
+	if high != nil {
+		rule.Max = float64(*high)
+		rule.Text = strings.TrimPrefix(rule.Text+" and ≤ "+strconv.FormatInt(*high, 10), " and ")
+	}
+	return rule
+}
+
+// pattern compiles a rule's regular expression. RE2 runs in time linear in the value whatever the pattern; what it
+// cannot express (look-around, back-references) makes the rule one that is not judged, and says so.
+func pattern(rule Rule, text string) Rule {
+	re, err := regexp.Compile(text)
+	if err != nil {
+		rule.Kind, rule.Why = Unjudged, "the pattern "+strconv.Quote(clip(text, 80))+" is not one RE2 can run: "+err.Error()
+		return rule
+	}
+	rule.Pattern, rule.Text = re, text
+	return rule
+}
+
+func knownFormat(typ, format string) bool {
+	switch typ {
+	case "string":
+		return slices.Contains([]string{"email", "uuid", "uri", "hostname", "ipv4", "ipv6", "byte"}, format)
+	case "integer":
+		_, _, ok := IntegerFormat(format)
+		return ok
+	}
+	return format == "f32" || format == "f64"
+}
+
+// IntegerFormat gives the range of one of ODCS' integer formats (i8 to i128, u8 to u128).
+func IntegerFormat(format string) (low, high float64, ok bool) {
+	if len(format) < 2 || format[0] != 'i' && format[0] != 'u' {
+		return 0, 0, false
+	}
+	n, err := strconv.Atoi(format[1:])
+	if err != nil || !slices.Contains([]int{8, 16, 32, 64, 128}, n) {
+		return 0, 0, false
+	}
+	if format[0] == 'u' {
+		return 0, math.Ldexp(1, n), true
+	}
+	return -math.Ldexp(1, n-1), math.Ldexp(1, n-1), true
+}

@@ -1,0 +1,425 @@
+package contract
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var odcsVersion = regexp.MustCompile(`^v?3\.[0-2]\.[0-9]+$`)
+
+// odcs reads an Open Data Contract Standard v3.0 to v3.2 document. What does not bear on judging data (prices, roles,
+// support channels) is checked for unknown keys and otherwise left alone.
+func (r *reader) odcs(root *node, domain, name string) Product {
+	p := Product{Format: ODCS, MaxNull: -1, Domain: domain, Name: name}
+	var schema, servers, sla *node
+	var slaDefault, ownDomain, ownName string
+	seen := map[string]bool{}
+	r.each(root, "ODCS contract", func(key string, v *node) bool {
+		seen[key] = true
+		switch key {
+		case "apiVersion":
+			p.APIVersion = r.str(v, key)
+			if !odcsVersion.MatchString(p.APIVersion) {
+				r.fail(v, "apiVersion: expected v3.0.x, v3.1.x or v3.2.x, found %s", found(v))
+			}
+		case "kind":
+			if r.str(v, key) != "DataContract" {
+				r.fail(v, "kind: expected DataContract, found %s", found(v))
+			}
+		case "id":
+			p.ID = r.str(v, key)
+		case "version":
+			p.Version = r.str(v, key)
+		case "status":
+			p.Status = r.str(v, key)
+		case "name":
+			ownName = r.str(v, key)
+		case "domain":
+			ownDomain = r.str(v, key)
+		case "description":
+			p.Description = r.description(v)
+		case "team":
+			p.Owners = r.team(v)
+		case "customProperties":
+			p.Consumers = r.consumers(v)
+		case "schema":
+			schema = v
+		case "servers":
+			servers = v
+		case "slaProperties":
+			sla = v
+		case "slaDefaultElement":
+			slaDefault = r.str(v, key)
+		case "authoritativeDefinitions", "contractCreatedTs", "dataProduct", "price", "roles", "support", "tags", "tenant":
+		default:
+			return false
+		}
+		return true
+	})
+	for _, key := range []string{"apiVersion", "kind", "id", "version", "status"} {
+		if !seen[key] {
+			r.fail(root, "ODCS contract: the required key %q is missing", key)
+		}
+	}
+	// The place in the registry is the identity; a contract that stands alone is known by its own words.
+	if p.Domain == "" {
+		p.Domain = slug(ownDomain, "default")
+	}
+	if p.Name == "" {
+		p.Name = slug(ownName, slug(p.ID, "contract"))
+	}
+	if schema != nil {
+		r.schema(schema, &p)
+	}
+	if servers != nil {
+		r.servers(servers, &p)
+	}
+	if sla != nil {
+		r.sla(sla, slaDefault, &p)
+	}
+	return p
+}
+
+// slug makes an identifier of a name people gave.
+func slug(s, fallback string) string {
+	s = strings.Trim(regexp.MustCompile(`[^A-Za-z0-9_\-]+`).ReplaceAllString(strings.ToLower(s), "_"), "_-")
+	if s == "" {
+		return fallback
+	}
+	return clipRaw(s, 128)
+}
+
+func clipRaw(s string, n int) string { return s[:min(len(s), n)] }
+
+func (r *reader) description(n *node) string {
+	if n.kind == scalarNode {
+		return n.text // v2's form, still met
+	}
+	var purpose, usage string
+	r.each(n, "description", func(key string, v *node) bool {
+		switch key {
+		case "purpose":
+			purpose = r.str(v, key)
+		case "usage":
+			usage = r.str(v, key)
+		case "limitations", "authoritativeDefinitions", "customProperties":
+		default:
+			return false
+		}
+		return true
+	})
+	if purpose == "" {
+		return usage
+	}
+	return purpose
+}
+
+// team gives the owners: the members whose role says owner, else all of them. Both forms of the standard are read, the
+// list of v3.0 and the object of v3.1.
+func (r *reader) team(n *node) []string {
+	var owners, all []string
+	member := func(m *node) {
+		var who, role string
+		r.each(m, "team member", func(key string, v *node) bool {
+			switch key {
+			case "username":
+				who = r.str(v, key)
+			case "name":
+				if who == "" {
+					who = r.str(v, key)
+				}
+			case "role":
+				role = r.str(v, key)
+			case "id", "description", "dateIn", "dateOut", "replacedByUsername", "tags", "customProperties", "authoritativeDefinitions", "comment":
+			default:
+				return false
+			}
+			return true
+		})
+		if who == "" {
+			return
+		}
+		all = append(all, who)
+		if strings.Contains(strings.ToLower(role), "owner") {
+			owners = append(owners, who)
+		}
+	}
+	if n.kind == listNode {
+		for _, m := range n.entries {
+			member(m)
+		}
+	} else {
+		r.each(n, "team", func(key string, v *node) bool {
+			switch key {
+			case "members":
+				for _, m := range r.list(v, key) {
+					member(m)
+				}
+			case "id", "name", "description", "tags", "customProperties", "authoritativeDefinitions":
+			default:
+				return false
+			}
+			return true
+		})
+	}
+	if len(owners) > 0 {
+		return owners
+	}
+	return all
+}
+
+// consumers reads the custom property "consumers", a list or names separated by commas: ODCS has no key of its own.
+func (r *reader) consumers(n *node) []string {
+	var out []string
+	for _, e := range r.list(n, "customProperties") {
+		var property string
+		var value *node
+		r.each(e, "custom property", func(key string, v *node) bool {
+			switch key {
+			case "property":
+				property = r.str(v, key)
+			case "value":
+				value = v
+			case "id", "description":
+			default:
+				return false
+			}
+			return true
+		})
+		if property != "consumers" || value == nil {
+			continue
+		}
+		if value.kind == listNode {
+			out = append(out, r.strs(value, "consumers")...)
+			continue
+		}
+		for _, s := range strings.Split(r.str(value, "consumers"), ",") {
+			if s = strings.TrimSpace(s); s != "" {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
+
+// servers finds the Kafka topic: the topic a server of type kafka names, else the first schema object's name.
+func (r *reader) servers(n *node, p *Product) {
+	kafka, topic := false, ""
+	for _, s := range r.list(n, "servers") {
+		if s.kind != mapNode {
+			r.fail(s, "servers: expected a mapping, found %s", s.kind)
+			continue
+		}
+		isKafka, named := false, ""
+		for i, k := range s.keys {
+			switch k.text {
+			case "type":
+				isKafka = strings.EqualFold(s.entries[i].text, "kafka")
+			case "topic":
+				named = s.entries[i].text
+			}
+		}
+		if isKafka && !kafka {
+			kafka, topic = true, named
+		}
+	}
+	if kafka && topic == "" && len(p.Tables) > 0 {
+		topic = p.Tables[0]
+	}
+	p.Topic = topic
+}
+
+func (r *reader) schema(n *node, p *Product) {
+	for i, object := range r.list(n, "schema") {
+		var name, physical string
+		var columns []Column
+		var rules []Rule
+		var quality *node
+		r.each(object, "schema object", func(key string, v *node) bool {
+			switch key {
+			case "name":
+				name = r.str(v, key)
+			case "physicalName":
+				physical = r.str(v, key)
+			case "properties":
+				columns, rules = r.properties(v, "", 0)
+			case "quality":
+				quality = v
+			case "id", "physicalType", "description", "businessName", "tags", "customProperties", "authoritativeDefinitions",
+				"logicalType", "dataGranularityDescription", "relationships":
+			default:
+				return false
+			}
+			return true
+		})
+		if name == "" {
+			r.fail(object, "schema object: the key \"name\" is missing")
+		}
+		if quality != nil {
+			rules = append(rules, r.quality(quality, nil)...)
+		}
+		if physical == "" {
+			physical = name
+		}
+		p.Tables = append(p.Tables, physical)
+		if i > 0 {
+			p.Rules = append(p.Rules, Rule{
+				Name: "schema", Label: name, Kind: Unjudged, Severity: Warning, Line: object.line, Col: object.col,
+				Why: "only the first schema object of a contract is judged; give this one a contract of its own",
+			})
+			continue
+		}
+		p.Columns, p.Rules = columns, append(p.Rules, rules...)
+		if key := primaryKey(columns); len(key) > 0 {
+			p.Rules = append(p.Rules, Rule{Name: "primaryKey", Kind: Duplicates, Columns: key, Line: object.line, Col: object.col})
+		}
+		if len(columns) > 0 {
+			p.Rules = append(p.Rules, Rule{Name: "unexpected_columns", Kind: Drift, Severity: Warning, Schema: true, Line: object.line, Col: object.col})
+		}
+	}
+}
+
+// primaryKey are the columns of the primary key in the order of their positions.
+func primaryKey(columns []Column) []string {
+	var keys []Column
+	for _, c := range columns {
+		if c.PrimaryKey {
+			keys = append(keys, c)
+		}
+	}
+	slices.SortStableFunc(keys, func(a, b Column) int { return a.KeyPosition - b.KeyPosition })
+	names := make([]string, len(keys))
+	for i, c := range keys {
+		names[i] = c.Name
+	}
+	return names
+}
+
+func (r *reader) properties(n *node, parent string, depth int) ([]Column, []Rule) {
+	var columns []Column
+	var rules []Rule
+	names := map[string]bool{}
+	for _, e := range r.list(n, "properties") {
+		c, more := r.property(e, parent, depth)
+		if c.Name == "" {
+			r.fail(e, "property: the key \"name\" is missing")
+			continue
+		}
+		if names[c.Name] {
+			r.fail(e, "property %q: named twice", c.Name)
+		}
+		names[c.Name] = true
+		columns, rules = append(columns, c), append(rules, more...)
+	}
+	return columns, rules
+}
+
+// property reads a column or field and lowers it to rules. parent is the dotted path of the object it is in.
+func (r *reader) property(n *node, parent string, depth int) (Column, []Rule) {
+	c := Column{Line: n.line, KeyPosition: 1 << 30}
+	var name, physical string
+	var options, quality, fields, items *node
+	r.each(n, "property", func(key string, v *node) bool {
+		switch key {
+		case "name":
+			name = r.str(v, key)
+		case "physicalName":
+			physical = r.str(v, key)
+		case "description":
+			c.Description = r.str(v, key)
+		case "logicalType":
+			c.Type = r.str(v, key)
+			if !slices.Contains(logicalTypes, c.Type) && !v.null {
+				r.fail(v, "logicalType: expected one of %s, found %s", strings.Join(logicalTypes, ", "), found(v))
+			}
+		case "physicalType":
+			c.Physical = r.str(v, key)
+		case "required":
+			c.Required = r.boolean(v, key)
+		case "unique":
+			c.Unique = r.boolean(v, key)
+		case "primaryKey":
+			c.PrimaryKey = r.boolean(v, key)
+		case "primaryKeyPosition":
+			if p, ok := r.integer(v, key); ok && p > 0 {
+				c.KeyPosition = int(p)
+			}
+		case "classification":
+			c.Class = r.str(v, key)
+		case "tags":
+			c.Tags = r.strs(v, key)
+		case "logicalTypeOptions":
+			options = v
+		case "quality":
+			quality = v
+		case "properties":
+			fields = v
+		case "items":
+			items = v
+		case "relationships":
+			c.Relations = r.relations(v)
+		case "criticalDataElement", "partitioned":
+			r.boolean(v, key)
+		case "partitionKeyPosition":
+			r.integer(v, key)
+		case "id", "businessName", "encryptedName", "transformSourceObjects", "transformLogic", "transformDescription",
+			"examples", "customProperties", "authoritativeDefinitions":
+		default:
+			return false
+		}
+		return true
+	})
+	c.Name = physical
+	if c.Name == "" {
+		c.Name = name
+	}
+	if c.PrimaryKey {
+		c.Required = true
+	}
+	path := c.Name
+	if parent != "" {
+		path = parent + "." + c.Name
+	}
+	if options != nil {
+		c.Options = r.options(options, c.Type)
+	}
+	rules := lower(c, path, place{n.line, n.col})
+	if quality != nil {
+		rules = append(rules, r.quality(quality, []string{path})...)
+	}
+	if fields != nil {
+		var more []Rule
+		c.Fields, more = r.properties(fields, path, depth+1)
+		rules = append(rules, more...)
+	}
+	if items != nil {
+		item, more := r.property(items, path+"[]", depth+1)
+		c.Items = &item
+		rules = append(rules, more...)
+	}
+	return c, rules
+}
+
+var logicalTypes = []string{"string", "date", "timestamp", "time", "number", "integer", "object", "array", "boolean"}
+
+func (r *reader) relations(n *node) []string {
+	var out []string
+	for _, e := range r.list(n, "relationships") {
+		if e.kind != mapNode {
+			r.fail(e, "relationships: expected a mapping, found %s", e.kind)
+			continue
+		}
+		for i, k := range e.keys {
+			if k.text != "to" {
+				continue
+			}
+			if v := e.entries[i]; v.kind == listNode {
+				out = append(out, r.strs(v, "to")...)
+			} else {
+				out = append(out, r.str(v, "to"))
+			}
+		}
+	}
+	return out
+}

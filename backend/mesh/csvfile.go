@@ -1,0 +1,190 @@
+package mesh
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"weir/backend/mesh/judge"
+	"weir/backend/mesh/scan"
+)
+
+// blockSize is how much of a CSV file one goroutine judges at a time.
+const blockSize = 1 << 20
+
+// errQuote and errNUL are what makes a text no CSV.
+var (
+	errQuote = errors.New("a quoted field is never closed")
+	errNUL   = errors.New("a NUL byte; this is no text file")
+)
+
+// csv judges a CSV text whose beginning was peeked at; whole tells that start is all of it.
+func (v *validation) csv(text *bufio.Reader, start []byte, whole bool, name string) error {
+	comma := v.options.Comma
+	if comma == 0 {
+		comma = ','
+		if strings.Contains(name, ".tsv") {
+			comma = '\t'
+		} else if c := scan.Sniff(start, whole); c != 0 {
+			comma = c
+		}
+	}
+	names, length, err := header(start, whole, comma)
+	if err != nil {
+		return err
+	}
+	if _, err := text.Discard(length); err != nil {
+		return fmt.Errorf("reading the header: %w", err)
+	}
+	if v.judge == nil {
+		v.judge = judge.New(v.product, judge.Options{Columnar: true, Unmasked: v.options.Unmasked, MaxDistinct: fileDistinct})
+	}
+	file := newCSVFile(v, comma, names)
+	if v.options.Workers < 2 {
+		return file.serial(text)
+	}
+	return file.parallel(text)
+}
+
+// header reads the names of the columns as pandas names them: an empty one by its place, a repeated one by a suffix.
+func header(start []byte, whole bool, comma byte) ([]string, int, error) {
+	scanner, length := scan.NewCSV(comma), 0
+	for {
+		fields, n, open := scanner.Row(start[length:], whole)
+		switch {
+		case n == 0 && open && whole:
+			return nil, 0, fmt.Errorf("line 1: %w", errQuote)
+		case n == 0 && (whole || len(start) == length):
+			return nil, 0, errors.New("no header: the file is empty")
+		case n == 0:
+			return nil, 0, fmt.Errorf("line 1: the header does not end within %d bytes", len(start))
+		}
+		length += n
+		if len(fields) == 1 && len(fields[0].Raw) == 0 {
+			if whole && length >= len(start) {
+				return nil, 0, errors.New("no header: the file holds blank lines only")
+			}
+			continue
+		}
+		if len(fields) > judge.MaxColumns {
+			return nil, 0, fmt.Errorf("line 1: %d columns; at most %d are judged", len(fields), judge.MaxColumns)
+		}
+		names, used := make([]string, len(fields)), map[string]int{}
+		for i, f := range fields {
+			if bytes.IndexByte(f.Raw, 0) >= 0 {
+				return nil, 0, fmt.Errorf("line 1: %w", errNUL)
+			}
+			name := string(f.Raw)
+			if name == "" {
+				name = fmt.Sprintf("Unnamed: %d", i)
+			}
+			if n := used[name]; n > 0 {
+				used[name]++
+				name = fmt.Sprintf("%s.%d", name, n)
+			}
+			used[name]++
+			names[i] = name
+		}
+		return names, length, nil
+	}
+}
+
+// csvFile judges the rows of one CSV file.
+type csvFile struct {
+	v     *validation
+	comma byte
+	names []string
+	slots []int
+	base  int64 // rows of the file merged so far
+}
+
+func newCSVFile(v *validation, comma byte, names []string) *csvFile {
+	return &csvFile{v: v, comma: comma, names: names, slots: v.judge.Columns(names)}
+}
+
+// csvWorker judges blocks of rows.
+type csvWorker struct {
+	file    *csvFile
+	judge   *judge.Judge
+	slots   []int
+	scanner *scan.CSV
+	cells   []judge.Cell
+}
+
+func (f *csvFile) worker(j *judge.Judge, slots []int) *csvWorker {
+	return &csvWorker{file: f, judge: j, slots: slots, scanner: scan.NewCSV(f.comma), cells: make([]judge.Cell, len(slots))}
+}
+
+// rows judges the rows at the start of data, numbered from first on, and gives how many bytes and rows they were. It
+// stops before a row that does not end in data unless final is set; with strict set also before one RFC 4180 does not
+// allow.
+func (w *csvWorker) rows(data []byte, first int64, final, strict bool) (length int, rows int64, err error) {
+	where := judge.Where{Partition: -1, At: w.file.v.options.Now}
+	for length < len(data) {
+		fields, n, open := w.scanner.Row(data[length:], final)
+		if strict && w.scanner.Irregular {
+			return length, rows, nil
+		}
+		if n == 0 {
+			if open && final {
+				return length, rows, fmt.Errorf("row %d: %w", first+rows, errQuote)
+			}
+			return length, rows, nil
+		}
+		length += n
+		if len(fields) == 1 && len(fields[0].Raw) == 0 && n <= 2 {
+			continue // a blank line
+		}
+		where.Offset = first + rows
+		rows++
+		if len(fields) > len(w.slots) {
+			w.judge.Undecodable(nil, where, fmt.Errorf("%d fields; the header has %d", len(fields), len(w.slots)))
+			continue
+		}
+		cells := w.cells[:len(fields)]
+		for i := range fields {
+			cells[i] = judge.Cell{Kind: fields[i].Kind, Raw: fields[i].Raw}
+		}
+		w.judge.Row(w.slots[:len(fields)], cells, where)
+	}
+	return length, rows, nil
+}
+
+// serial judges a text in one goroutine, row by row, with no assumption about its quotes.
+func (f *csvFile) serial(text io.Reader) error {
+	w := f.worker(f.v.judge, f.slots)
+	buffer, filled, final := make([]byte, blockSize), 0, false
+	for {
+		for !final && filled < len(buffer) {
+			n, err := text.Read(buffer[filled:])
+			filled += n
+			if errors.Is(err, io.EOF) {
+				final = true
+			} else if err != nil {
+				return fmt.Errorf("after row %d: %w", f.base, err)
+			}
+		}
+		if i := bytes.IndexByte(buffer[:filled], 0); i >= 0 {
+			return fmt.Errorf("after row %d: %w", f.base, errNUL)
+		}
+		length, rows, err := w.rows(buffer[:filled], f.base+1, final, false)
+		f.base += rows
+		if err != nil {
+			return err
+		}
+		if final {
+			return nil
+		}
+		if length == 0 {
+			if len(buffer) >= maxRow {
+				return fmt.Errorf("row %d: longer than %d bytes", f.base+1, maxRow)
+			}
+			buffer = append(buffer, make([]byte, len(buffer))...)
+			continue
+		}
+		filled = copy(buffer, buffer[length:filled])
+	}
+}

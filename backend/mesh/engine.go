@@ -1,0 +1,219 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"weir/backend/event"
+	"weir/backend/kafka"
+	"weir/backend/mesh/judge"
+	"weir/backend/safetext"
+)
+
+// Config says what the engine judges.
+type Config struct {
+	Registry string        // folder of <domain>/<name>.yaml
+	Window   time.Duration // length of the sliding window; 0 is DefaultWindow
+	Cluster  kafka.Cluster
+	Logger   *slog.Logger // nil: nowhere
+}
+
+// DefaultWindow is the sliding window unless configured.
+const DefaultWindow = 5 * time.Minute
+
+// How often the engine looks: at its windows, at the registry's folder, at the cluster's topics.
+const (
+	judgeEvery = 250 * time.Millisecond
+	scanEvery  = time.Second
+	probeEvery = time.Second
+)
+
+// Engine holds every product of a registry to its contract on the topic that feeds it.
+type Engine struct {
+	config Config
+	log    event.Log
+
+	mu       sync.Mutex // guards products
+	products map[string]*live
+
+	registryError atomic.Pointer[string]
+	clusterError  atomic.Pointer[string]
+	snapshot      atomic.Pointer[Snapshot]
+}
+
+// New makes an engine. It does nothing before Run.
+func New(c Config) *Engine {
+	if c.Window <= 0 {
+		c.Window = DefaultWindow
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{config: c, products: map[string]*live{}}
+	e.snapshot.Store(&Snapshot{At: time.Now(), Registry: safetext.Clean(c.Registry), Window: c.Window})
+	return e
+}
+
+// Snapshot is the state as of the last look at the windows. It is never nil.
+func (e *Engine) Snapshot() *Snapshot { return e.snapshot.Load() }
+
+// live is one product of the registry while the engine runs.
+type live struct {
+	key string
+
+	mu         sync.Mutex // guards what follows
+	entry      Entry
+	judge      *judge.Judge
+	made       *DataProduct // the version the judge is of
+	generation int          // counts the judges; readers that feed an earlier one are ignored
+
+	feed    feed
+	verdict verdict
+}
+
+// Run judges until ctx ends. A registry or broker that is away is waited for.
+func (e *Engine) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { e.watch(ctx) })
+	wg.Go(func() { e.feedAll(ctx) })
+	ticker := time.NewTicker(judgeEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-ticker.C:
+			e.judgeAll(now)
+		}
+	}
+}
+
+// watch keeps the products in step with the registry's folder.
+func (e *Engine) watch(ctx context.Context) {
+	var registry *Registry
+	defer func() {
+		if registry != nil {
+			_ = registry.Close() // only read from
+		}
+	}()
+	ticker := time.NewTicker(scanEvery)
+	defer ticker.Stop()
+	for {
+		var err error
+		if registry == nil {
+			registry, err = OpenRegistry(e.config.Registry)
+		}
+		var entries []Entry
+		if err == nil {
+			entries, _, err = registry.Scan()
+		}
+		switch {
+		case err == nil:
+			e.tell(&e.registryError, nil, "the registry cannot be read", "the registry can be read again")
+			e.adopt(entries)
+		default:
+			e.tell(&e.registryError, err, "the registry cannot be read", "")
+			if registry != nil && errors.Is(err, ErrNoRegistry) { // the folder was replaced: open it anew
+				_ = registry.Close()
+				registry = nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// tell keeps an error for the snapshot and makes an event of its coming and going.
+func (e *Engine) tell(kept *atomic.Pointer[string], err error, bad, good string) {
+	was := kept.Load()
+	if err == nil {
+		if was != nil {
+			kept.Store(nil)
+			e.log.Add(event.Event{At: time.Now(), Kind: event.Contract, Severity: event.Recovered, Subject: safetext.Clean("mesh"), Message: safetext.Clean(good)})
+		}
+		return
+	}
+	text := err.Error()
+	kept.Store(&text)
+	if was == nil {
+		e.log.Add(event.Event{At: time.Now(), Kind: event.Contract, Severity: event.Warning, Subject: safetext.Clean("mesh"), Message: safetext.Clean(bad + ": " + text)})
+		e.config.Logger.Warn(bad, "error", err)
+	}
+}
+
+// adopt makes the entries of the registry the engine's products.
+func (e *Engine) adopt(entries []Entry) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	seen := make(map[string]bool, len(entries))
+	for _, entry := range entries {
+		key := entry.Domain + "/" + entry.Name
+		seen[key] = true
+		p := e.products[key]
+		if p == nil {
+			p = &live{key: key}
+			e.products[key] = p
+		}
+		p.adopt(entry, e.config.Window)
+	}
+	for key := range e.products {
+		if !seen[key] {
+			delete(e.products, key) // feedAll stops its readers
+		}
+	}
+}
+
+func (p *live) adopt(entry Entry, window time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.entry = entry
+	if entry.Product == nil || entry.Product == p.made {
+		return
+	}
+	// A new version of the contract starts with an empty window, which its feed fills again from the topic.
+	p.made = entry.Product
+	p.judge = judge.New(withRefresh(*entry.Product), judge.Options{Window: window, Live: true})
+	p.generation++
+	p.feed.forget()
+}
+
+// sorted gives the products by domain and name.
+func (e *Engine) sorted() []*live {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := make([]*live, 0, len(e.products))
+	for _, p := range e.products {
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b *live) int { return strings.Compare(a.key, b.key) })
+	return all
+}
+
+// judgeAll looks at every window and publishes the snapshot.
+func (e *Engine) judgeAll(now time.Time) {
+	all := e.sorted()
+	s := &Snapshot{At: now, Registry: safetext.Clean(e.config.Registry), Window: e.config.Window, Products: make([]Product, 0, len(all))}
+	cluster := e.clusterError.Load()
+	for _, p := range all {
+		s.Products = append(s.Products, p.judgeNow(now, cluster, &e.log))
+	}
+	for _, err := range []*string{e.registryError.Load(), cluster} {
+		if err != nil && s.Error.IsEmpty() {
+			s.Error = safetext.Clean(*err)
+		}
+	}
+	s.Log = e.log.Recent()
+	e.snapshot.Store(s)
+}

@@ -1,0 +1,260 @@
+package mesh
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+	"go.uber.org/goleak"
+
+	"weir/backend/kafka"
+	"weir/config"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*Cluster).run"))
+}
+
+// world is a broker, a registry and an engine over them.
+type world struct {
+	t        *testing.T
+	broker   *kafka.Embedded
+	registry string
+	engine   *Engine
+	producer sarama.SyncProducer
+	stop     func()
+}
+
+func newWorld(t *testing.T, window time.Duration, topics ...kafka.EmbeddedTopic) *world {
+	t.Helper()
+	w := &world{t: t, registry: t.TempDir()}
+	var err error
+	if w.broker, err = kafka.StartEmbedded(kafka.EmbeddedOptions{Topics: topics}); err != nil {
+		t.Fatal(err)
+	}
+	cluster, err := kafka.NewCluster(config.Kafka{Brokers: []string{w.broker.Addr()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := cluster.Config()
+	c.Producer.Return.Successes = true
+	c.Producer.Partitioner = sarama.NewManualPartitioner
+	if w.producer, err = sarama.NewSyncProducer(cluster.Brokers(), c); err != nil {
+		t.Fatal(err)
+	}
+	w.engine = New(Config{Registry: w.registry, Window: window, Cluster: cluster})
+	w.run()
+	t.Cleanup(func() {
+		w.stop()
+		if err := w.producer.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := w.broker.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+func (w *world) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.engine.Run(ctx) }()
+	stopped := false
+	w.stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Error(err)
+		}
+	}
+}
+
+// file writes a product's file as an editor would.
+func (w *world) file(path, text string) {
+	w.t.Helper()
+	full := filepath.Join(w.registry, path)
+	if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(full, []byte(text), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// send produces values to a partition and gives the offset of the last.
+func (w *world) send(topic string, partition int32, values ...string) int64 {
+	w.t.Helper()
+	var messages []*sarama.ProducerMessage
+	for _, v := range values {
+		messages = append(messages, &sarama.ProducerMessage{Topic: topic, Partition: partition, Value: sarama.StringEncoder(v)})
+	}
+	if err := w.producer.SendMessages(messages); err != nil {
+		w.t.Fatal(err)
+	}
+	return messages[len(messages)-1].Offset
+}
+
+// until waits for the product to be as wanted and gives it.
+func (w *world) until(name, what string, wanted func(Product) bool) Product {
+	w.t.Helper()
+	deadline := time.Now().Add(15 * time.Second)
+	var last Product
+	for time.Now().Before(deadline) {
+		for _, p := range w.engine.Snapshot().Products {
+			if p.Name.String() == name {
+				if last = p; wanted(p) {
+					return p
+				}
+			}
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	w.t.Fatalf("%s never %s; last seen: state %s, rows %d, issues %v, error %q", name, what, last.State, last.Rows, last.Issues, last.Error)
+	return Product{}
+}
+
+func is(s State) func(Product) bool { return func(p Product) bool { return p.State == s } }
+
+const userEvents = `consumers:
+- ml-team
+description: Events of users
+domain: commerce
+name: user_events
+owners:
+- data@example.com
+quality_sla:
+  max_null_percentage: 0.05
+  required_columns:
+  - user_id
+  - timestamp
+refresh_frequency: hourly
+schema_version: '1.0'
+`
+
+func good(i int) string {
+	return fmt.Sprintf(`{"user_id":"u%d","timestamp":"2026-11-22T07:00:00Z","email":"u%d@example.com"}`, i, i)
+}
+
+func many(n int, f func(int) string) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = f(i)
+	}
+	return out
+}
+
+func TestNullsBreakALiveContractWithinTwoSecondsAndItHeals(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3*time.Second, kafka.EmbeddedTopic{Name: "user_events", Partitions: 3})
+	w.file("commerce/user_events.yaml", userEvents)
+	w.until("user_events", "had no data", is(NoData))
+	w.send("user_events", 0, many(95, good)...)
+	w.until("user_events", "held", is(Holds))
+
+	null := `{"user_id":"u1","timestamp":"2026-11-22T07:00:00Z","email":null}`
+	absent := `{"user_id":"u1","timestamp":"2026-11-22T07:00:00Z"}`
+	w.send("user_events", 1, null, null, absent)
+	w.send("user_events", 2, null, absent)
+	// 5 of 100 is the share allowed; the next one exceeds it.
+	w.until("user_events", "counted 100 rows", func(p Product) bool { return p.Rows == 100 && p.State == Holds })
+	offset := w.send("user_events", 2, absent)
+	sent := time.Now()
+	p := w.until("user_events", "broke", is(Broken))
+	if took := time.Since(sent); took > 2*time.Second {
+		t.Errorf("the contract broke after %s", took)
+	}
+	if p.Schema != true || p.Quality != false || len(p.Issues) != 1 {
+		t.Fatalf("broken with %+v", p)
+	}
+	i := p.Issues[0]
+	if i.Rule != "max_null_percentage" || i.Column.String() != "email" || i.Failed != 6 || i.Of != 101 || i.Message.String() != "email null 5.9% > 5%" {
+		t.Errorf("issue %+v", i)
+	}
+	if len(i.Samples) != 5 || strings.Contains(fmt.Sprint(i.Samples), "example.com") {
+		t.Errorf("samples %v", i.Samples)
+	}
+	found := false
+	for _, s := range i.Samples {
+		found = found || s.Partition == 2 && s.Offset == offset
+	}
+	if !found {
+		t.Errorf("no sample at offset 2/%d in %v", offset, i.Samples)
+	}
+	want := fmt.Sprintf("broke: email null 5.9%% > 5%% (offset 2/%d)", offset)
+	w.event(want)
+
+	w.send("user_events", 0, many(60, good)...)
+	w.until("user_events", "healed", is(Holds))
+	w.event("healed after")
+}
+
+func (w *world) event(text string) {
+	w.t.Helper()
+	for _, e := range w.engine.Snapshot().Log {
+		if strings.Contains(e.Message.String(), text) {
+			return
+		}
+	}
+	w.t.Errorf("no event %q in %v", text, w.engine.Snapshot().Log)
+}
+
+func TestMissingColumnsGarbageAndSilence(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3*time.Second, kafka.EmbeddedTopic{Name: "user_events", Partitions: 1})
+	w.file("commerce/user_events.yaml", userEvents)
+	w.until("user_events", "had no data", is(NoData))
+	w.send("user_events", 0, `{"user_id":1}`, `not json`, `{"user_id":2,`, ``)
+	p := w.until("user_events", "broke", func(p Product) bool { return p.State == Broken && p.Undecodable == 3 })
+	if p.Schema || !p.Quality || p.Rows != 1 {
+		t.Errorf("schema %v quality %v rows %d", p.Schema, p.Quality, p.Rows)
+	}
+	if p.Issues[0].Rule != "required_columns" || p.Issues[0].Column.String() != "timestamp" {
+		t.Errorf("issues %+v", p.Issues)
+	}
+	w.until("user_events", "ran dry", is(NoData))
+}
+
+func TestBadFilesKeepTheLastGoodVersionInForce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, time.Minute, kafka.EmbeddedTopic{Name: "user_events", Partitions: 1})
+	w.file("commerce/user_events.yaml", userEvents)
+	w.file("commerce/broken.yaml", "name: [")
+	w.until("broken", "was unparsed", func(p Product) bool { return p.State == Bad && !p.Error.IsEmpty() })
+	w.until("user_events", "had no data", is(NoData))
+	w.file("commerce/user_events.yaml", userEvents+"surprise: 1\n")
+	w.send("user_events", 0, `{"user_id":1}`)
+	p := w.until("user_events", "was unparsed", func(p Product) bool { return p.State == Bad && p.Rows == 1 && !p.Schema })
+	if !strings.Contains(p.Error.String(), `line 15, column 1: data product: unknown key "surprise"`) {
+		t.Errorf("error %q", p.Error)
+	}
+	w.file("commerce/user_events.yaml", strings.Replace(userEvents, "  - timestamp\n", "", 1))
+	w.until("user_events", "held by its new version", is(Holds))
+}
+
+func TestTheEngineWaitsForTopicsAndRestartsWhereItWas(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, time.Minute, kafka.EmbeddedTopic{Name: "user_events", Partitions: 2})
+	w.file("commerce/nothing.yaml", strings.ReplaceAll(userEvents, "user_events", "nothing"))
+	p := w.until("nothing", "waited", func(p Product) bool {
+		return p.State == Waiting && strings.Contains(p.Error.String(), "no topic nothing")
+	})
+	if !p.Feed.IsEmpty() {
+		t.Errorf("feed %q", p.Feed)
+	}
+	w.send("user_events", 0, many(10, good)...)
+	w.file("commerce/user_events.yaml", userEvents)
+	w.until("user_events", "read the backlog", func(p Product) bool { return p.Rows == 10 && p.State == Holds })
+	w.stop()
+	w.send("user_events", 1, many(5, good)...)
+	w.run()
+	w.until("user_events", "read what came meanwhile", func(p Product) bool { return p.Rows == 15 && p.State == Holds })
+}

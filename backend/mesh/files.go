@@ -1,0 +1,315 @@
+package mesh
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"weir/backend/mesh/judge"
+)
+
+// FileOptions say how files are read.
+type FileOptions struct {
+	// Format is csv, jsonl, json or parquet; empty: by the file's name, else by its first bytes.
+	Format string
+	// Comma is the delimiter of CSV files; 0: found out from the first rows.
+	Comma byte
+	// Stdin is what the file "-" reads; nil: standard input.
+	Stdin io.Reader
+	// Unmasked shows the values of sensitive columns in samples.
+	Unmasked bool
+	// Workers bounds the goroutines that judge; 0: one a processor.
+	Workers int
+	// Now is the moment rows are judged late, old or of the future by; zero: the wall clock.
+	Now time.Time
+	// Progress, if set, is called now and then with the bytes read and their total (0 where it is not known), from a
+	// goroutine of the validation.
+	Progress func(read, total int64)
+}
+
+// FileReport is how the reading of one file went.
+type FileReport struct {
+	Path   string
+	Format string // such as csv, or jsonl in gzip
+	Bytes  int64  // as stored
+	Rows   int64
+	// Whole tells that every row of the file was read and judged. If not, Err says where and why it was not.
+	Whole bool
+	Err   error
+}
+
+// The errors of files.
+var (
+	ErrNotWhole = errors.New("the file could not be read whole")
+	ErrFormat   = errors.New("unknown format")
+)
+
+// maxRow bounds one row of a text file.
+const maxRow = 16 << 20
+
+// ValidateFiles judges files, taken together as one data set, by a product's contract. Folders stand for the files in
+// them. The error is only about what kept anything from being judged (no file, a cancelled context); what is wrong with
+// a file is in the report, whose ExitCode tells what it comes to.
+func ValidateFiles(ctx context.Context, p DataProduct, files []string, o FileOptions) (Report, error) {
+	if o.Now.IsZero() {
+		o.Now = time.Now()
+	}
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	files, err := expand(files)
+	if err != nil {
+		return Report{}, err
+	}
+	start := time.Now()
+	report := Report{Product: p}
+	v := &validation{ctx: ctx, product: p, options: o}
+	for _, f := range files {
+		v.total += sizeOf(f)
+	}
+	for _, f := range files {
+		one := v.file(f)
+		if err := ctx.Err(); err != nil {
+			return Report{}, fmt.Errorf("validating %s: %w", f, err)
+		}
+		if one.Err != nil {
+			one.Err = fmt.Errorf("%s: %w", f, one.Err)
+		}
+		report.Files = append(report.Files, one)
+	}
+	if v.judge == nil { // nothing could be read
+		v.judge = judge.New(p, judge.Options{})
+	}
+	report.Outcome = v.judge.Outcome(o.Now)
+	report.Took = time.Since(start)
+	return report, nil
+}
+
+// validation is one call of ValidateFiles.
+type validation struct {
+	ctx     context.Context
+	product DataProduct
+	options FileOptions
+	judge   *judge.Judge
+	read    int64
+	total   int64
+}
+
+// files that are folders become the data files in them, in order.
+func expand(paths []string) ([]string, error) {
+	if len(paths) == 0 {
+		return nil, errors.New("no file to validate")
+	}
+	var out []string
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		if p == "-" || err != nil || !info.IsDir() {
+			out = append(out, p)
+			continue
+		}
+		found := 0
+		err = filepath.WalkDir(p, func(path string, d os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if d.Type().IsRegular() && formatOf(path) != "" && !strings.HasPrefix(d.Name(), ".") {
+				out = append(out, path)
+				found++
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("reading folder %s: %w", p, err)
+		}
+		if found == 0 {
+			return nil, fmt.Errorf("folder %s holds no data files (.csv .tsv .jsonl .ndjson .json .parquet, .gz and .zst of these)", p)
+		}
+	}
+	return out, nil
+}
+
+func sizeOf(path string) int64 {
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		return info.Size()
+	}
+	return 0
+}
+
+// formatOf is the format a file's name tells, empty if it tells none.
+func formatOf(name string) string {
+	name = strings.ToLower(name)
+	for _, ext := range []string{".gz", ".gzip", ".zst", ".zstd"} {
+		name = strings.TrimSuffix(name, ext)
+	}
+	switch filepath.Ext(name) {
+	case ".csv", ".tsv", ".psv":
+		return "csv"
+	case ".jsonl", ".ndjson":
+		return "jsonl"
+	case ".json":
+		return "json"
+	case ".parquet", ".pq":
+		return "parquet"
+	}
+	return ""
+}
+
+// file reads one file into the judge.
+func (v *validation) file(path string) FileReport {
+	report := FileReport{Path: path, Format: v.options.Format}
+	if report.Format == "" {
+		report.Format = formatOf(path)
+	}
+	var source io.Reader
+	if path == "-" {
+		if source = v.options.Stdin; source == nil {
+			source = os.Stdin
+		}
+	} else {
+		f, err := openRegular(path)
+		if err != nil {
+			report.Err = fmt.Errorf("%w: %w", ErrNotWhole, err)
+			return report
+		}
+		defer f.Close()
+		report.Bytes = sizeOf(path)
+		source = f
+	}
+	before := int64(0)
+	if v.judge != nil {
+		before = v.rows()
+	}
+	err := v.stream(source, &report)
+	if v.judge != nil {
+		report.Rows = v.rows() - before
+	}
+	if report.Err = err; err == nil {
+		report.Whole = true
+	} else if !errors.Is(err, ErrNotWhole) {
+		report.Err = fmt.Errorf("%w: %w", ErrNotWhole, err)
+	}
+	return report
+}
+
+func (v *validation) rows() int64 { return v.judge.Rows() }
+
+func openRegular(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	// A pipe (<(zcat …)) can be read to its end; a device may have none.
+	if m := info.Mode(); !m.IsRegular() && m.Type() != os.ModeNamedPipe {
+		return nil, fmt.Errorf("not a regular file (%s)", m.Type())
+	}
+	return os.Open(path)
+}
+
+// stream finds out what a source holds, decompressed, and judges it.
+func (v *validation) stream(source io.Reader, report *FileReport) error {
+	if report.Format == "parquet" {
+		return v.parquet(source)
+	}
+	counted := &progress{Reader: source, v: v}
+	text := bufio.NewReaderSize(counted, 64<<10)
+	compression := ""
+	magic, _ := text.Peek(4)
+	var reader io.Reader = text
+	switch {
+	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+		z, err := gzip.NewReader(text)
+		if err != nil {
+			return fmt.Errorf("reading gzip: %w", err)
+		}
+		defer z.Close()
+		reader, compression = z, " in gzip"
+	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		z, err := zstd.NewReader(text, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(256<<20), zstd.WithDecoderMaxWindow(64<<20))
+		if err != nil {
+			return fmt.Errorf("reading zstd: %w", err)
+		}
+		defer z.Close()
+		reader, compression = z, " in zstd"
+	}
+	if compression != "" {
+		text = bufio.NewReaderSize(reader, 64<<10)
+	}
+	start, err := text.Peek(32 << 10)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
+		return fmt.Errorf("reading%s: %w", compression, err)
+	}
+	whole := errors.Is(err, io.EOF)
+	if bytes.HasPrefix(start, []byte("\xef\xbb\xbf")) {
+		start = start[3:]
+		_, _ = text.Discard(3) // it was peeked at
+	}
+	if bytes.HasPrefix(start, []byte("\xff\xfe")) || bytes.HasPrefix(start, []byte("\xfe\xff")) {
+		return errors.New("the text is UTF-16; expected UTF-8")
+	}
+	if bytes.HasPrefix(start, []byte("PAR1")) {
+		report.Format = "parquet" + compression
+		return v.parquet(text)
+	}
+	if report.Format == "" {
+		if report.Format = guess(start); report.Format == "" {
+			return fmt.Errorf("%w: neither its name nor its first bytes tell; say which with --as csv, jsonl, json or parquet", ErrFormat)
+		}
+	}
+	format := report.Format
+	report.Format += compression
+	switch format {
+	case "csv":
+		return v.csv(text, start, whole, strings.ToLower(report.Path))
+	case "jsonl":
+		return v.jsonLines(text)
+	case "json":
+		return v.jsonDocument(text)
+	}
+	return fmt.Errorf("%w %q; expected csv, jsonl, json or parquet", ErrFormat, format)
+}
+
+func guess(start []byte) string {
+	trimmed := bytes.TrimLeft(start, " \t\r\n")
+	switch {
+	case len(trimmed) == 0:
+		return ""
+	case trimmed[0] == '{':
+		return "jsonl"
+	case trimmed[0] == '[':
+		return "json"
+	case bytes.IndexByte(start, 0) >= 0:
+		return ""
+	}
+	return "csv"
+}
+
+// progress counts the bytes read.
+type progress struct {
+	io.Reader
+	v        *validation
+	reported int64
+}
+
+func (p *progress) Read(b []byte) (int, error) {
+	if err := p.v.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := p.Reader.Read(b)
+	p.v.read += int64(n)
+	if f := p.v.options.Progress; f != nil && (p.v.read-p.reported > 8<<20 || err != nil) {
+		p.reported = p.v.read
+		f(p.v.read, p.v.total)
+	}
+	return n, err
+}

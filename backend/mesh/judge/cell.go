@@ -1,0 +1,294 @@
+package judge
+
+import (
+	"encoding/base64"
+	"math"
+	"net/mail"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"time"
+	"unicode/utf8"
+	"unsafe"
+
+	"weir/backend/mesh/contract"
+	"weir/backend/mesh/scan"
+)
+
+// Cell is one value of a row. The zero Cell is absent.
+type Cell struct {
+	Kind    scan.Kind
+	Escaped bool   // a String whose Raw holds backslashes
+	Raw     []byte // a String with its quotes, a Text without any
+}
+
+// IsNull tells whether the cell is null or absent.
+func (c Cell) IsNull() bool { return c.Kind <= scan.Null }
+
+// text is the cell's value as text; scratch is where an escaped string is written.
+func (c Cell) text(scratch *[]byte) []byte {
+	if c.Kind != scan.String {
+		return c.Raw
+	}
+	if !c.Escaped {
+		return c.Raw[1 : len(c.Raw)-1]
+	}
+	*scratch = scan.Unquote((*scratch)[:0], c.Raw)
+	return *scratch
+}
+
+// number is the cell's value as a number. A text is a number if it reads as one.
+func (c Cell) number() (float64, bool) {
+	switch c.Kind {
+	case scan.Number, scan.Text:
+		return parseNumber(c.Raw)
+	}
+	return 0, false
+}
+
+// parseNumber reads a decimal number. What exceeds float64 is not a number weir can compare.
+func parseNumber(b []byte) (float64, bool) {
+	if v, ok := shortNumber(b); ok {
+		return v, true
+	}
+	if len(b) == 0 || len(b) > 400 {
+		return 0, false
+	}
+	switch c := b[len(b)-1]; { // ParseFloat also reads inf, nan, hexadecimal and underscores
+	case c >= '0' && c <= '9' || c == '.':
+	default:
+		return 0, false
+	}
+	for _, c := range b {
+		if c == 'x' || c == 'X' || c == '_' || c == 'p' || c == 'P' {
+			return 0, false
+		}
+	}
+	v, err := strconv.ParseFloat(unsafe.String(&b[0], len(b)), 64) // ParseFloat keeps no part of it
+	return v, err == nil
+}
+
+var powers = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
+
+// shortNumber reads up to 15 digits with a point among them, which float64 holds exactly after one division.
+func shortNumber(b []byte) (float64, bool) {
+	i, negative := 0, false
+	if len(b) > 0 && b[0] == '-' {
+		i, negative = 1, true
+	}
+	if i == len(b) || len(b)-i > 16 {
+		return 0, false
+	}
+	var mantissa int64
+	digits, point := 0, -1
+	for ; i < len(b); i++ {
+		c := b[i]
+		if c == '.' && point < 0 && digits > 0 {
+			point = digits
+			continue
+		}
+		if c-'0' > 9 {
+			return 0, false
+		}
+		mantissa = mantissa*10 + int64(c-'0')
+		digits++
+	}
+	if digits == 0 || digits > 15 || point == digits {
+		return 0, false
+	}
+	v := float64(mantissa)
+	if point >= 0 {
+		v /= powers[digits-point]
+	}
+	if negative {
+		v = -v
+	}
+	return v, true
+}
+
+// when is the cell's value as a time: ISO 8601 or the given layout, or, for a number, the epoch in seconds,
+// milliseconds, microseconds or nanoseconds, told apart by size.
+func (c Cell) when(layout string, scratch *[]byte) (time.Time, bool) {
+	switch c.Kind {
+	case scan.String, scan.Text:
+		b := c.text(scratch)
+		if layout != "" {
+			t, err := time.Parse(layout, string(b))
+			if err == nil {
+				return t, true
+			}
+			return time.Time{}, false
+		}
+		if t, ok := contract.ParseTime(b); ok {
+			return t, true
+		}
+		if c.Kind == scan.String {
+			return time.Time{}, false
+		}
+	case scan.Number:
+	default:
+		return time.Time{}, false
+	}
+	v, ok := c.number()
+	if !ok || math.Abs(v) > 9e18 {
+		return time.Time{}, false
+	}
+	switch a := math.Abs(v); {
+	case a < 1e11:
+		whole, part := math.Modf(v)
+		return time.Unix(int64(whole), int64(part*1e9)), true
+	case a < 1e14:
+		return time.UnixMilli(int64(v)), true
+	case a < 1e17:
+		return time.UnixMicro(int64(v)), true
+	}
+	return time.Unix(0, int64(v)), true
+}
+
+// isOf tells whether the cell is of an ODCS logical type. A text (a field of a CSV) is of a type if it reads as one.
+func (c Cell) isOf(typ, layout string, scratch *[]byte) bool {
+	switch typ {
+	case "string":
+		return c.Kind == scan.String || c.Kind == scan.Text
+	case "boolean":
+		return c.Kind == scan.True || c.Kind == scan.False || c.Kind == scan.Text && isBool(c.Raw)
+	case "number":
+		_, ok := c.number()
+		return ok || c.Kind == scan.Number // a number beyond float64 is still a number
+	case "integer": // JSON Schema: 1.0 is an integer
+		if v, ok := c.number(); ok {
+			return v == math.Trunc(v)
+		}
+		return c.Kind == scan.Number && onlyDigits(c.Raw)
+	case "object":
+		return c.Kind == scan.Object || c.Kind == scan.Text && len(c.Raw) > 1 && c.Raw[0] == '{'
+	case "array":
+		return c.Kind == scan.Array || c.Kind == scan.Text && len(c.Raw) > 1 && c.Raw[0] == '['
+	case "time":
+		if c.Kind != scan.String && c.Kind != scan.Text {
+			return false
+		}
+		if layout != "" {
+			_, ok := c.when(layout, scratch)
+			return ok
+		}
+		return contract.ParseClock(c.text(scratch))
+	case "date", "timestamp":
+		_, ok := c.when(layout, scratch)
+		return ok
+	}
+	return true
+}
+
+func isBool(b []byte) bool {
+	switch string(b) {
+	case "true", "false", "True", "False", "TRUE", "FALSE", "t", "f", "1", "0":
+		return true
+	}
+	return false
+}
+
+func onlyDigits(b []byte) bool {
+	for i, c := range b {
+		if c-'0' > 9 && !(i == 0 && c == '-') {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+// hasFormat tells whether the cell is in one of ODCS' formats for strings and numbers.
+func (c Cell) hasFormat(typ, format string, scratch *[]byte) bool {
+	if typ == "integer" {
+		low, high, ok := contract.IntegerFormat(format)
+		v, isNumber := c.number()
+		return !ok || isNumber && v >= low && v < high
+	}
+	if typ == "number" {
+		v, ok := c.number()
+		return ok && (format != "f32" || math.Abs(v) <= math.MaxFloat32)
+	}
+	b := c.text(scratch)
+	switch format {
+	case "email":
+		a, err := mail.ParseAddress(string(b))
+		return err == nil && a.Address == string(b)
+	case "uuid":
+		return isUUID(b)
+	case "uri":
+		u, err := url.Parse(string(b))
+		return err == nil && u.Scheme != ""
+	case "hostname":
+		return isHostname(b)
+	case "ipv4":
+		a, err := netip.ParseAddr(string(b))
+		return err == nil && a.Is4()
+	case "ipv6":
+		a, err := netip.ParseAddr(string(b))
+		return err == nil && a.Is6()
+	case "byte":
+		_, err := base64.StdEncoding.DecodeString(string(b))
+		return err == nil
+	}
+	return true
+}
+
+func isUUID(b []byte) bool {
+	if len(b) != 36 {
+		return false
+	}
+	for i, c := range b {
+		if i == 8 || i == 13 || i == 18 || i == 23 {
+			if c != '-' {
+				return false
+			}
+		} else if !(c-'0' <= 9 || c|0x20 >= 'a' && c|0x20 <= 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+func isHostname(b []byte) bool {
+	if len(b) == 0 || len(b) > 253 {
+		return false
+	}
+	label := 0
+	for i, c := range b {
+		switch {
+		case c == '.':
+			if label == 0 || b[i-1] == '-' {
+				return false
+			}
+			label = 0
+		case c-'0' <= 9 || c|0x20 >= 'a' && c|0x20 <= 'z' || c == '-' && label > 0:
+			if label++; label > 63 {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return label > 0 && b[len(b)-1] != '-'
+}
+
+// hash mixes the cell's value, so that equal values have equal hashes: 1 and 1.0, "a" and "\u0061".
+func (c Cell) hash(seed uint64, scratch *[]byte) uint64 {
+	switch c.Kind {
+	case scan.String:
+		return scan.Hash(seed, c.text(scratch))
+	case scan.Number:
+		if v, ok := parseNumber(c.Raw); ok && math.Abs(v) < 1<<53 {
+			var b [9]byte
+			b[0] = 'n'
+			bits := math.Float64bits(v + 0) // -0 and 0 are one number
+			for i := range 8 {
+				b[1+i] = byte(bits >> (8 * i))
+			}
+			return scan.Hash(seed, b[:])
+		}
+	}
+	return scan.Hash(seed^uint64(c.Kind)<<56, c.Raw)
+}
+
+func runes(b []byte) float64 { return float64(utf8.RuneCount(b)) }

@@ -1,0 +1,469 @@
+package judge
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"time"
+
+	"weir/backend/mesh/contract"
+	"weir/backend/mesh/scan"
+)
+
+// Where is the place of a row. Offset is the row's number from 1 for files, whose Partition is -1.
+type Where struct {
+	Partition int32
+	Offset    int64
+	At        time.Time
+}
+
+// Judge counts. It is not safe for concurrent use.
+type Judge struct {
+	product contract.Product
+	options Options
+
+	columns   []column
+	names     map[string]int // root columns
+	roots     []int
+	checks    []check
+	perRow    []int // checks that look at a whole row: duplicates
+	distincts []*distinct
+	// The newest times ever seen, Unix nanoseconds: of arrival, and by check on freshness. They outlive the window,
+	// for a topic that fell silent long ago is not fresh.
+	arrived int64
+	newest  []int64
+
+	ring  ring
+	total sheet  // scratch of Outcome
+	sheet *sheet // where the current row is counted
+
+	// The row at hand.
+	row    uint64 // its generation
+	cells  []Cell
+	stamps []uint64 // generation of the row a cell belongs to
+	seen   int      // root columns of the row that are not null
+	where  Where
+	record []byte // as it came, for samples; nil for columnar feeds
+	fields []scan.Field
+
+	order    []int // slots of the last record's fields, in their order
+	scanners []*scan.JSON
+	scratch  []byte
+	excess   int64 // fields beyond MaxColumns
+}
+
+// New makes a judge of a product's contract.
+func New(p contract.Product, o Options) *Judge {
+	if o.MaxDistinct <= 0 {
+		o.MaxDistinct = DefaultMaxDistinct
+	}
+	j := &Judge{product: p, options: o, names: map[string]int{}}
+	j.compile()
+	j.ring = newRing(o.Window, j)
+	if o.Window <= 0 {
+		j.sheet = j.ring.only()
+	}
+	return j
+}
+
+// JSON counts one record, which must be a JSON object; else it is counted as undecodable and the error says why.
+func (j *Judge) JSON(record []byte, w Where) error {
+	if !j.begin(w) {
+		return nil
+	}
+	record = unwrap(record)
+	fields, err := j.scanner(0).Object(record)
+	if err != nil {
+		j.undecodable(record, err)
+		return err
+	}
+	j.record, j.fields = record, fields
+	for i := range fields {
+		f := &fields[i]
+		slot, ok := j.slot(i, f.Key)
+		if !ok {
+			continue
+		}
+		j.set(slot, Cell{Kind: f.Kind, Escaped: f.Escaped, Raw: f.Raw})
+	}
+	j.finish()
+	return nil
+}
+
+// unwrap takes off the five bytes (0, schema id) that Confluent's serializers put before a JSON document.
+func unwrap(b []byte) []byte {
+	if len(b) > 5 && b[0] == 0 && b[5] == '{' {
+		return b[5:]
+	}
+	return b
+}
+
+// Columns tells the columns of a columnar feed and gives the slot of each; a repeated name gets that of its first.
+func (j *Judge) Columns(names []string) []int {
+	slots := make([]int, len(names))
+	for i, name := range names {
+		slot, ok := j.names[name]
+		if !ok {
+			slot = j.addColumn(name, -1, contract.Sensitive(name, "", nil))
+		}
+		slots[i] = slot
+		j.sheet.grow(j)
+		j.sheet.columns[slot].present++ // though there may be no row
+	}
+	return slots
+}
+
+// Row counts one row of a columnar feed: cells[i] belongs to the column of slots[i]. Cells that are absent are null.
+func (j *Judge) Row(slots []int, cells []Cell, w Where) {
+	if !j.begin(w) {
+		return
+	}
+	j.record = nil
+	for i, slot := range slots {
+		if cells[i].Kind != scan.Absent {
+			j.set(slot, cells[i])
+		}
+	}
+	j.finish()
+}
+
+// Undecodable counts a record that is no row.
+func (j *Judge) Undecodable(record []byte, w Where, err error) {
+	if j.begin(w) {
+		j.undecodable(record, err)
+	}
+}
+
+// ErrTooOld tells of a record from before the window.
+var ErrTooOld = errors.New("from before the window")
+
+func (j *Judge) begin(w Where) bool {
+	if j.options.Window > 0 {
+		if j.sheet = j.ring.at(w.At); j.sheet == nil {
+			return false
+		}
+	}
+	j.where = w
+	j.row++
+	j.seen = 0
+	if len(j.sheet.columns) < len(j.columns) {
+		j.sheet.grow(j)
+	}
+	return true
+}
+
+// slot finds the column of the i-th field. Records of a topic mostly have the same fields in the same order, so the
+// column of the last record's i-th field is tried first.
+func (j *Judge) slot(i int, key []byte) (int, bool) {
+	if i < len(j.order) {
+		if slot := j.order[i]; j.columns[slot].name == string(key) {
+			return slot, true
+		}
+	}
+	slot, ok := j.names[string(key)]
+	if !ok {
+		if len(j.roots) >= MaxColumns {
+			j.excess++
+			return 0, false
+		}
+		slot = j.addColumn(string(key), -1, contract.Sensitive(string(key), "", nil))
+		j.sheet.grow(j)
+	}
+	if i < len(j.order) {
+		j.order[i] = slot
+	} else if i == len(j.order) {
+		j.order = append(j.order, slot)
+	}
+	return slot, true
+}
+
+// set gives a root column its cell. Of a key that is repeated the last one counts, as JSON readers do it.
+func (j *Judge) set(slot int, c Cell) {
+	t := &j.sheet.columns[slot]
+	if j.stamps[slot] != j.row {
+		j.stamps[slot] = j.row
+		t.present++
+	} else if j.cells[slot].Kind > scan.Null {
+		t.nonNull--
+		j.seen--
+	}
+	j.cells[slot] = c
+	if c.Kind > scan.Null {
+		t.nonNull++
+		j.seen++
+	}
+}
+
+// finish judges the row whose cells are set.
+func (j *Judge) finish() {
+	j.sheet.rows++
+	if ns := j.where.At.UnixNano(); ns > j.arrived {
+		j.arrived = ns
+	}
+	if j.seen < len(j.roots) {
+		j.noteNulls()
+	}
+	for _, slot := range j.roots {
+		c := &j.columns[slot]
+		switch {
+		case len(c.checks)+len(c.children) == 0:
+		case j.stamps[slot] == j.row:
+			j.judge(slot, j.cells[slot], 0)
+		default:
+			j.judge(slot, Cell{}, 0)
+		}
+	}
+	for _, i := range j.perRow {
+		j.duplicate(i)
+	}
+}
+
+// noteNulls keeps the place of the newest null of each column.
+func (j *Judge) noteNulls() {
+	for _, slot := range j.roots {
+		if j.stamps[slot] == j.row && j.cells[slot].Kind > scan.Null {
+			continue
+		}
+		j.note(&j.sheet.columns[slot].nulls, slot, true)
+	}
+}
+
+// note counts one failing row of a finding and keeps a sample of the first few in this sheet.
+func (j *Judge) note(f *finding, slot int, whole bool) {
+	f.count++
+	f.last = j.where
+	if f.count == 1 {
+		f.first = j.where
+	}
+	if len(f.samples) < KeepSamples {
+		f.samples = append(f.samples, Sample{Where: j.where, Value: j.render(slot, whole)})
+	}
+}
+
+// judge runs the checks of a column, or field, on its value.
+func (j *Judge) judge(slot int, cell Cell, depth int) {
+	c := &j.columns[slot]
+	if cell.Kind <= scan.Null {
+		for _, i := range c.checks {
+			if check := &j.checks[i]; check.rule.Kind == contract.Missing && check.rule.WithNull {
+				j.fail(i, slot)
+			}
+		}
+		return
+	}
+	for _, i := range c.checks {
+		if j.fails(&j.checks[i], cell) {
+			j.fail(i, slot)
+		}
+	}
+	if len(c.children) > 0 && depth < 16 {
+		j.descend(slot, cell, depth+1)
+	}
+}
+
+// descend judges the fields of an object or the elements of an array.
+func (j *Judge) descend(slot int, cell Cell, depth int) {
+	switch cell.Kind {
+	case scan.Object:
+		fields, err := j.scanner(depth).Object(cell.Raw)
+		if err != nil {
+			return
+		}
+		for _, child := range j.columns[slot].children {
+			name, found := j.columns[child].name, Cell{}
+			for i := range fields {
+				if string(fields[i].Key) == name {
+					found = Cell{Kind: fields[i].Kind, Escaped: fields[i].Escaped, Raw: fields[i].Raw}
+				}
+			}
+			j.nested(child, found, depth)
+		}
+	case scan.Array:
+		elements, err := j.scanner(depth).Elements(cell.Raw)
+		if err != nil {
+			return
+		}
+		for _, child := range j.columns[slot].children {
+			if !j.columns[child].isItem {
+				continue
+			}
+			for i := range elements {
+				j.nested(child, Cell{Kind: elements[i].Kind, Escaped: elements[i].Escaped, Raw: elements[i].Raw}, depth)
+			}
+		}
+	}
+}
+
+// nested counts a field's null once a row and judges its value.
+func (j *Judge) nested(slot int, cell Cell, depth int) {
+	t := &j.sheet.columns[slot]
+	if cell.Kind > scan.Null {
+		t.nonNull++
+	} else if j.stamps[slot] != j.row {
+		j.stamps[slot] = j.row
+		j.note(&t.nulls, slot, true)
+	}
+	j.judge(slot, cell, depth)
+}
+
+func (j *Judge) fail(i, slot int) {
+	if c := &j.checks[i]; c.gen != j.row {
+		c.gen = j.row
+		j.note(&j.sheet.checks[i], slot, false)
+	}
+}
+
+// fails tells whether a value that is not null fails a check.
+func (j *Judge) fails(c *check, cell Cell) bool {
+	r := &c.rule
+	switch r.Kind {
+	case contract.TypeOf:
+		return !cell.isOf(r.Type, c.layout, &j.scratch)
+	case contract.Range:
+		v, ok := cell.number()
+		return ok && (v < r.Min || v > r.Max || r.MinOpen && v == r.Min || r.MaxOpen && v == r.Max)
+	case contract.Multiple:
+		v, ok := cell.number()
+		if !ok {
+			return false
+		}
+		q := v / r.Min
+		return math.Abs(q-math.Round(q)) > 1e-9*math.Max(1, math.Abs(q))
+	case contract.Length:
+		if cell.Kind != scan.String && cell.Kind != scan.Text {
+			return false
+		}
+		n := runes(cell.text(&j.scratch))
+		return n < r.Min || n > r.Max
+	case contract.Matches:
+		return (cell.Kind == scan.String || cell.Kind == scan.Text) && !r.Pattern.Match(cell.text(&j.scratch))
+	case contract.Formatted:
+		return !cell.hasFormat(r.Type, r.Text, &j.scratch)
+	case contract.Invalid:
+		if r.Pattern != nil && !r.Pattern.Match(cell.text(&j.scratch)) {
+			return true
+		}
+		return len(c.values) > 0 && !j.listed(c, cell)
+	case contract.Missing:
+		return j.listed(c, cell)
+	case contract.TimeRange:
+		t, ok := cell.when(c.layout, &j.scratch)
+		if !ok {
+			return false
+		}
+		return !r.After.IsZero() && (t.Before(r.After) || r.MinOpen && t.Equal(r.After)) ||
+			!r.Before.IsZero() && (t.After(r.Before) || r.MaxOpen && t.Equal(r.Before))
+	case contract.Future:
+		t, ok := cell.when(c.layout, &j.scratch)
+		return ok && t.Sub(j.where.At) > r.Age
+	case contract.Late:
+		t, ok := cell.when(c.layout, &j.scratch)
+		return ok && j.where.At.Sub(t) > r.Age
+	case contract.Freshness:
+		// A row from the future proves nothing fresh.
+		if t, ok := cell.when(c.layout, &j.scratch); ok && !t.After(j.where.At) {
+			j.newest[c.marks] = max(j.newest[c.marks], t.UnixNano())
+		}
+	case contract.Items, contract.ItemsOnce, contract.Fields:
+		return j.failsInside(c, cell)
+	}
+	return false
+}
+
+// failsInside are the checks that look into an array or object.
+func (j *Judge) failsInside(c *check, cell Cell) bool {
+	var parts []scan.Field
+	var err error
+	switch {
+	case c.rule.Kind == contract.Fields && cell.Kind == scan.Object:
+		parts, err = j.scanner(1).Object(cell.Raw)
+	case c.rule.Kind != contract.Fields && cell.Kind == scan.Array:
+		parts, err = j.scanner(1).Elements(cell.Raw)
+	default:
+		return false
+	}
+	if err != nil {
+		return false
+	}
+	if c.rule.Kind != contract.ItemsOnce {
+		n := float64(len(parts))
+		return n < c.rule.Min || n > c.rule.Max
+	}
+	for i := range parts {
+		for k := range parts[:i] {
+			if parts[i].Kind == parts[k].Kind && bytes.Equal(parts[i].Raw, parts[k].Raw) {
+				return true
+			}
+		}
+		if i > 1000 {
+			return false // quadratic: arrays beyond a thousand elements are looked at no further
+		}
+	}
+	return false
+}
+
+func (j *Judge) listed(c *check, cell Cell) bool {
+	b := cell.text(&j.scratch)
+	if _, ok := c.values[string(b)]; ok {
+		return true
+	}
+	if cell.Kind != scan.Number && cell.Kind != scan.Text || len(c.nums) == 0 {
+		return false
+	}
+	if v, ok := cell.number(); ok {
+		for _, n := range c.nums {
+			if n == v {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// duplicate looks the row's values up among those before it. As in SQL, a row with a null among them is no duplicate.
+func (j *Judge) duplicate(i int) {
+	c := &j.checks[i]
+	var h uint64 = 1
+	for _, slot := range c.slots {
+		if j.stamps[slot] != j.row || j.cells[slot].Kind <= scan.Null {
+			return
+		}
+		h = j.cells[slot].hash(h, &j.scratch)
+	}
+	j.sheet.judged[c.dups]++
+	if j.options.Deferred {
+		j.sheet.hashes[c.dups] = append(j.sheet.hashes[c.dups], h)
+		j.sheet.rowsOf[c.dups] = append(j.sheet.rowsOf[c.dups], uint32(j.where.Offset))
+		return
+	}
+	if j.options.Window > 0 {
+		j.sheet.hashes[c.dups] = append(j.sheet.hashes[c.dups], h)
+	}
+	if j.distincts[c.dups].add(h) {
+		j.note(&j.sheet.checks[i], c.slots[0], false)
+	}
+}
+
+func (j *Judge) undecodable(record []byte, err error) {
+	j.sheet.undecodable++
+	j.record = record
+	f := &j.sheet.garbage
+	f.count++
+	f.last = j.where
+	if f.count == 1 {
+		f.first = j.where
+	}
+	if len(f.samples) < KeepSamples {
+		f.samples = append(f.samples, Sample{Where: j.where, Value: err.Error()})
+	}
+}
+
+func (j *Judge) scanner(depth int) *scan.JSON {
+	for len(j.scanners) <= depth {
+		j.scanners = append(j.scanners, new(scan.JSON))
+	}
+	return j.scanners[depth]
+}
+
+// Rows is how many rows were counted so far, undecodable ones included, by a judge without a window.
+func (j *Judge) Rows() int64 { return j.ring.sheets[0].rows + j.ring.sheets[0].undecodable }

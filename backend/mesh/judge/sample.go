@@ -1,0 +1,93 @@
+package judge
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"weir/backend/mesh/contract"
+	"weir/backend/mesh/scan"
+)
+
+// mask stands for a value that is not shown.
+const mask = "•••"
+
+// render writes a short safe sample of the row at hand: the failing value, or the whole record where it is a null
+// that fails and the value itself tells nothing.
+func (j *Judge) render(slot int, whole bool) string {
+	if whole {
+		return j.renderRecord()
+	}
+	c := &j.columns[slot]
+	root := slot
+	for j.columns[root].parent >= 0 {
+		root = j.columns[root].parent
+	}
+	if j.stamps[root] != j.row {
+		return ""
+	}
+	cell := j.cells[root]
+	if c.masked || j.columns[root].masked {
+		return fmt.Sprintf("%s (%s of %d bytes)", mask, cell.Kind, len(cell.Raw))
+	}
+	return clip(string(cell.Raw))
+}
+
+func (j *Judge) renderRecord() string {
+	var b strings.Builder
+	b.WriteByte('{')
+	add := func(name string, raw []byte, kind scan.Kind, masked bool) {
+		if b.Len() > sampleBytes {
+			return
+		}
+		if b.Len() > 1 {
+			b.WriteString(", ")
+		}
+		b.WriteString(name)
+		b.WriteString(": ")
+		switch {
+		case kind <= scan.Null:
+			b.WriteString("null")
+		case masked:
+			b.WriteString(mask)
+		default:
+			b.WriteString(short(raw, 40))
+		}
+	}
+	if j.record == nil { // columnar
+		for _, slot := range j.roots {
+			if c := &j.columns[slot]; j.stamps[slot] == j.row {
+				add(c.name, j.cells[slot].Raw, j.cells[slot].Kind, c.masked)
+			} else if j.sheet.columns[slot].present > 0 {
+				add(c.name, nil, scan.Null, false)
+			}
+		}
+	} else {
+		for _, f := range j.fields {
+			slot, known := j.names[string(f.Key)]
+			masked := known && j.columns[slot].masked || !known && contract.Sensitive(string(f.Key), "", nil)
+			add(short(f.Key, 60), f.Raw, f.Kind, masked || j.hidesInside(f))
+		}
+	}
+	b.WriteByte('}')
+	return clip(b.String())
+}
+
+// hidesInside tells whether an object or array may hold sensitive fields: a sample is short and safe, so the inside of
+// a value is only shown when masking is off.
+func (j *Judge) hidesInside(f scan.Field) bool {
+	return !j.options.Unmasked && (f.Kind == scan.Object || f.Kind == scan.Array)
+}
+
+func clip(s string) string { return short([]byte(s), sampleBytes) }
+
+// short is b cut at a whole character.
+func short(b []byte, n int) string {
+	if len(b) <= n {
+		return string(b)
+	}
+	for n > 0 && !utf8.RuneStart(b[n]) {
+		n--
+	}
+	return string(b[:n]) + "…"
+}

@@ -1,0 +1,451 @@
+package mesh
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"weir/backend/mesh/contract"
+)
+
+// DataProduct is a data product and its contract, whatever shape its file has.
+type DataProduct = contract.Product
+
+// The errors of a registry a caller may tell apart.
+var (
+	ErrNoRegistry = errors.New("no registry")
+	ErrNotFound   = errors.New("no such data product")
+	ErrExists     = errors.New("the data product is registered already")
+	ErrUnparsed   = errors.New("the product's file cannot be read")
+)
+
+// maxProducts bounds the files a registry looks at.
+const maxProducts = 10_000
+
+// journal is where registrations are recorded, beside the products and ignored as one of them.
+const journal = ".weir/registrations.jsonl"
+
+// Registry is a folder of data products, one file each: <domain>/<name>.yaml. It follows no symbolic link out of the
+// folder and reads regular files only. Its methods are safe for concurrent use.
+type Registry struct {
+	dir  string
+	root *os.Root
+
+	mu    sync.Mutex
+	files map[string]*Entry // by path below dir
+	sums  map[string]stamp
+}
+
+// Entry is one file of a registry.
+type Entry struct {
+	Domain, Name string // by its place
+	Path         string // below the registry's folder
+	// Product is the last good version, nil if there was none. Err says why the file as it is now cannot be read;
+	// while it is not nil the last good version stays in force.
+	Product *DataProduct
+	Err     error
+	Since   time.Time // when this version, or this error, was first seen
+}
+
+// stamp tells whether a file changed.
+type stamp struct {
+	size int64
+	mod  time.Time
+	sum  [sha256.Size]byte
+}
+
+// OpenRegistry opens the registry in a folder. The error wraps ErrNoRegistry if there is no such folder.
+func OpenRegistry(dir string) (*Registry, error) {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w: folder %s does not exist; create it, or correct mesh.registry", ErrNoRegistry, dir)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrNoRegistry, err)
+	case !info.IsDir():
+		return nil, fmt.Errorf("%w: %s is a file; expected a folder of <domain>/<name>.yaml", ErrNoRegistry, dir)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoRegistry, err)
+	}
+	return &Registry{dir: dir, root: root, files: map[string]*Entry{}, sums: map[string]stamp{}}, nil
+}
+
+// Dir is the registry's folder.
+func (r *Registry) Dir() string { return r.dir }
+
+// Close lets go of the folder.
+func (r *Registry) Close() error { return r.root.Close() }
+
+// Scan looks at the folder again and gives all entries by domain and name, those of files that cannot be read
+// included. A file that has not changed is not read again; changed tells whether anything did.
+func (r *Registry) Scan() (entries []Entry, changed bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	found, err := r.find()
+	if err != nil {
+		return nil, false, err
+	}
+	for p := range r.files {
+		if !slices.Contains(found, p) {
+			delete(r.files, p)
+			delete(r.sums, p)
+			changed = true
+		}
+	}
+	for _, p := range found {
+		if r.load(p) {
+			changed = true
+		}
+	}
+	for _, e := range r.files {
+		entries = append(entries, *e)
+	}
+	slices.SortFunc(entries, func(a, b Entry) int {
+		if c := strings.Compare(a.Domain, b.Domain); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	return entries, changed, nil
+}
+
+// find lists the files <domain>/<name>.yaml (or .yml), sorted.
+func (r *Registry) find() ([]string, error) {
+	domains, err := fs.ReadDir(r.root.FS(), ".")
+	if err != nil {
+		return nil, fmt.Errorf("%w: reading folder %s: %w", ErrNoRegistry, r.dir, err)
+	}
+	var found []string
+	for _, d := range domains {
+		if !d.IsDir() || contract.CheckIdentifier("domain", d.Name()) != nil {
+			continue
+		}
+		files, err := fs.ReadDir(r.root.FS(), d.Name())
+		if err != nil {
+			return nil, fmt.Errorf("reading folder %s: %w", filepath.Join(r.dir, d.Name()), err)
+		}
+		for _, f := range files {
+			if isProductFile(f.Name()) {
+				found = append(found, path.Join(d.Name(), f.Name()))
+			}
+			if len(found) > maxProducts {
+				return nil, fmt.Errorf("folder %s holds more than %d products", r.dir, maxProducts)
+			}
+		}
+	}
+	slices.Sort(found)
+	return found, nil
+}
+
+func isProductFile(name string) bool {
+	ext := path.Ext(name)
+	return (ext == ".yaml" || ext == ".yml") && contract.CheckIdentifier("name", strings.TrimSuffix(name, ext)) == nil
+}
+
+// load reads one file if it changed and tells whether it did.
+func (r *Registry) load(p string) bool {
+	domain, file := path.Split(p)
+	domain, name := strings.TrimSuffix(domain, "/"), strings.TrimSuffix(file, path.Ext(file))
+	entry := r.files[p]
+	if entry == nil {
+		entry = &Entry{Domain: domain, Name: name, Path: p}
+	}
+	next := *entry
+	info, err := r.root.Lstat(filepath.FromSlash(p))
+	if err == nil {
+		if last, ok := r.sums[p]; ok && last.size == info.Size() && last.mod.Equal(info.ModTime()) && time.Since(info.ModTime()) > 2*time.Second {
+			return false
+		}
+	}
+	data, err := r.read(p)
+	if err == nil {
+		sum := sha256.Sum256(data)
+		if last, ok := r.sums[p]; ok && last.sum == sum {
+			r.sums[p] = stamp{info.Size(), info.ModTime(), sum}
+			return false
+		}
+		r.sums[p] = stamp{info.Size(), info.ModTime(), sum}
+		var product DataProduct
+		if product, err = parseAt(data, domain, name); err == nil {
+			next.Product = &product
+		}
+	} else {
+		delete(r.sums, p)
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: %w", filepath.Join(r.dir, p), err)
+		if entry.Err != nil && entry.Err.Error() == err.Error() {
+			return false
+		}
+	}
+	next.Err, next.Since = err, time.Now()
+	r.files[p] = &next
+	return true
+}
+
+// parseAt parses a product that lies at a place of a registry and must be the one its place says.
+func parseAt(data []byte, domain, name string) (DataProduct, error) {
+	p, err := contract.Parse(data, domain, name)
+	if err != nil {
+		return DataProduct{}, err
+	}
+	if p.Domain != domain || p.Name != name {
+		return DataProduct{}, fmt.Errorf("the file says it is %s; expected %s/%s by its place", p.Key(), domain, name)
+	}
+	return p, nil
+}
+
+// read gives the bytes of a regular file below the registry's folder.
+func (r *Registry) read(p string) ([]byte, error) {
+	local := filepath.FromSlash(p)
+	if !filepath.IsLocal(local) {
+		return nil, fmt.Errorf("path %q leads out of the registry", p)
+	}
+	info, err := r.root.Lstat(local)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("not a regular file (%s)", info.Mode().Type())
+	}
+	f, err := r.root.Open(local)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err = f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	data, err := io.ReadAll(io.LimitReader(f, contract.MaxBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading: %w", err)
+	}
+	if len(data) > contract.MaxBytes {
+		return nil, fmt.Errorf("larger than %d bytes", contract.MaxBytes)
+	}
+	return data, nil
+}
+
+// List gives the products of a domain, or of all for the empty domain, by domain and name. Products whose file cannot
+// be read are in neither; Scan tells of them.
+func (r *Registry) List(domain string) ([]DataProduct, error) {
+	entries, _, err := r.Scan()
+	if err != nil {
+		return nil, err
+	}
+	var products []DataProduct
+	for _, e := range entries {
+		if e.Product != nil && (domain == "" || e.Domain == domain) {
+			products = append(products, *e.Product)
+		}
+	}
+	return products, nil
+}
+
+// Get gives one product as its file is now. The error wraps ErrNotFound or ErrUnparsed.
+func (r *Registry) Get(domain, name string) (DataProduct, error) {
+	for _, err := range []error{contract.CheckIdentifier("domain", domain), contract.CheckIdentifier("name", name)} {
+		if err != nil {
+			return DataProduct{}, fmt.Errorf("%w: %w", ErrNotFound, err)
+		}
+	}
+	for _, ext := range []string{".yaml", ".yml"} {
+		data, err := r.read(path.Join(domain, name+ext))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			var p DataProduct
+			if p, err = parseAt(data, domain, name); err == nil {
+				return p, nil
+			}
+		}
+		return DataProduct{}, fmt.Errorf("%w: %s: %w", ErrUnparsed, filepath.Join(r.dir, domain, name+ext), err)
+	}
+	return DataProduct{}, fmt.Errorf("%w: %s/%s in %s", ErrNotFound, domain, name, r.dir)
+}
+
+// RegisterOptions say how a product is registered.
+type RegisterOptions struct {
+	Replace bool      // overwrite a product of the same name
+	By      string    // who registers it, for the journal
+	At      time.Time // zero: now
+}
+
+// Register writes a product's file: whole and synced to disk, or not at all. The error wraps ErrExists if there is one
+// already and Replace is not set.
+func (r *Registry) Register(p DataProduct, o RegisterOptions) error {
+	if err := p.Validate(); err != nil {
+		return fmt.Errorf("registering: %w", err)
+	}
+	data, err := p.Encode()
+	if err != nil {
+		return err
+	}
+	if _, err := parseAt(data, p.Domain, p.Name); err != nil {
+		return fmt.Errorf("registering %s: what would be written cannot be read back: %w", p.Key(), err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	target := filepath.Join(p.Domain, p.Name+".yaml")
+	existing := ""
+	for _, candidate := range []string{target, filepath.Join(p.Domain, p.Name+".yml")} {
+		if _, err := r.root.Lstat(candidate); err == nil {
+			existing = candidate
+		}
+	}
+	if existing != "" && !o.Replace {
+		return fmt.Errorf("%w: %s; replace it explicitly if that is meant", ErrExists, filepath.Join(r.dir, existing))
+	}
+	if existing != "" {
+		target = existing
+	}
+	if err := r.root.MkdirAll(p.Domain, 0o755); err != nil {
+		return fmt.Errorf("registering %s: making folder %s: %w", p.Key(), p.Domain, err)
+	}
+	if err := r.write(target, data, existing == ""); err != nil {
+		return fmt.Errorf("registering %s: %w", p.Key(), err)
+	}
+	return r.record(p, data, existing != "", o)
+}
+
+// write puts data at a path by way of a synced temporary file beside it. When the file must be new, a link instead of
+// a rename keeps two who register at once from overwriting each other.
+func (r *Registry) write(target string, data []byte, mustBeNew bool) (err error) {
+	temp := filepath.Join(filepath.Dir(target), fmt.Sprintf(".%s.%d.tmp", filepath.Base(target), time.Now().UnixNano()))
+	f, err := r.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if removeErr := r.root.Remove(temp); removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {
+			err = errors.Join(err, removeErr)
+		}
+	}()
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	if mustBeNew {
+		if err := r.root.Link(temp, target); err != nil {
+			if errors.Is(err, fs.ErrExist) {
+				return fmt.Errorf("%w: %s", ErrExists, filepath.Join(r.dir, target))
+			}
+			return err
+		}
+	} else if err := r.root.Rename(temp, target); err != nil {
+		return err
+	}
+	return r.syncFolder(filepath.Dir(target))
+}
+
+func (r *Registry) syncFolder(name string) error {
+	d, err := r.root.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// registration is one line of the journal.
+type registration struct {
+	At       time.Time `json:"at"`
+	By       string    `json:"by"`
+	Product  string    `json:"product"`
+	Version  string    `json:"version"`
+	Replaced bool      `json:"replaced"`
+	SHA256   string    `json:"sha256"`
+}
+
+func (r *Registry) record(p DataProduct, data []byte, replaced bool, o RegisterOptions) error {
+	if o.At.IsZero() {
+		o.At = time.Now()
+	}
+	sum := sha256.Sum256(data)
+	line, err := json.Marshal(registration{o.At.UTC(), o.By, p.Key(), p.Version, replaced, hex.EncodeToString(sum[:])})
+	if err != nil {
+		return err
+	}
+	if err := r.root.MkdirAll(filepath.Dir(journal), 0o755); err != nil {
+		return fmt.Errorf("recording the registration: %w", err)
+	}
+	f, err := r.root.OpenFile(filepath.FromSlash(journal), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return fmt.Errorf("recording the registration: %w", err)
+	}
+	_, err = f.Write(append(line, '\n'))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("recording the registration: %w", err)
+	}
+	return nil
+}
+
+// ReadProduct reads a product from a file outside any registry.
+func ReadProduct(file string) (DataProduct, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return DataProduct{}, fmt.Errorf("reading a data product: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return DataProduct{}, fmt.Errorf("reading a data product: %s is not a regular file (%s)", file, info.Mode().Type())
+	}
+	if info.Size() > contract.MaxBytes {
+		return DataProduct{}, fmt.Errorf("reading a data product: %s has %d bytes; a product may have %d", file, info.Size(), contract.MaxBytes)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return DataProduct{}, fmt.Errorf("reading a data product: %w", err)
+	}
+	p, err := contract.Parse(bytes.Clone(data), "", "")
+	if err != nil {
+		return DataProduct{}, fmt.Errorf("%s: %w", file, err)
+	}
+	return p, nil
+}
+
+// Find gives the product a person means by ref: domain/name in a registry (which may be nil), the name alone where only
+// one domain has it, or the path of a file.
+func Find(r *Registry, ref string) (DataProduct, error) {
+	if ext := path.Ext(ref); ext == ".yaml" || ext == ".yml" {
+		return ReadProduct(ref)
+	}
+	if r == nil {
+		return DataProduct{}, fmt.Errorf("%w: %q; there is no registry to look it up in (mesh.registry), and it is not a .yaml file", ErrNotFound, ref)
+	}
+	if domain, name, ok := strings.Cut(ref, "/"); ok {
+		return r.Get(domain, name)
+	}
+	entries, _, err := r.Scan()
+	if err != nil {
+		return DataProduct{}, err
+	}
+	var keys []string
+	var match Entry
+	for _, e := range entries {
+		if e.Name == ref {
+			keys, match = append(keys, e.Domain+"/"+e.Name), e
+		}
+	}
+	switch len(keys) {
+	case 0:
+		return DataProduct{}, fmt.Errorf("%w: %q in %s", ErrNotFound, ref, r.dir)
+	case 1:
+		return r.Get(match.Domain, match.Name)
+	}
+	return DataProduct{}, fmt.Errorf("%w: %q is in several domains: %s", ErrNotFound, ref, strings.Join(keys, ", "))
+}

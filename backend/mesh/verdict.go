@@ -1,0 +1,233 @@
+package mesh
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"weir/backend/event"
+	"weir/backend/mesh/contract"
+	"weir/backend/mesh/judge"
+	"weir/backend/safetext"
+)
+
+// verdict is what was made of a product so far: its state and the issues open now.
+type verdict struct {
+	state   State
+	since   time.Time
+	open    map[string]opened // breaking issues by rule and column
+	changes []time.Time       // breaks and heals of the last minute
+	silent  bool              // it changes too often for an event each
+	bad     bool
+}
+
+type opened struct {
+	at    time.Time
+	issue judge.Issue
+}
+
+// maxChanges is how many breaks and heals of one product within a minute get an event each.
+const maxChanges = 12
+
+// withRefresh adds to an article's product what its refresh_frequency promises: a row at least every other period. It
+// is a warning, for the article's own function does not look at it.
+func withRefresh(p DataProduct) DataProduct {
+	every, ok := contract.ParseEvery(p.Refresh)
+	if p.Format != contract.Article || !ok {
+		return p
+	}
+	age := 2 * every
+	p.Rules = append(append([]contract.Rule{}, p.Rules...), contract.Rule{
+		Name: "refresh_frequency", Kind: contract.Freshness, Severity: contract.Warning, Text: p.Refresh, Age: age,
+		Limits: []contract.Limit{{Op: contract.AtMost, A: age.Seconds()}},
+	})
+	return p
+}
+
+// judgeNow looks at the product's window, writes events about what changed and gives what the console shows.
+func (p *live) judgeNow(now time.Time, cluster *string, log *event.Log) Product {
+	p.mu.Lock()
+	entry := p.entry
+	var out judge.Outcome
+	judged := p.judge != nil
+	if judged {
+		out = p.judge.Outcome(now)
+	}
+	p.mu.Unlock()
+	topic, problem, ready := p.feed.status(now)
+	if problem == "" && cluster != nil {
+		problem = *cluster
+	} else if problem == "" && topic == "" {
+		problem = "looking for its topic"
+	} else if problem == "" && !ready {
+		problem = "reading the last records of topic " + topic
+	}
+	v := &p.verdict
+	v.tellParsing(entry, now, p.key, log)
+	state := Holds
+	switch {
+	case entry.Err != nil:
+		state = Bad
+	case problem != "":
+		state = Waiting
+	case out.Broken():
+		state = Broken
+	case out.Rows == 0:
+		state = NoData
+	}
+	if problem == "" && judged {
+		v.tellIssues(out, now, p.key, log)
+	}
+	if v.state != state {
+		if state == Waiting && cluster == nil && (v.state == Holds || v.state == Broken || v.state == NoData) {
+			add(log, now, p.key, event.Warning, "waiting: "+problem)
+		}
+		v.state, v.since = state, now
+	}
+	return v.product(entry, out, topic, problem, now)
+}
+
+// tellParsing writes events about the product's file.
+func (v *verdict) tellParsing(entry Entry, now time.Time, key string, log *event.Log) {
+	bad := entry.Err != nil
+	if bad == v.bad {
+		return
+	}
+	v.bad = bad
+	if bad {
+		message := "its file cannot be read: " + oneLine(entry.Err)
+		if entry.Product != nil {
+			message += "; the last good version stays in force"
+		}
+		add(log, now, key, event.Warning, message)
+		return
+	}
+	add(log, now, key, event.Recovered, "its file can be read again")
+}
+
+// tellIssues writes an event for each issue that came or went.
+func (v *verdict) tellIssues(out judge.Outcome, now time.Time, key string, log *event.Log) {
+	found := map[string]opened{}
+	for _, i := range out.Issues {
+		if !i.Breaks() {
+			continue
+		}
+		id := i.Rule.Name + "\x00" + i.Rule.Label + "\x00" + i.Column
+		if was, ok := v.open[id]; ok {
+			found[id] = opened{was.at, i}
+			continue
+		}
+		found[id] = opened{now, i}
+		message := "broke: " + i.Message
+		if !i.Last.At.IsZero() {
+			message += fmt.Sprintf(" (offset %d/%d)", i.Last.Partition, i.Last.Offset)
+		}
+		v.change(now, key, event.Critical, message, log)
+	}
+	for id, was := range v.open {
+		if _, still := found[id]; still {
+			continue
+		}
+		message := fmt.Sprintf("healed after %s: %s", age(now.Sub(was.at)), healed(was.issue, out))
+		v.change(now, key, event.Recovered, message, log)
+	}
+	v.open = found
+}
+
+// healed says where the figures of an issue are now.
+func healed(i judge.Issue, out judge.Outcome) string {
+	if out.Rows == 0 {
+		return i.Rule.Title() + " has no rows left in the window"
+	}
+	if i.Rule.Kind == contract.Nulls && i.Rule.Share {
+		for _, c := range out.Columns {
+			if c.Name == i.Column {
+				return fmt.Sprintf("%s null %.1f%%, %s allowed", c.Name, 100*float64(c.Nulls)/float64(c.Rows), i.Expected)
+			}
+		}
+	}
+	return i.Rule.Title() + " holds"
+}
+
+// change writes an event about a break or heal, unless there were so many that one event says it all.
+func (v *verdict) change(now time.Time, key string, s event.Severity, message string, log *event.Log) {
+	recent := v.changes[:0]
+	for _, t := range v.changes {
+		if now.Sub(t) < time.Minute {
+			recent = append(recent, t)
+		}
+	}
+	v.changes = append(recent, now)
+	switch {
+	case len(v.changes) <= maxChanges:
+		v.silent = false
+		add(log, now, key, s, message)
+	case !v.silent:
+		v.silent = true
+		add(log, now, key, event.Warning, fmt.Sprintf("crosses its limits again and again, %d times in a minute; the pane shows how it stands", len(v.changes)))
+	}
+}
+
+func add(log *event.Log, now time.Time, key string, s event.Severity, message string) {
+	log.Add(event.Event{At: now, Kind: event.Contract, Severity: s, Subject: safetext.Clean(key), Message: safetext.Clean(message)})
+}
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+// product is what the console shows of the product.
+func (v *verdict) product(entry Entry, out judge.Outcome, topic, problem string, now time.Time) Product {
+	p := Product{
+		Domain: safetext.Clean(entry.Domain), Name: safetext.Clean(entry.Name), Path: safetext.Clean(entry.Path), Feed: safetext.Clean(topic),
+		State: v.state, Since: v.since, Rows: out.Rows, Undecodable: out.Undecodable, Schema: out.Schema, Quality: out.Quality,
+		JudgedAt: now, Error: safetext.Clean(problem),
+	}
+	if entry.Err != nil {
+		p.Error = safetext.Clean(oneLine(entry.Err))
+	}
+	if entry.Product == nil {
+		return p
+	}
+	p.Description, p.Version = safetext.Clean(entry.Product.Description), safetext.Clean(entry.Product.Version)
+	p.Refresh, p.Format = safetext.Clean(entry.Product.Refresh), string(entry.Product.Format)
+	p.Owners, p.Consumers = texts(entry.Product.Owners), texts(entry.Product.Consumers)
+	for _, c := range out.Columns {
+		p.Columns = append(p.Columns, Column{Name: safetext.Clean(c.Name), Rows: c.Rows, Nulls: c.Nulls, Required: c.Required, Masked: c.Masked})
+	}
+	for _, i := range out.Issues {
+		id := i.Rule.Name + "\x00" + i.Rule.Label + "\x00" + i.Column
+		issue := Issue{
+			Rule: i.Rule.Name, Column: safetext.Clean(i.Column), Message: safetext.Clean(i.Message), Expected: safetext.Clean(i.Expected),
+			Observed: safetext.Clean(i.Observed), Failed: i.Failed, Of: i.Of, Schema: i.Rule.Schema, Severity: severityOf(i.Rule),
+			FirstAt: i.First.At, LastAt: i.Last.At,
+		}
+		if o, ok := v.open[id]; ok {
+			issue.FirstAt = o.at
+		}
+		if issue.LastAt.IsZero() {
+			issue.LastAt = now
+		}
+		if issue.FirstAt.IsZero() {
+			issue.FirstAt = now
+		}
+		for _, s := range i.Samples {
+			issue.Samples = append(issue.Samples, Sample{Partition: s.Partition, Offset: s.Offset, At: s.At, Value: safetext.Clean(s.Value)})
+		}
+		p.Issues = append(p.Issues, issue)
+	}
+	return p
+}
+
+func texts(names []string) []safetext.Text {
+	out := make([]safetext.Text, len(names))
+	for i, n := range names {
+		out[i] = safetext.Clean(n)
+	}
+	return out
+}
+
+func age(d time.Duration) string {
+	if d < time.Minute {
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return strings.TrimSuffix(d.Round(time.Second).String(), "0s")
+}
