@@ -174,7 +174,9 @@ func isMark(r rune) bool {
 }
 
 // isCommon spares the most frequent letters the search through tables: kana, and the unified ideographs.
-func isCommon(r rune) bool { return r >= 0x30a0 && r < 0x3100 || r >= 0x3041 && r < 0x3097 || r >= 0x3400 && r < 0xa000 }
+func isCommon(r rune) bool {
+	return r >= 0x30a0 && r < 0x3100 || r >= 0x3041 && r < 0x3097 || r >= 0x3400 && r < 0xa000
+}
 
 func writeEscape(b *strings.Builder, r rune) {
 	switch {
