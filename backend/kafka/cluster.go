@@ -40,6 +40,7 @@ type Cluster struct {
 	brokers []string
 	tls     *tls.Config // nil: plain text
 	sasl    *config.SASL
+	timeout time.Duration // of each connection, request and answer; 0: sarama's and weir's usual ones
 }
 
 // NewCluster checks how a cluster is to be reached, reading the certificates it names. It does not connect. Errors
@@ -75,6 +76,13 @@ func (c Cluster) Brokers() []string { return slices.Clone(c.brokers) }
 // String lists the brokers, for messages.
 func (c Cluster) String() string { return strings.Join(c.brokers, ", ") }
 
+// WithTimeout is the same cluster for a caller in a hurry: no connection, request or answer takes longer, and nothing
+// is tried again.
+func (c Cluster) WithTimeout(timeout time.Duration) Cluster {
+	c.timeout = timeout
+	return c
+}
+
 // Config is a fresh sarama configuration for this cluster, the caller's to change.
 func (c Cluster) Config() *sarama.Config {
 	s := sarama.NewConfig()
@@ -86,6 +94,11 @@ func (c Cluster) Config() *sarama.Config {
 	s.Metadata.AllowAutoTopicCreation = false
 	s.Metadata.Retry.Max = 2
 	s.Metadata.Retry.Backoff = 100 * time.Millisecond
+	if c.timeout > 0 {
+		s.Net.DialTimeout, s.Net.ReadTimeout, s.Net.WriteTimeout = c.timeout, c.timeout, c.timeout
+		s.Metadata.Timeout, s.Metadata.Retry.Max = c.timeout, 0
+		s.Admin.Timeout, s.Admin.Retry.Max = c.timeout, 0
+	}
 	s.Producer.MaxMessageBytes = MaxRecord
 	s.Producer.RequiredAcks = sarama.WaitForAll
 	if c.tls != nil {

@@ -1,0 +1,121 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"weir/backend/edge"
+	"weir/config"
+)
+
+// shownNodes bounds the rows about single nodes.
+const shownNodes = 5
+
+// checkEdge polls every node once with the engine itself, so that the judgement is the engine's.
+func checkEdge(ctx context.Context, c *config.Edge) []Row {
+	const what = "edge nodes"
+	deadline, _ := ctx.Deadline()
+	timeout := min(c.Timeout, (time.Until(deadline) * 4 / 5).Truncate(time.Millisecond)) // so that a node that is silent is down, not unasked
+	engine, err := edge.New(edge.Config{
+		Nodes: c.Nodes, Timeout: timeout, StaleAfter: c.StaleAfter, Concurrency: c.Concurrency,
+		Poll:   24 * time.Hour, // only the round asked for below
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return []Row{row(Failed, what, err.Error(), "correct the section edge")}
+	}
+	running, stop := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	var ended error
+	group.Go(func() {
+		defer stop()
+		ended = engine.Run(running)
+	})
+	err = pollOnce(running, engine)
+	snapshot := engine.Snapshot()
+	stop()
+	group.Wait()
+	if ended != nil {
+		return []Row{row(Failed, what, ended.Error(), "correct the section edge")}
+	}
+
+	var bad []edge.Node
+	unasked, slowest := 0, 0.0
+	for _, n := range snapshot.NodeData {
+		switch n.State {
+		case edge.OK:
+			slowest = max(slowest, n.LatencyMS)
+		case edge.Unknown:
+			unasked++
+		default:
+			bad = append(bad, n)
+		}
+	}
+	found := fmt.Sprintf("%d of %d answer validly", snapshot.Reporting, snapshot.Nodes)
+	if slowest > 0 {
+		found += fmt.Sprintf(", the slowest in %s", millis(time.Duration(slowest*float64(time.Millisecond))))
+	}
+	rows := []Row{row(OK, what, found, "")}
+	switch {
+	case unasked > 0:
+		rows[0] = row(Warning, what, fmt.Sprintf("%s; %d were not reached in time", found, unasked), "raise edge.concurrency, or the time the check may take")
+	case snapshot.Reporting == 0:
+		rows[0] = row(Failed, what, found, "check the network between here and the fleet")
+	case len(bad) > 0:
+		rows[0] = row(Warning, what, found, "see the nodes below")
+	}
+	if err != nil && unasked == 0 {
+		rows = append(rows, row(Warning, what, err.Error(), ""))
+	}
+	for i, n := range bad {
+		if i == shownNodes {
+			rows = append(rows, row(Warning, "…", fmt.Sprintf("and %d more nodes", len(bad)-i), ""))
+			break
+		}
+		rows = append(rows, nodeRow(n, c))
+	}
+	return rows
+}
+
+// pollOnce waits for the engine to run and polls every node. Ctx ends when the engine does.
+func pollOnce(ctx context.Context, engine *edge.Engine) error {
+	for {
+		err := engine.PollNow(ctx)
+		if !errors.Is(err, edge.ErrNotRunning) {
+			return err
+		}
+		select { // it has only been started
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+func nodeRow(n edge.Node, c *config.Edge) Row {
+	found, do := string(n.State), ""
+	if !n.Error.IsEmpty() {
+		found += ": " + n.Error.String()
+	}
+	switch n.State {
+	case edge.Slow:
+		found = fmt.Sprintf("slow: %s", millis(time.Duration(n.LatencyMS*float64(time.Millisecond))))
+		do = fmt.Sprintf("it took more than half of edge.timeout (%v)", c.Timeout)
+	case edge.Stale:
+		do = fmt.Sprintf("its data are older than edge.stale_after (%v): see why it stopped collecting", c.StaleAfter)
+		if !n.LastUpdated.IsZero() {
+			found = "stale: last updated " + n.LastUpdated.UTC().Format(time.RFC3339)
+		}
+	case edge.Skewed:
+		do = "set the node's clock (NTP)"
+	case edge.Invalid:
+		do = "it must answer GET /data/summary with record_count, quality_score and last_updated"
+	case edge.Down:
+		do = "is the node up, and its address right?"
+	}
+	return Row{Warning, n.URL, row(Warning, "", found, "").Found, row(Warning, "", "", do).Do}
+}
