@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"weir/backend/event"
@@ -45,7 +44,7 @@ func (e *Engine) loadModel(ctx context.Context) error {
 func (e *Engine) fit(m model.Model, version string) (*loadedModel, error) {
 	names := e.cfg.Store.Names()
 	description := m.Describe()
-	columns := columnsFor(names, description.Inputs)
+	columns := model.Columns(names, description.Inputs)
 	if _, err := m.Bind(columns); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrModelMismatch, err)
 	}
@@ -75,39 +74,4 @@ func (e *Engine) fit(m model.Model, version string) (*loadedModel, error) {
 		}
 	}
 	return out, nil
-}
-
-// columnsFor says which of the features the model wants as text: by the name of its input where the names agree,
-// else by position.
-func columnsFor(names []string, inputs []model.Input) []model.Column {
-	out := make([]model.Column, len(names))
-	byName := make(map[string]bool)
-	var byPosition []bool
-	for _, in := range inputs {
-		byName[in.Name] = in.IsText
-		width := in.Width
-		if width < 1 { // left open: as many as there are
-			width = max(1, len(names)-len(byPosition))
-		}
-		if len(inputs) == 1 {
-			width = len(names)
-		}
-		for range min(width, len(names)) {
-			byPosition = append(byPosition, in.IsText)
-		}
-	}
-	for i, name := range names {
-		out[i].Name = name
-		found := false
-		for _, candidate := range []string{name, strings.Replace(name, ":", "__", 1), name[strings.LastIndexByte(name, ':')+1:]} {
-			if text, ok := byName[candidate]; ok {
-				out[i].IsText, found = text, true
-				break
-			}
-		}
-		if !found && i < len(byPosition) {
-			out[i].IsText = byPosition[i]
-		}
-	}
-	return out
 }
