@@ -86,6 +86,7 @@ type Stats struct {
 	Cached       int       // rows in the cache
 	State        State     // of the last request
 	Since        time.Time // when State last changed; zero before the first request
+	Drift        []Drift   // by feature, in the order of Names; nil where nobody observes it
 }
 
 // State is one word for a store.

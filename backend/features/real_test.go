@@ -24,7 +24,9 @@ func TestARealFeast(t *testing.T) {
 		t.Skip("WEIR_SLOW=1 runs it against a real Feast")
 	}
 	url := startFeast(t)
-	user := func(names ...string) Store { return storeAt(t, url, FeastConfig{Names: names, Timeout: 20 * time.Second}) }
+	user := func(names ...string) Store {
+		return storeAt(t, url, FeastConfig{Names: names, Timeout: 20 * time.Second})
+	}
 	account := func(names ...string) Store {
 		return storeAt(t, url, FeastConfig{Names: names, Entity: "account_id", Timeout: 20 * time.Second})
 	}
