@@ -64,7 +64,11 @@ type Features struct {
 	OnMissing string             // dead_letter, default, nan
 	Defaults  map[string]float64 // by feature name; required for each name when OnMissing is default
 	Names     []string           // view:feature, in the order of the model's input
-	Cache     Cache
+	// Categories are, by feature name, the numbers the model was trained with in place of texts; "*" stands for every
+	// text that is not listed.
+	Categories map[string]map[string]float64
+	Token      Secret // sent as a bearer token when set
+	Cache      Cache
 }
 
 // Cache bounds the rows kept in front of the feature store.

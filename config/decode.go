@@ -184,7 +184,9 @@ func (d *decoder) value(node ast.Node, f field, key string, at place, depth int)
 	case *[]string:
 		d.list(node, f, key, to, depth)
 	case *map[string]float64:
-		d.numbers(node, f, key, to)
+		*to = d.numbers(node, f, key)
+	case *map[string]map[string]float64:
+		*to = d.tables(node, f, key)
 	default:
 		if text, ok := d.scalar(node, f, key, at); ok {
 			if problem := assign(f, text); problem != nil {
@@ -268,29 +270,9 @@ func (d *decoder) list(node ast.Node, f field, key string, to *[]string, depth i
 }
 
 // numbers decodes a map from names to numbers.
-func (d *decoder) numbers(node ast.Node, f field, key string, to *map[string]float64) {
-	entries, ok := node.(ast.MapNode)
-	if !ok {
-		d.wrong(key, d.want(f), d.describe(node), "write "+f.example)
-		return
-	}
+func (d *decoder) numbers(node ast.Node, f field, key string) map[string]float64 {
 	all := map[string]float64{}
-	for it := entries.MapRange(); it.Next(); {
-		name, at, ok := d.key(it.Key(), key)
-		if !ok {
-			continue
-		}
-		entryKey := key + "." + name
-		d.places[entryKey] = at
-		if _, again := all[name]; again {
-			d.bad[key] = true
-			d.add(at, entryKey, "each key once", "it again", "keep one of the two")
-			continue
-		}
-		value := d.bare(it.Value(), key)
-		if value == nil {
-			continue
-		}
+	d.entries(node, f, key, func(name, entryKey string, value ast.Node) {
 		text, ok := d.scalar(value, field{to: new(float64)}, entryKey, nodePlace(value))
 		number, err := strconv.ParseFloat(text, 64)
 		if ok && (err != nil || math.IsNaN(number) || math.IsInf(number, 0)) {
@@ -301,8 +283,50 @@ func (d *decoder) numbers(node ast.Node, f field, key string, to *map[string]flo
 			d.bad[key] = true
 		}
 		all[name] = number
+	})
+	return all
+}
+
+// tables decodes a map from names to maps from texts to numbers.
+func (d *decoder) tables(node ast.Node, f field, key string) map[string]map[string]float64 {
+	all := map[string]map[string]float64{}
+	d.entries(node, f, key, func(name, entryKey string, value ast.Node) {
+		all[name] = d.numbers(value, field{to: new(map[string]float64), example: `{a: 0, b: 1}`}, entryKey)
+		if entries, ok := value.(ast.MapNode); ok && !entries.MapRange().Next() {
+			d.wrong(entryKey, "at least one text with its number", "an empty map", "write {a: 0, b: 1}")
+		}
+		d.bad[key] = d.bad[key] || d.bad[entryKey]
+	})
+	return all
+}
+
+// entries calls each with the entries of a map whose keys are free.
+func (d *decoder) entries(node ast.Node, f field, key string, each func(name, entryKey string, value ast.Node)) {
+	entries, ok := node.(ast.MapNode)
+	if !ok {
+		d.bad[key] = true
+		d.add(nodePlace(node), key, d.want(f), d.describe(node), "write "+f.example)
+		return
 	}
-	*to = all
+	seen := map[string]bool{}
+	for it := entries.MapRange(); it.Next(); {
+		name, at, ok := d.key(it.Key(), key)
+		if !ok {
+			d.bad[key] = true
+			continue
+		}
+		entryKey := key + "." + name
+		if seen[name] {
+			d.bad[key] = true
+			d.add(at, entryKey, "each key once", "it again", "keep one of the two")
+			continue
+		}
+		seen[name] = true
+		d.places[entryKey] = at
+		if value := d.bare(it.Value(), key); value != nil {
+			each(name, entryKey, value)
+		}
+	}
 }
 
 // scalar gives the text of a single value when its YAML type fits the field.
@@ -516,8 +540,10 @@ func (d *decoder) want(f field) string {
 		return "a duration such as " + durationExample(f) + within
 	case *[]string:
 		return "a list, each " + strings.TrimPrefix(f.is.want, "a ")
-	default:
+	case *map[string]float64:
 		return "a map of names and numbers"
+	default:
+		return "a map of names, each with a map of texts and numbers"
 	}
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -151,7 +152,7 @@ func (d *decoder) distinctTopics(p *Pipeline) {
 }
 
 func (d *decoder) validateDefaults(f *Features) {
-	if !d.fine("features.names", "features.defaults", "features.on_missing") {
+	if !d.fine("features.names", "features.defaults", "features.categories", "features.on_missing") {
 		return
 	}
 	var missing []string
@@ -168,13 +169,19 @@ func (d *decoder) validateDefaults(f *Features) {
 		d.wrong(at, "a default for each of features.names", "none for "+strings.Join(missing, ", "),
 			`add features.defaults: {"`+missing[0]+`": 0, …}`)
 	}
-	for name := range f.Defaults {
+	d.amongNames(f, "features.defaults", slices.Collect(maps.Keys(f.Defaults)))
+	d.amongNames(f, "features.categories", slices.Collect(maps.Keys(f.Categories)))
+}
+
+// amongNames checks that the entries of a map are configured features.
+func (d *decoder) amongNames(f *Features, key string, names []string) {
+	for _, name := range names {
 		if !slices.Contains(f.Names, name) {
 			hint := "remove it, or add it to features.names"
 			if near := nearest(name, f.Names); near != "" {
 				hint = "did you mean " + near + "?"
 			}
-			d.wrong("features.defaults."+name, "one of features.names", strconv.Quote(name), hint)
+			d.wrong(key+"."+name, "one of features.names", strconv.Quote(name), hint)
 		}
 	}
 }

@@ -288,7 +288,7 @@ func TestStarter(t *testing.T) {
 	// Each switched-off line, switched on, is right too; onnx and inference exclude each other.
 	on := regexp.MustCompile(`(?m)^( *)#( *[a-z_]+:|    - )`).ReplaceAll(Starter(), []byte("$1$2"))
 	on = regexp.MustCompile(`(?m)^  onnx:.*\n`).ReplaceAll(on, nil)
-	c, err := Parse("weir.yaml", on, env("KAFKA_PASSWORD", "p", "CLOUD_TOKEN", "t"))
+	c, err := Parse("weir.yaml", on, env("KAFKA_PASSWORD", "p", "CLOUD_TOKEN", "t", "FEAST_TOKEN", "t"))
 	if err != nil {
 		t.Fatalf("switched on:\n%v", err)
 	}
@@ -322,7 +322,7 @@ func TestTable(t *testing.T) {
 				t.Errorf("%s has neither default nor example", key)
 			}
 			switch f.to.(type) {
-			case *[]string, *map[string]float64, nil:
+			case *[]string, *map[string]float64, *map[string]map[string]float64, nil:
 			default:
 				if f.fallback != "" && f.fallback != `""` {
 					if p := assign(f, f.fallback); p != nil {

@@ -7,7 +7,7 @@ import "time"
 type field struct {
 	key      string
 	doc      string
-	to       any    // where the value goes: *string, *Secret, *bool, *int, *int64 (a size), *time.Duration, *[]string, *map[string]float64
+	to       any    // where the value goes: *string, *Secret, *bool, *int, *int64 (a size), *time.Duration, *[]string, *map[string]float64, *map[string]map[string]float64
 	is       format // of the text, or of each text of a list
 	fallback string // the default as it is written in the file
 	example  string // what the starter file writes where there is no default
@@ -74,6 +74,9 @@ func schema(c *Config) []field {
 				fallback: "[user_profile:age, user_profile:location, user_behavior:click_rate_24h, user_behavior:purchase_history_30d]"},
 			{key: "defaults", to: &features.Defaults, off: true, example: `{"user_profile:age": 35}`,
 				doc: "the values for on_missing: default, one for each name"},
+			{key: "categories", to: &features.Categories, off: true, example: `{"user_profile:location": {Bern: 0, Basel: 1, "*": -1}}`,
+				doc: `the numbers the model knows texts by; "*" is any other`},
+			{key: "token", to: &features.Token, off: true, example: `"${FEAST_TOKEN}"`, doc: "sent as Authorization: Bearer"},
 			{key: "cache", doc: "rows kept in front of the store", fields: []field{
 				{key: "ttl", to: &features.Cache.TTL, fallback: "30s", min: 0, max: 24 * hour, doc: "how long a row is kept; 0s keeps none"},
 				{key: "entries", to: &features.Cache.Entries, fallback: "100000", min: 1, max: 100_000_000, doc: "rows kept at most"},
