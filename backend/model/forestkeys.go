@@ -1,22 +1,9 @@
 package model
 
-import "math"
-
-// keyMaker turns numbers into integers of the same order.
-type keyMaker[K int32 | int64] struct {
-	// fill writes the keys of every stride-th value.
-	fill func(keys []K, x []float64, stride int, nanLow bool)
-	// limit is the greatest key of a value that goes low: at most the threshold, or below it if strict.
-	limit func(threshold float64, strict bool) K
-	// top is the greatest key of all.
-	top K
-}
-
-// singleKeys compares as float32: values are rounded to it first, as every library does before a tree compares.
-var singleKeys = keyMaker[int32]{fill: fillSingles, limit: singleLimit, top: math.MaxInt32}
-
-// doubleKeys compares as float64.
-var doubleKeys = keyMaker[int64]{fill: fillDoubles, limit: doubleLimit, top: math.MaxInt64}
+import (
+	"math"
+	"slices"
+)
 
 // key32 orders float32 as int32. A negative number's magnitude bits are flipped; adding zero makes -0 the same as 0.
 func key32(v float32) int32 {
@@ -29,37 +16,54 @@ func key64(v float64) int64 {
 	return b ^ int64(uint64(b>>63)>>1)
 }
 
-func fillSingles(keys []int32, x []float64, stride int, nanLow bool) {
-	nan := int32(math.MaxInt32)
-	if nanLow {
-		nan = math.MinInt32
+// missing is the key of NaN.
+func (c *keyColumn) missing() int32 {
+	if c.nanLow {
+		return math.MinInt32
 	}
+	return math.MaxInt32
+}
+
+// fillSingles writes the keys of every stride-th value as float32: values are rounded to it first, as every library
+// does before a tree compares.
+func (c *keyColumn) fillSingles(keys []int64, x []float64, stride int) {
+	nan := c.missing()
 	for r := range keys {
 		v := float32(x[r*stride])
 		k := key32(v)
 		if v != v {
 			k = nan
 		}
-		keys[r] = k
+		keys[r] = int64(k) << 32
 	}
 }
 
-func fillDoubles(keys []int64, x []float64, stride int, nanLow bool) {
-	nan := int64(math.MaxInt64)
-	if nanLow {
-		nan = math.MinInt64
-	}
+// fillRanks writes the keys of every stride-th value as its rank among the cuts.
+func (c *keyColumn) fillRanks(keys []int64, x []float64, stride int) {
 	for r := range keys {
 		v := x[r*stride]
-		k := key64(v)
-		if v != v {
-			k = nan
+		k := c.missing()
+		if v == v {
+			k = rank(c.cuts, key64(v))
 		}
-		keys[r] = k
+		keys[r] = int64(k) << 32
 	}
 }
 
-// singleLimit rounds a threshold given as a double down to a float32, so that comparing with it comes out the same.
+// rank is how many of the sorted cuts are less than a key: a value goes low at a cut exactly if its rank is at most
+// the cut's own.
+func rank(cuts []int64, key int64) int32 {
+	i, _ := slices.BinarySearch(cuts, key)
+	return int32(i)
+}
+
+func sortedSet(v []int64) []int64 {
+	slices.Sort(v)
+	return slices.Compact(v)
+}
+
+// singleLimit is the greatest key that goes low: at most the threshold, or below it if strict. A threshold given as a
+// double is rounded down to a float32, so that comparing with it comes out the same.
 func singleLimit(threshold float64, strict bool) int32 {
 	if threshold != threshold {
 		return math.MinInt32 // nothing compares with NaN
@@ -72,6 +76,7 @@ func singleLimit(threshold float64, strict bool) int32 {
 	return k
 }
 
+// doubleLimit is singleLimit for doubles.
 func doubleLimit(threshold float64, strict bool) int64 {
 	if threshold != threshold {
 		return math.MinInt64

@@ -16,8 +16,7 @@ func init() {
 // scratch is memory that kernels of one machine share within one call.
 type scratch struct {
 	numbers []float64
-	keys32  keyBlock[int32]
-	keys64  keyBlock[int64]
+	block   keyBlock
 }
 
 // take gives n numbers of scratch memory, holding anything.

@@ -17,14 +17,14 @@ var treeOperators = map[string]builder{
 type treeScorer struct {
 	e       *ensemble
 	how     aggregate
-	singles func() *forest[int32]
-	doubles func() *forest[int64]
+	singles func() *forest
+	doubles func() *forest
 }
 
 func newTreeScorer(e *ensemble, how aggregate) *treeScorer {
 	return &treeScorer{e: e, how: how,
-		singles: sync.OnceValue(func() *forest[int32] { return newForest(e, singleKeys) }),
-		doubles: sync.OnceValue(func() *forest[int64] { return newForest(e, doubleKeys) }),
+		singles: sync.OnceValue(func() *forest { return newForest(e, false) }),
+		doubles: sync.OnceValue(func() *forest { return newForest(e, true) }),
 	}
 }
 
@@ -40,11 +40,11 @@ func (t *treeScorer) sums(m *machine, x, y *tensor) error {
 	for i := range y.num {
 		y.num[i] = t.how.absent()
 	}
+	f := t.singles
 	if x.elem == elemDouble && !t.e.single {
-		t.doubles().score(&m.scratch.keys64, x.num, rows, columns, y.num, t.how)
-	} else {
-		t.singles().score(&m.scratch.keys32, x.num, rows, columns, y.num, t.how)
+		f = t.doubles
 	}
+	f().score(&m.scratch.block, x.num, rows, columns, y.num, t.how)
 	switch n := float64(len(t.e.roots)); t.how {
 	case aggregateAverage:
 		for i := range y.num {

@@ -142,11 +142,7 @@ func checkForest(t *testing.T, r randomTrees, depth int) {
 		}
 	}
 	y := make([]float64, rows*targets)
-	if r.double {
-		newForest(e, doubleKeys).score(&keyBlock[int64]{}, x, rows, treeFeatures, y, aggregateSum)
-	} else {
-		newForest(e, singleKeys).score(&keyBlock[int32]{}, x, rows, treeFeatures, y, aggregateSum)
-	}
+	newForest(e, r.double).score(&keyBlock{}, x, rows, treeFeatures, y, aggregateSum)
 	for i := range rows {
 		var want [targets]float64
 		for _, root := range roots {
