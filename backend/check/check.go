@@ -96,6 +96,7 @@ func Run(ctx context.Context, c *config.Config, o Options) Report {
 	add(c.Edge != nil, func(ctx context.Context) []Row { return checkEdge(ctx, c.Edge) })
 	add(c.Edge != nil && c.Edge.Cloud != nil, func(ctx context.Context) []Row { return checkCloud(ctx, c.Edge.Cloud) })
 	add(c.Edge != nil && c.Edge.Cloud != nil, func(context.Context) []Row { return checkFile("outbox", c.Edge.Outbox, o.State) })
+	add(c.Mesh != nil, func(context.Context) []Row { return checkRegistry(c.Mesh) })
 	add(true, func(context.Context) []Row { return checkFile("history", c.History.Path, o.State) })
 	add(c.HTTP.Listen != "", func(ctx context.Context) []Row { return checkHTTP(ctx, c.HTTP.Listen) })
 	add(o.Terminal != nil, func(context.Context) []Row { return checkTerminal(*o.Terminal) })

@@ -68,6 +68,7 @@ func checkBroker(ctx context.Context, cluster kafka.Cluster, address string) Row
 			return row(Failed, what, found, do)
 		}
 	}
+	settings.Net.Proxy.Enable, settings.Net.Proxy.Dialer = true, deadlineDialer{ctx}
 	broker := sarama.NewBroker(address)
 	if err := broker.Open(settings); err != nil {
 		return row(Failed, what, err.Error(), "correct the section kafka")
@@ -109,6 +110,41 @@ func handshake(ctx context.Context, settings *tls.Config, address string) error 
 	return conn.Close()
 }
 
+// deadlineDialer dials connections of which nothing outlives ctx's deadline. Sarama has time-outs for each step only,
+// and takes several steps to log in.
+type deadlineDialer struct{ ctx context.Context }
+
+func (d deadlineDialer) Dial(network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(d.ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	end, ok := d.ctx.Deadline()
+	if !ok {
+		return conn, nil
+	}
+	return deadlineConn{conn, end}, nil
+}
+
+// deadlineConn allows no deadline after end.
+type deadlineConn struct {
+	net.Conn
+	end time.Time
+}
+
+func (c deadlineConn) SetDeadline(t time.Time) error     { return c.Conn.SetDeadline(c.before(t)) }
+func (c deadlineConn) SetReadDeadline(t time.Time) error { return c.Conn.SetReadDeadline(c.before(t)) }
+func (c deadlineConn) SetWriteDeadline(t time.Time) error {
+	return c.Conn.SetWriteDeadline(c.before(t))
+}
+
+func (c deadlineConn) before(t time.Time) time.Time {
+	if t.IsZero() || t.After(c.end) {
+		return c.end
+	}
+	return t
+}
+
 // loginProblem says why a connection that stands is of no use.
 func loginProblem(err error, settings *sarama.Config) (found, do string) {
 	switch {
@@ -140,7 +176,7 @@ func checkCluster(ctx context.Context, c *config.Config, cluster kafka.Cluster) 
 	}
 	defer func() { _ = client.Close() }()
 	rows := checkAdvertised(ctx, client, cluster.Brokers())
-	if c.Pipeline == nil || slices.ContainsFunc(rows, func(r Row) bool { return r.Status == Failed }) {
+	if c.Pipeline == nil && c.Mesh == nil || slices.ContainsFunc(rows, func(r Row) bool { return r.Status == Failed }) {
 		return append(rows, skipKafka(c)...)
 	}
 	admin, err := kafka.NewAdmin(cluster)
@@ -148,7 +184,13 @@ func checkCluster(ctx context.Context, c *config.Config, cluster kafka.Cluster) 
 		return append(append(rows, row(Failed, "kafka", err.Error(), "read the brokers' logs")), skipKafka(c)...)
 	}
 	defer func() { _ = admin.Close() }()
-	return append(rows, checkTopics(ctx, c.Pipeline, admin)...)
+	if c.Pipeline != nil {
+		rows = append(rows, checkTopics(ctx, c.Pipeline, admin)...)
+	}
+	if c.Mesh != nil {
+		rows = append(rows, checkFeeds(c.Mesh, admin)...)
+	}
+	return rows
 }
 
 // checkAdvertised tries the addresses by which the brokers want to be called: those are the ones clients use, whatever
@@ -249,13 +291,16 @@ func judgeOffsets(p *config.Pipeline, offsets map[int32]kafka.Offsets) Row {
 
 // skipKafka are the checks that need a cluster.
 func skipKafka(c *config.Config) []Row {
-	if c.Pipeline == nil {
-		return nil
+	var what []string
+	if p := c.Pipeline; p != nil {
+		what = append(what, "topic "+p.Events, "topic "+p.Predictions, "topic "+p.DeadLetters, "group "+p.Group)
 	}
-	p := c.Pipeline
-	var rows []Row
-	for _, what := range []string{"topic " + p.Events, "topic " + p.Predictions, "topic " + p.DeadLetters, "group " + p.Group} {
-		rows = append(rows, row(Skipped, what, "the cluster cannot be used", ""))
+	if c.Mesh != nil {
+		what = append(what, feedsWhat)
+	}
+	rows := make([]Row, len(what))
+	for i := range what {
+		rows[i] = row(Skipped, what[i], "the cluster cannot be used", "")
 	}
 	return rows
 }
