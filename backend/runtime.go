@@ -1,0 +1,184 @@
+// Package backend runs weir without a screen: it starts, supervises and stops the engines, takes a snapshot of them
+// each tick, and carries out commands.
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"weir/backend/event"
+	"weir/backend/safetext"
+	"weir/backend/timeline"
+	"weir/config"
+)
+
+// Options say how a Runtime runs, beside what its configuration says.
+type Options struct {
+	// World names the embedded world, such as "demo"; empty for a real one.
+	World string
+	// Faults is how faults reach the embedded world; nil for a real one, which has no such command.
+	Faults Faults
+	// State is the folder for what must survive a restart, such as the outbox.
+	State string
+	// Logger takes what an operator may want to read later; nil discards.
+	Logger *slog.Logger
+}
+
+// Faults is the part of the embedded world that can be asked to misbehave.
+type Faults interface {
+	// FaultNames are all the faults there are.
+	FaultNames() []string
+	// Inject starts a fault after a delay and ends it after a while; a duration of 0 means until it is cleared.
+	Inject(name string, after, lasting time.Duration) error
+	// Clear ends a fault; it is an error if none of that name is in force.
+	Clear(name string) error
+	// InForce are the faults in force now.
+	InForce() []timeline.Fault
+}
+
+// Runtime is a running weir. Make it with New, run it with Run; everything else is safe at any time.
+type Runtime struct {
+	config   *config.Config
+	options  Options
+	engines  engines
+	workers  []*supervised
+	line     *timeline.Timeline
+	log      event.Log // the runtime's own events
+	merged   merger
+	commands []command
+	hub      hub
+}
+
+// New builds the engines that the configuration asks for and starts nothing. The error says which section cannot
+// work and why.
+func New(c *config.Config, o Options) (*Runtime, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	r := &Runtime{config: c, options: o, line: timeline.New()}
+	if err := r.engines.build(c, o); err != nil {
+		return nil, err
+	}
+	for _, e := range r.engines.list() {
+		r.workers = append(r.workers, newSupervised(e.name, e.run, &r.log, o.Logger))
+	}
+	r.commands = r.commandTable()
+	return r, nil
+}
+
+// Timeline is the recent past; it grows by one snapshot a tick while Run runs.
+func (r *Runtime) Timeline() *timeline.Timeline { return r.line }
+
+// Run runs the engines until ctx ends and they have all stopped. An engine that fails or panics is started again with
+// back-off and stops nobody else, so the only error is a second call.
+func (r *Runtime) Run(ctx context.Context) error {
+	var engines sync.WaitGroup
+	for _, w := range r.workers {
+		if !w.claim() {
+			return errors.New("this runtime has already been run")
+		}
+		engines.Go(func() { w.supervise(ctx) })
+	}
+	r.tick()
+	ticker := time.NewTicker(r.config.Console.Refresh)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			r.tick()
+		case <-ctx.Done():
+			engines.Wait()
+			r.tick() // what the engines said last
+			return nil
+		}
+	}
+}
+
+// Drain waits until the pipeline has answered every event there is, or for at most as long as told; it presumes that
+// no new events come. Without a pipeline there is nothing to wait for.
+func (r *Runtime) Drain(most time.Duration) {
+	if r.engines.pipeline == nil {
+		return
+	}
+	ticks, cancel := r.Subscribe()
+	defer cancel()
+	deadline := time.NewTimer(most)
+	defer deadline.Stop()
+	asked := time.Now()
+	for {
+		select {
+		case <-ticks:
+			// The high watermark in the pipeline's snapshot may be a moment old: one taken well after the question counts.
+			s := r.line.Newest()
+			if p := s.Pipeline; p.At.Sub(asked) > 2*s.Tick && p.Lag == 0 && p.Consumed == p.Predicted+p.DeadLettered {
+				return
+			}
+		case <-deadline.C:
+			return
+		}
+	}
+}
+
+// Subscribe returns a channel that holds a value whenever a snapshot was taken since it was last read. A reader that
+// is slow misses ticks and delays nobody. cancel ends the subscription.
+func (r *Runtime) Subscribe() (ticks <-chan struct{}, cancel func()) { return r.hub.subscribe() }
+
+func (r *Runtime) tick() {
+	s := &timeline.Snapshot{
+		At:    time.Now(),
+		Tick:  r.config.Console.Refresh,
+		World: safetext.Clean(r.options.World),
+	}
+	if p := r.config.Pipeline; p != nil {
+		s.Group = safetext.Clean(p.Group)
+	}
+	r.engines.observe(s)
+	for _, w := range r.workers {
+		s.Engines = append(s.Engines, w.status())
+	}
+	if r.options.Faults != nil {
+		s.Faults = r.options.Faults.InForce()
+	}
+	s.Events = r.merged.merge(s, r.log.Recent())
+	r.line.Append(s)
+	r.hub.publish()
+}
+
+// hub tells subscribers that a snapshot was taken.
+type hub struct {
+	mu          sync.Mutex
+	subscribers map[chan struct{}]struct{}
+}
+
+func (h *hub) subscribe() (<-chan struct{}, func()) {
+	ch := make(chan struct{}, 1)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.subscribers == nil {
+		h.subscribers = map[chan struct{}]struct{}{}
+	}
+	h.subscribers[ch] = struct{}{}
+	return ch, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.subscribers, ch)
+	}
+}
+
+func (h *hub) publish() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for ch := range h.subscribers {
+		select {
+		case ch <- struct{}{}:
+		default: // it has not read the last one yet
+		}
+	}
+}
+
+// wrap says which section of the configuration an error belongs to.
+func wrap(section string, err error) error { return fmt.Errorf("%s: %w", section, err) }
