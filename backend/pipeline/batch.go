@@ -47,6 +47,20 @@ func (b *batch) add(c *claim, records []*sarama.ConsumerMessage, taken time.Time
 	b.segments = append(b.segments, segment{c, len(records), records[len(records)-1].Offset + 1, taken})
 }
 
+// offsets are what to commit once the batch is acknowledged.
+func (b *batch) offsets() map[string][]*sarama.PartitionOffsetMetadata {
+	latest := make(map[*claim]int64, 8)
+	for _, seg := range b.segments {
+		latest[seg.claim] = max(latest[seg.claim], seg.next)
+	}
+	out := make(map[string][]*sarama.PartitionOffsetMetadata, 1)
+	none := ""
+	for c, next := range latest {
+		out[c.topic] = append(out[c.topic], &sarama.PartitionOffsetMetadata{Partition: c.partition, Offset: next, LeaderEpoch: -1, Metadata: &none})
+	}
+	return out
+}
+
 // reset empties the batch for its next use, letting go of the records.
 func (b *batch) reset() {
 	clear(b.records)

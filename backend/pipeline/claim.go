@@ -89,7 +89,7 @@ func (f *flow) leave(c *claim) {
 // drain waits until what is in hand of a claim is settled, commits it, and gives up what takes too long: the next
 // owner of the partition takes it again.
 func (f *flow) drain(c *claim) {
-	signal(f.flush)
+	leaveToken(f.flush)
 	begun := time.Now()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -141,8 +142,9 @@ type member struct {
 	e      *Engine
 	group  sarama.ConsumerGroup
 	out    publisher
-	closer func()
 	errors sync.WaitGroup
+	// lastError is what sarama last complained of: the reason for a session that ended too soon.
+	lastError atomic.Pointer[error]
 }
 
 func (e *Engine) newMember() (*member, error) {
@@ -156,7 +158,9 @@ func (e *Engine) newMember() (*member, error) {
 	c.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{sarama.NewBalanceStrategyCooperativeSticky()}
 	c.Consumer.Group.Heartbeat.Interval = time.Second
 	c.Consumer.Group.InstanceId = e.cfg.Instance
-	c.Consumer.MaxProcessingTime = 5 * time.Second  // a full batch ahead of it is no reason to drop a subscription
+	c.Consumer.MaxProcessingTime = 5 * time.Second // a full batch ahead of it is no reason to drop a subscription
+	c.Metadata.Retry.Max = 5                       // a partition whose last transaction is not settled yet is asked for so often
+	c.Metadata.Retry.Backoff = 200 * time.Millisecond
 	c.Consumer.MaxWaitTime = 100 * time.Millisecond // a fetch without records: letting a partition go waits for it
 	c.Metadata.RefreshFrequency = 10 * time.Second  // how soon a partition that is added is noticed
 	if err := c.Validate(); err != nil {
@@ -166,44 +170,57 @@ func (e *Engine) newMember() (*member, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to kafka at %s: %w", e.cfg.Cluster, err)
 	}
-	out, err := newProducer(e.cfg.Cluster)
+	out, err := e.newPublisher()
 	if err != nil {
 		_ = group.Close()
 		return nil, err
 	}
-	m := &member{e: e, group: group, out: atLeastOnce{out}, closer: out.close}
+	m := &member{e: e, group: group, out: out}
 	m.errors.Go(func() {
 		for err := range group.Errors() {
 			e.logger.Warn("kafka consumer", "error", err)
+			m.lastError.Store(&err)
 		}
 	})
 	return m, nil
 }
 
+func (e *Engine) newPublisher() (publisher, error) {
+	if e.cfg.Delivery == ExactlyOnce {
+		return newExactlyOnce(e.cfg.Cluster, e.cfg.Group, e.cfg.Instance)
+	}
+	sender, err := newProducer(e.cfg.Cluster)
+	return atLeastOnce{sender}, err
+}
+
 // run consumes session after session. It is true when ctx ended, false when a new member should try.
 func (m *member) run(ctx context.Context) bool {
-	const attempts = 5
-	backoff := firstBackoff
+	const (
+		attempts = 5
+		lasting  = 2 * time.Second // a session shorter than that achieved nothing
+	)
+	e, backoff := m.e, firstBackoff
 	for failed := 0; failed < attempts; {
-		f := m.e.newFlow(m.group, m.out)
 		begun := time.Now()
-		err := m.group.Consume(ctx, []string{m.e.cfg.Events}, f)
-		f.stop()
+		err := m.session(ctx)
 		if ctx.Err() != nil {
 			return true
 		}
-		if time.Since(begun) > 10*time.Second {
+		if time.Since(begun) > lasting {
 			failed, backoff = 0, firstBackoff
-		}
-		if err == nil {
-			err = context.Cause(f.ctx)
-			if errors.Is(err, context.Canceled) {
+			if err == nil {
 				continue // a rebalance, or the coordinator forgot us
 			}
 		}
 		failed++
-		m.e.logger.Warn("the session of the consumer group ended", "error", err)
-		m.e.status.waiting(holdKafka, fmt.Sprintf("kafka at %s: %v", m.e.cfg.Cluster, err))
+		reason := m.lastError.Swap(nil)
+		if err == nil && reason != nil {
+			err = *reason
+		}
+		if err != nil {
+			e.logger.Warn("the session of the consumer group ended", "error", err)
+			e.status.waiting(holdKafka, fmt.Sprintf("kafka at %s: %v", e.cfg.Cluster, err))
+		}
 		select {
 		case <-time.After(backoff):
 		case <-ctx.Done():
@@ -214,10 +231,24 @@ func (m *member) run(ctx context.Context) bool {
 	return false
 }
 
+// session consumes for as long as the group leaves us what we have.
+func (m *member) session(ctx context.Context) error {
+	if err := m.out.prepare(ctx); err != nil {
+		return err
+	}
+	f := m.e.newFlow(m.group, m.out)
+	err := m.group.Consume(ctx, []string{m.e.cfg.Events}, f)
+	f.stop()
+	if cause := context.Cause(f.ctx); err == nil && !errors.Is(cause, context.Canceled) {
+		err = cause
+	}
+	return err
+}
+
 func (m *member) close() {
 	if err := m.group.Close(); err != nil {
 		m.e.logger.Warn("leave the consumer group", "error", err)
 	}
 	m.errors.Wait()
-	m.closer()
+	m.out.close()
 }

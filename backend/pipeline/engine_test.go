@@ -14,11 +14,24 @@ import (
 	"weir/backend/model"
 )
 
-func TestEverythingComesOutOnce(t *testing.T) {
-	w := newWorld(t, 6)
+// deliveries runs a test in both delivery modes.
+func deliveries(t *testing.T, test func(t *testing.T, w *world, c Config), partitions int32) {
+	for _, delivery := range []string{AtLeastOnce, ExactlyOnce} {
+		t.Run(delivery, func(t *testing.T) {
+			w := newWorld(t, partitions)
+			c := w.config()
+			c.Delivery = delivery
+			test(t, w, c)
+		})
+	}
+}
+
+func TestEverythingComesOutOnce(t *testing.T) { deliveries(t, testEverythingComesOutOnce, 6) }
+
+func testEverythingComesOutOnce(t *testing.T, w *world, c Config) {
 	const n = 5000
 	w.produce(events(0, n)...)
-	e, stop := w.run(w.config())
+	e, stop := w.run(c)
 	w.until("all are predicted", func() bool { return e.Snapshot().Predicted >= n })
 	s := e.Snapshot()
 	if s.State != Running || s.Predicted != n || s.Consumed != n || s.DeadLettered != 0 || s.Redelivered != 0 {
@@ -150,11 +163,12 @@ func TestOnMissing(t *testing.T) {
 	}
 }
 
-func TestWaitsForTheFeatureStore(t *testing.T) {
-	w := newWorld(t, 3)
+func TestWaitsForTheFeatureStore(t *testing.T) { deliveries(t, testWaitsForTheFeatureStore, 3) }
+
+func testWaitsForTheFeatureStore(t *testing.T, w *world, c Config) {
 	w.store.setAway(errors.New("connection refused"))
 	w.produce(events(0, 2000)...)
-	e, stop := w.run(w.config())
+	e, stop := w.run(c)
 	w.until("it says what it waits for", func() bool {
 		s := e.Snapshot()
 		return s.State == Waiting && strings.Contains(s.Waiting.String(), "connection refused")
@@ -202,11 +216,12 @@ func TestStopsWhileTheFeatureStoreIsAway(t *testing.T) {
 	w.until("all are predicted", func() bool { return e.Snapshot().Predicted == 100 })
 }
 
-func TestGoesOnFromCommittedOffsets(t *testing.T) {
-	w := newWorld(t, 4)
+func TestGoesOnFromCommittedOffsets(t *testing.T) { deliveries(t, testGoesOnFromCommittedOffsets, 4) }
+
+func testGoesOnFromCommittedOffsets(t *testing.T, w *world, c Config) {
 	for round := range 3 {
 		w.produce(events(round*1000, (round+1)*1000)...)
-		e, stop := w.run(w.config())
+		e, stop := w.run(c)
 		w.until("all are predicted", func() bool { return e.Snapshot().Predicted >= 1000 })
 		stop()
 		if s := e.Snapshot(); s.Predicted != 1000 {
@@ -242,8 +257,9 @@ func TestLatestSkipsNothingAfterTheFirstStart(t *testing.T) {
 	}
 }
 
-func TestRebalanceLosesNothing(t *testing.T) {
-	w := newWorld(t, 12)
+func TestRebalanceLosesNothing(t *testing.T) { deliveries(t, testRebalanceLosesNothing, 12) }
+
+func testRebalanceLosesNothing(t *testing.T, w *world, config Config) {
 	const n = 20_000
 	w.produce(events(0, n/2)...)
 	total := func(engines ...*Engine) (sum uint64) {
@@ -252,10 +268,10 @@ func TestRebalanceLosesNothing(t *testing.T) {
 		}
 		return sum
 	}
-	a, _ := w.run(w.config())
+	a, _ := w.run(config)
 	w.until("one member works", func() bool { return total(a) > 0 })
-	b, stopB := w.run(w.config())
-	c, _ := w.run(w.config())
+	b, stopB := w.run(config)
+	c, _ := w.run(config)
 	w.until("three share the partitions", func() bool {
 		na, nb, nc := len(a.Snapshot().Partitions), len(b.Snapshot().Partitions), len(c.Snapshot().Partitions)
 		return na == 4 && nb == 4 && nc == 4

@@ -74,6 +74,9 @@ type publisher interface {
 	publish(f *flow, b *batch) bool
 	// commits tells whether acknowledged offsets must still be committed through the session.
 	commits() bool
+	// prepare gets ready for a session, which starts from the offsets the broker has.
+	prepare(ctx context.Context) error
+	close()
 }
 
 func (e *Engine) newFlow(group sarama.ConsumerGroup, out publisher) *flow {
@@ -231,12 +234,12 @@ func (f *flow) settle(b *batch, acknowledged bool) {
 			c.givenUp = true // never commit beyond a hole
 		}
 		if c.inHand == 0 {
-			signal(c.settled)
+			leaveToken(c.settled)
 		}
 	}
 	f.mu.Unlock()
 	if acknowledged && f.out.commits() {
-		signal(f.commit)
+		leaveToken(f.commit)
 	}
 }
 
@@ -310,8 +313,20 @@ func (f *flow) orphaned(b *batch) bool {
 	return true
 }
 
-// signal leaves a token in a channel of one.
-func signal(c chan struct{}) {
+// anyGivenUp tells whether a partition the batch came from was given up.
+func (f *flow) anyGivenUp(b *batch) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, seg := range b.segments {
+		if seg.claim.givenUp {
+			return true
+		}
+	}
+	return false
+}
+
+// leaveToken leaves a token in a channel of one.
+func leaveToken(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:

@@ -86,9 +86,14 @@ func (p *parcels) waits(i int) bool {
 	})
 }
 
-// split makes two parcels of one that is too large for the broker, or, of a single record, one that tells of it
-// without its bytes: they stay where they were consumed from, which the headers say. It is false when neither helps.
-func (p *parcels) split(c *parcel) bool {
+// canSplit tells whether split can help a parcel that is too large for the broker.
+func (p *parcels) canSplit(c *parcel) bool {
+	return len(c.records) > 1 || c.topic == p.topics[1] && len(c.records[0].Value) > keptBytes
+}
+
+// split makes two parcels of one or, of a single dead letter, one that tells of it without most of its bytes: they
+// stay where they were consumed from, which the headers say.
+func (p *parcels) split(c *parcel) {
 	c.batch = nil
 	if n := len(c.records); n > 1 {
 		added := p.empty()
@@ -99,15 +104,11 @@ func (p *parcels) split(c *parcel) bool {
 		}
 		c.records = c.records[:n/2]
 		p.list = slices.Insert(p.list, slices.Index(p.list, c)+1, added)
-		return true
+		return
 	}
 	r := c.records[0]
-	if c.topic != p.topics[1] || len(r.Value) <= keptBytes {
-		return false
-	}
 	r.Headers = append(r.Headers, &sarama.RecordHeader{Key: []byte(HeaderCut), Value: strconv.AppendInt(nil, int64(len(r.Value)), 10)})
 	r.Value = r.Value[:keptBytes]
-	return true
 }
 
 func (p *parcels) reset() {
@@ -119,7 +120,7 @@ func (p *parcels) reset() {
 	p.list = p.list[:0]
 }
 
-// seal makes the record batch of a parcel. The sequence is that of its producer, -1 for none.
+// seal makes the record batch of a parcel, of no producer in particular.
 func (c *parcel) seal(now time.Time) {
 	now = now.Truncate(time.Millisecond)
 	c.batch = &sarama.RecordBatch{

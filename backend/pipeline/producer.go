@@ -40,9 +40,8 @@ type answer struct {
 }
 
 // send delivers the parcels that are not done yet and returns when the broker has acknowledged all. The parcels of one
-// partition stay in order. After an error some may be done: send again sends the others. Transactional requests carry
-// an id; seal makes a parcel's record batch.
-func (p *producer) send(ctx context.Context, list *parcels, transactionalID *string, seal func(*parcel)) error {
+// partition stay in order. After an error some may be done: send again sends the others.
+func (p *producer) send(ctx context.Context, list *parcels, s sealer) error {
 	for {
 		pending, err := p.byLeader(list)
 		if err != nil {
@@ -54,12 +53,12 @@ func (p *producer) send(ctx context.Context, list *parcels, transactionalID *str
 		answers := make(chan answer, len(pending)) // room for all: late answers block nobody
 		for broker, parcels := range pending {
 			request := &sarama.ProduceRequest{
-				TransactionalID: transactionalID, RequiredAcks: sarama.WaitForAll,
+				TransactionalID: s.transactionalID(), RequiredAcks: sarama.WaitForAll,
 				Timeout: int32(produceTimeout / time.Millisecond), Version: 8,
 			}
 			for _, c := range parcels {
 				if c.batch == nil {
-					seal(c)
+					s.seal(c)
 				}
 				request.AddBatch(c.topic, c.partition, c.batch)
 			}
@@ -73,7 +72,7 @@ func (p *producer) send(ctx context.Context, list *parcels, transactionalID *str
 		for range pending {
 			select {
 			case a := <-answers:
-				if e := p.read(a, list); e != nil {
+				if e := p.read(a, list, s); e != nil {
 					err = e
 				}
 			case <-ctx.Done():
@@ -103,7 +102,7 @@ func (p *producer) byLeader(list *parcels) (map[*sarama.Broker][]*parcel, error)
 }
 
 // read marks what was acknowledged and returns what went wrong.
-func (p *producer) read(a answer, list *parcels) error {
+func (p *producer) read(a answer, list *parcels, s sealer) error {
 	if a.err != nil {
 		_ = a.broker.Close() // the next Leader opens it again
 		p.refresh(a.parcels)
@@ -117,7 +116,9 @@ func (p *producer) read(a answer, list *parcels) error {
 			failed = fmt.Errorf("broker %s did not answer for %s/%d", a.broker.Addr(), c.topic, c.partition)
 		case block.Err == sarama.ErrNoError, block.Err == sarama.ErrDuplicateSequenceNumber:
 			c.done = true
-		case block.Err == sarama.ErrMessageSizeTooLarge && list.split(c):
+		case block.Err == sarama.ErrMessageSizeTooLarge && list.canSplit(c):
+			s.unseal(c)
+			list.split(c)
 		default:
 			failed = fmt.Errorf("broker %s refused records for %s/%d: %w", a.broker.Addr(), c.topic, c.partition, block.Err)
 		}
@@ -138,14 +139,25 @@ func (p *producer) refresh(parcels []*parcel) {
 	_ = p.client.RefreshMetadata(topics...) // if it fails so will the next attempt, and say why
 }
 
+// sealer makes the record batches of parcels.
+type sealer interface {
+	seal(c *parcel)
+	unseal(c *parcel)         // the broker refused it; it will be sealed again
+	transactionalID() *string // nil for none
+}
+
 // atLeastOnce publishes a batch and leaves the commit to the session. A batch whose acknowledgement got lost is sent
 // again.
-type atLeastOnce struct{ *producer }
+type atLeastOnce struct{ sender *producer }
 
-func (atLeastOnce) commits() bool { return true }
+func (atLeastOnce) commits() bool                 { return true }
+func (atLeastOnce) prepare(context.Context) error { return nil }
+func (p atLeastOnce) close()                      { p.sender.close() }
 
 func (p atLeastOnce) publish(f *flow, b *batch) bool {
-	return f.persist(b, holdProduce, func() error {
-		return p.send(f.ctx, &b.parcels, nil, func(c *parcel) { c.seal(time.Now()) })
-	})
+	return f.persist(b, holdProduce, func() error { return p.sender.send(f.ctx, &b.parcels, p) })
 }
+
+func (atLeastOnce) seal(c *parcel)           { c.seal(time.Now()) }
+func (atLeastOnce) unseal(*parcel)           {}
+func (atLeastOnce) transactionalID() *string { return nil }

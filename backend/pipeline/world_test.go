@@ -27,7 +27,14 @@ import (
 	"weir/config"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain runs the tests, or what a test started this binary for (see process_test.go).
+func TestMain(m *testing.M) {
+	if role := os.Getenv("WEIR_TEST_ROLE"); role != "" {
+		play(role)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // world is a broker with the topics of a pipeline, and the doubles around it.
 type world struct {
@@ -38,9 +45,12 @@ type world struct {
 	store   *fakeStore
 }
 
-// newWorld starts a broker of its own, or uses the real one that WEIR_KAFKA names.
+// newWorld starts a broker of its own, or uses the real one that WEIR_KAFKA names. Tests with a world run in parallel.
 func newWorld(t testing.TB, partitions int32, opts ...kfake.Opt) *world {
 	t.Helper()
+	if test, ok := t.(*testing.T); ok {
+		test.Parallel()
+	}
 	w := &world{t: t, store: newFakeStore()}
 	w.topic = fmt.Sprintf("events-%d-%d", os.Getpid(), worlds.Add(1))
 	if real := os.Getenv("WEIR_KAFKA"); real != "" {

@@ -1,0 +1,302 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"weir/backend/kafka"
+	"weir/backend/model"
+	"weir/config"
+)
+
+// workerSpec is what a worker process is told.
+type workerSpec struct {
+	Brokers         []string
+	Topic           string
+	Delivery        string
+	Instance        string
+	MaxEvents       int
+	StoreDelayMicro int
+}
+
+// play is a process started by a test: a worker, or a broker that keeps its data in a folder.
+func play(role string) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	var err error
+	switch role {
+	case "worker":
+		err = playWorker(ctx)
+	case "broker":
+		err = playBroker(ctx)
+	default:
+		err = fmt.Errorf("no role %q", role)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, role+":", err)
+		os.Exit(1)
+	}
+}
+
+func playWorker(ctx context.Context) error {
+	var spec workerSpec
+	if err := json.Unmarshal([]byte(os.Getenv("WEIR_TEST_SPEC")), &spec); err != nil {
+		return err
+	}
+	cluster, err := kafka.NewCluster(config.Kafka{Brokers: spec.Brokers})
+	if err != nil {
+		return err
+	}
+	w := &world{topic: spec.Topic, cluster: cluster, store: newFakeStore()}
+	c := w.config()
+	c.Delivery, c.Instance, c.MaxEvents = spec.Delivery, spec.Instance, spec.MaxEvents
+	c.LoadModel = func(context.Context) (model.Model, error) { return linear{}, nil }
+	return New(c).Run(ctx)
+}
+
+func playBroker(ctx context.Context) error {
+	port, err := strconv.Atoi(os.Getenv("WEIR_TEST_PORT"))
+	if err != nil {
+		return err
+	}
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(port), kfake.DataDir(os.Getenv("WEIR_TEST_DIR")))
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	broker.Close()
+	return nil
+}
+
+// process is a child of the test.
+type process struct {
+	t    testing.TB
+	cmd  *exec.Cmd
+	done chan struct{}
+}
+
+func start(t testing.TB, role string, env ...string) *process {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(append(os.Environ(), "WEIR_TEST_ROLE="+role), env...)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := &process{t, cmd, make(chan struct{})}
+	go func() { _ = cmd.Wait(); close(p.done) }()
+	t.Cleanup(p.kill)
+	return p
+}
+
+// kill ends the process at once, as a power cut does.
+func (p *process) kill() { p.end(syscall.SIGKILL) }
+
+// stop asks it to end in order.
+func (p *process) stop() { p.end(syscall.SIGTERM) }
+
+func (p *process) end(s syscall.Signal) {
+	_ = p.cmd.Process.Signal(s)
+	select {
+	case <-p.done:
+	case <-time.After(30 * time.Second):
+		_ = p.cmd.Process.Kill()
+		p.t.Errorf("process %d did not end on %v", p.cmd.Process.Pid, s)
+	}
+}
+
+// brokerProcess is an embedded broker in a process of its own, that survives restarts.
+type brokerProcess struct {
+	t    testing.TB
+	dir  string
+	addr string
+	*process
+}
+
+func startBroker(t testing.TB) *brokerProcess {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &brokerProcess{t: t, dir: t.TempDir(), addr: l.Addr().String()}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.start()
+	return b
+}
+
+func (b *brokerProcess) start() {
+	b.t.Helper()
+	_, port, err := net.SplitHostPort(b.addr)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.process = start(b.t, "broker", "WEIR_TEST_DIR="+b.dir, "WEIR_TEST_PORT="+port)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		c, err := net.Dial("tcp", b.addr)
+		if err == nil {
+			_ = c.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// TestKilledAgainAndAgain runs workers as processes, kills them with SIGKILL at random moments, restarts the broker
+// in between, and then counts what came out.
+func TestKilledAgainAndAgain(t *testing.T) {
+	total, kills, restarts := 20_000, 8, 1
+	if os.Getenv("WEIR_SLOW") != "" {
+		total, kills, restarts = 200_000, 50, 2
+	}
+	for _, delivery := range []string{AtLeastOnce, ExactlyOnce} {
+		t.Run(delivery, func(t *testing.T) {
+			t.Parallel()
+			testKilled(t, delivery, total, kills, restarts)
+		})
+	}
+}
+
+func testKilled(t *testing.T, delivery string, total, kills, restarts int) {
+	w := &world{t: t, topic: "events", store: newFakeStore()}
+	var broker *brokerProcess
+	if real := os.Getenv("WEIR_KAFKA"); real != "" {
+		w.brokers, restarts = []string{real}, 0
+		w.topic = fmt.Sprintf("killed-%d-%d", os.Getpid(), worlds.Add(1))
+	} else {
+		broker = startBroker(t)
+		w.brokers = []string{broker.addr}
+	}
+	const partitions = 6
+	w.connect(partitions)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+
+	workers := make([]*process, 3)
+	run := func(i int) {
+		spec, err := json.Marshal(workerSpec{Brokers: w.brokers, Topic: w.topic, Delivery: delivery, Instance: fmt.Sprintf("w%d", i), MaxEvents: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		workers[i] = start(t, "worker", "WEIR_TEST_SPEC="+string(spec))
+	}
+	for i := range workers {
+		run(i)
+	}
+	made, lag := 0, w.lagOf(partitions)
+	restartAfter := max(kills/(restarts+1), 1)
+	for k := range kills {
+		n := total*(k+1)/kills - made
+		w.produceSurely(made, made+n)
+		made += n
+		time.Sleep(time.Duration(rng.IntN(300)) * time.Millisecond) // the moment of the kill is meant to be random
+		i := rng.IntN(len(workers))
+		workers[i].kill()
+		run(i)
+		if broker != nil && restarts > 0 && (k+1)%restartAfter == 0 {
+			restarts--
+			broker.stop()
+			broker.start()
+		}
+	}
+	deadline := time.Now().Add(90 * time.Second)
+	for lag() != 0 {
+		if time.Now().After(deadline) {
+			t.Fatalf("the lag is still %d", lag())
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	for _, p := range workers {
+		p.stop()
+	}
+
+	want := make(map[string]int, total) // what really is in the topic: a restart may double an event on its way in
+	for _, m := range w.read(w.topic) {
+		var e struct {
+			UserID json.RawMessage `json:"user_id"`
+		}
+		if err := json.Unmarshal(m.Value, &e); err != nil {
+			t.Fatal(err)
+		}
+		want[string(e.UserID)]++
+	}
+	if len(want) != total {
+		t.Fatalf("the events topic holds %d users, want %d", len(want), total)
+	}
+	got, missing, again := w.predictions(), 0, 0
+	for user, n := range want {
+		switch p := len(got[user]); {
+		case p < n:
+			missing++
+		case p > n:
+			again += p - n
+		}
+	}
+	t.Logf("%s: %d events, %d kills: %d missing, %d came again", delivery, total, kills, missing, again)
+	if missing > 0 || delivery == ExactlyOnce && again > 0 {
+		t.Errorf("%d events have no prediction, %d predictions came again", missing, again)
+	}
+	if dead := w.read(w.topic + ".dead"); len(dead) > 0 {
+		t.Errorf("%d dead letters", len(dead))
+	}
+}
+
+// lagOf gives a function that tells how much of the events topic the group has not committed yet; -1 when nobody knows.
+func (w *world) lagOf(partitions int) func() int64 {
+	group := w.config().Group
+	return func() int64 {
+		admin, err := kafka.NewAdmin(w.cluster)
+		if err != nil {
+			return -1
+		}
+		defer func() { _ = admin.Close() }()
+		offsets, err := admin.GroupOffsets(context.Background(), group, w.topic)
+		if err != nil || len(offsets) != partitions {
+			return -1
+		}
+		lag := int64(0)
+		for _, o := range offsets {
+			lag += o.Newest - max(o.Committed, o.Oldest)
+		}
+		return lag
+	}
+}
+
+// produceSurely writes events until the broker has taken all of them, whatever happens to it meanwhile.
+func (w *world) produceSurely(from, to int) {
+	w.t.Helper()
+	c := w.cluster.Config()
+	c.Producer.Return.Successes = true
+	c.Producer.Retry.Max = 100
+	c.Producer.Retry.Backoff = 50 * time.Millisecond
+	p, err := sarama.NewSyncProducer(w.brokers, c)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = p.Close() }()
+	messages := make([]*sarama.ProducerMessage, 0, to-from)
+	for i := from; i < to; i++ {
+		messages = append(messages, &sarama.ProducerMessage{Topic: w.topic, Key: sarama.StringEncoder(strconv.Itoa(i)), Value: sarama.StringEncoder(event1(i))})
+	}
+	if err := p.SendMessages(messages); err != nil {
+		w.t.Fatal(err)
+	}
+}
