@@ -315,7 +315,8 @@ func (r *reader) properties(n *node, parent string, depth int) ([]Column, []Rule
 	return columns, rules
 }
 
-// property reads a column or field and lowers it to rules. parent is the dotted path of the object it is in.
+// property reads a column or field and lowers it to rules. parent is the path it is in: empty, that of an object with
+// a dot behind it, or that of an array with [] behind it.
 func (r *reader) property(n *node, parent string, depth int) (Column, []Rule) {
 	c := Column{Line: n.line, KeyPosition: 1 << 30}
 	var name, physical string
@@ -378,8 +379,12 @@ func (r *reader) property(n *node, parent string, depth int) (Column, []Rule) {
 		c.Required = true
 	}
 	path := c.Name
-	if parent != "" {
-		path = parent + "." + c.Name
+	switch {
+	case strings.HasSuffix(parent, "[]"): // the elements of an array, whose name says nothing
+		path = parent
+		c.Name = or(c.Name, "items")
+	case parent != "": // ends in a dot
+		path = parent + c.Name
 	}
 	if options != nil {
 		c.Options = r.options(options, c.Type)
@@ -390,7 +395,7 @@ func (r *reader) property(n *node, parent string, depth int) (Column, []Rule) {
 	}
 	if fields != nil {
 		var more []Rule
-		c.Fields, more = r.properties(fields, path, depth+1)
+		c.Fields, more = r.properties(fields, path+".", depth+1)
 		rules = append(rules, more...)
 	}
 	if items != nil {
@@ -399,6 +404,13 @@ func (r *reader) property(n *node, parent string, depth int) (Column, []Rule) {
 		rules = append(rules, more...)
 	}
 	return c, rules
+}
+
+func or(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
 }
 
 var logicalTypes = []string{"string", "date", "timestamp", "time", "number", "integer", "object", "array", "boolean"}

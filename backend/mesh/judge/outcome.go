@@ -206,7 +206,7 @@ func (e *evaluation) evaluate(i int) {
 		}
 		t := &e.t.columns[c.slots[0]]
 		if c.parent >= 0 {
-			check.Of, check.Failed = e.t.columns[c.parent].nonNull, t.nulls.count
+			check.Of, check.Failed = e.judged(c.parent), t.nulls.count
 		} else {
 			check.Failed = e.t.rows - t.nonNull
 		}
@@ -247,9 +247,20 @@ func (e *evaluation) evaluate(i int) {
 		check.Failed = f.count
 		e.metric(c, f, &check)
 	default:
-		check.Of, check.Failed = e.t.columns[c.slots[0]].nonNull, f.count
+		check.Of, check.Failed = e.judged(c.slots[0]), f.count
 		e.metric(c, f, &check)
 	}
+}
+
+// judged is how many rows had a value to judge: of the elements of an array, the rows that have the array.
+func (e *evaluation) judged(slot int) int64 {
+	rows := e.t.columns[slot].nonNull
+	for s := slot; s >= 0; s = e.Judge.columns[s].parent {
+		if e.Judge.columns[s].isItem {
+			rows = e.t.columns[e.Judge.columns[s].parent].nonNull
+		}
+	}
+	return rows
 }
 
 // allNulls is the article's rule: the share of nulls of every column of the data.

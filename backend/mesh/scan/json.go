@@ -260,8 +260,10 @@ func plain(d []byte, i int, high bool) (int, bool) {
 		w := binary.LittleEndian.Uint64(d[i:])
 		quote, slash := w^ones*'"', w^ones*'\\'
 		special := ((quote - ones) &^ quote) | ((slash - ones) &^ slash) | ((w - ones*0x20) &^ w)
-		if special&tops != 0 {
-			break
+		if special &= tops; special != 0 {
+			// A borrow may mark bytes above the first special one, never below it.
+			n := bits.TrailingZeros64(special) &^ 7
+			return i + n/8, high || w&tops&(1<<n-1) != 0
 		}
 		high = high || w&tops != 0
 	}
@@ -299,6 +301,13 @@ func escape(d []byte, i int) int {
 }
 
 func (j *JSON) space() {
+	if j.at < len(j.data) && j.data[j.at] > ' ' {
+		return // mostly there is none
+	}
+	j.spaces()
+}
+
+func (j *JSON) spaces() {
 	for j.at < len(j.data) {
 		switch j.data[j.at] {
 		case ' ', '\t', '\n', '\r':

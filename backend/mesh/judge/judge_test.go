@@ -1,0 +1,427 @@
+package judge
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/backend/mesh/contract"
+)
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// contractOf is an ODCS contract with the given properties, quality and service levels, in YAML's flow style.
+func contractOf(t testing.TB, properties, quality, sla string) contract.Product {
+	t.Helper()
+	text := "apiVersion: v3.1.0\nkind: DataContract\nid: x\nversion: 1.0.0\nstatus: active\nschema:\n- name: t\n  properties: [" + properties + "]\n"
+	if quality != "" {
+		text += "  quality: [" + quality + "]\n"
+	}
+	if sla != "" {
+		text += "slaProperties: [" + sla + "]\n"
+	}
+	p, err := contract.Parse([]byte(text), "d", "n")
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	return p
+}
+
+// issues judges records and lists the rules that do not hold, as "rule column failed/of", errors first.
+func issues(t testing.TB, p contract.Product, o Options, records ...string) []string {
+	t.Helper()
+	j := New(p, o)
+	for i, r := range records {
+		if err := j.JSON([]byte(r), Where{Partition: -1, Offset: int64(i + 1), At: noon}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out []string
+	for _, i := range j.Outcome(noon).Issues {
+		sign := ""
+		if !i.Breaks() {
+			sign = "(" + string(i.Rule.Severity) + ") "
+		}
+		out = append(out, strings.TrimSpace(fmt.Sprintf("%s%s %s %d/%d", sign, i.Rule.Name, i.Column, i.Failed, i.Of)))
+	}
+	return out
+}
+
+// TestRules is the conformance table of ODCS: a row a key or metric, with data that fail it and data that do not.
+func TestRules(t *testing.T) {
+	v := func(values ...string) []string {
+		out := make([]string, len(values))
+		for i, s := range values {
+			out[i] = `{"v":` + s + `}`
+		}
+		return out
+	}
+	for _, c := range []struct {
+		name, properties, quality, sla string
+		records                        []string
+		want                           []string
+	}{
+		{"required", "{name: v, required: true}", "", "", append(v("1", "null"), `{"w":1}`), []string{"required v 2/3", "(warning) unexpected_columns w 1/3"}},
+		{"required and missing", "{name: v, required: true}", "", "", []string{`{"w":1}`}, []string{"present v 1/1", "required v 1/1", "(warning) unexpected_columns w 1/1"}},
+		{"not required", "{name: v}", "", "", []string{`{}`}, nil},
+		{"primaryKey", "{name: a, primaryKey: true, primaryKeyPosition: 2}, {name: b, primaryKey: true, primaryKeyPosition: 1}", "", "",
+			[]string{`{"a":1,"b":1}`, `{"a":1,"b":2}`, `{"a":1,"b":1}`, `{"a":null,"b":1}`}, []string{"required a 1/4", "primaryKey b, a 1/3"}},
+		{"unique", "{name: v, unique: true}", "", "", v("1", "2", "1.0", `"1"`, `"a"`, `"\u0061"`, "null", "null"), []string{"unique v 2/6"}},
+
+		{"string", "{name: v, logicalType: string}", "", "", v(`"a"`, "1", "true", "null", "{}"), []string{"logicalType v 3/4"}},
+		{"integer", "{name: v, logicalType: integer}", "", "", v("1", "-0", "1.0", "1e3", "1.5", `"1"`, "123456789012345678901234567890"), []string{"logicalType v 2/7"}},
+		{"number", "{name: v, logicalType: number}", "", "", v("1", "1.5", "1e999", `"1"`, "true"), []string{"logicalType v 2/5"}},
+		{"boolean", "{name: v, logicalType: boolean}", "", "", v("true", "false", "0", `"true"`), []string{"logicalType v 2/4"}},
+		{"object", "{name: v, logicalType: object}", "", "", v("{}", "[]"), []string{"logicalType v 1/2"}},
+		{"array", "{name: v, logicalType: array}", "", "", v("{}", "[]"), []string{"logicalType v 1/2"}},
+		{"date", "{name: v, logicalType: date}", "", "", v(`"2024-02-29"`, `"2023-02-29"`, `"2026-11-22T10:00:00Z"`, `"x"`), []string{"logicalType v 2/4"}},
+		{"date format", "{name: v, logicalType: date, logicalTypeOptions: {format: dd.MM.yyyy}}", "", "", v(`"22.11.2026"`, `"2026-11-22"`), []string{"logicalType v 1/2"}},
+		{"timestamp", "{name: v, logicalType: timestamp}", "", "", v(`"2026-11-22T10:00:00.123+01:00"`, "1763805600", "1763805600000", `"10:00"`), []string{"logicalType v 1/4"}},
+		{"time", "{name: v, logicalType: time}", "", "", v(`"10:00:00"`, `"24:00"`, `"10:00+01:00"`), []string{"logicalType v 1/3"}},
+
+		{"minLength maxLength", "{name: v, logicalType: string, logicalTypeOptions: {minLength: 2, maxLength: 3}}", "", "", v(`"a"`, `"éé"`, `"abcd"`), []string{"length v 2/3"}},
+		{"pattern", "{name: v, logicalType: string, logicalTypeOptions: {pattern: '^a+$'}}", "", "", v(`"aa"`, `"b"`, `"\u0061"`), []string{"pattern v 1/3"}},
+		{"format email", "{name: v, logicalType: string, logicalTypeOptions: {format: email}}", "", "", v(`"a@b.c"`, `"a"`), []string{"format v 1/2"}},
+		{"format uuid", "{name: v, logicalType: string, logicalTypeOptions: {format: uuid}}", "", "", v(`"123e4567-e89b-12d3-a456-426614174000"`, `"123"`), []string{"format v 1/2"}},
+		{"format uri", "{name: v, logicalType: string, logicalTypeOptions: {format: uri}}", "", "", v(`"https://x/y"`, `"x y"`), []string{"format v 1/2"}},
+		{"format hostname", "{name: v, logicalType: string, logicalTypeOptions: {format: hostname}}", "", "", v(`"a-b.example"`, `"-a"`), []string{"format v 1/2"}},
+		{"format ipv4", "{name: v, logicalType: string, logicalTypeOptions: {format: ipv4}}", "", "", v(`"10.0.0.1"`, `"::1"`), []string{"format v 1/2"}},
+		{"format ipv6", "{name: v, logicalType: string, logicalTypeOptions: {format: ipv6}}", "", "", v(`"10.0.0.1"`, `"::1"`), []string{"format v 1/2"}},
+		{"format byte", "{name: v, logicalType: string, logicalTypeOptions: {format: byte}}", "", "", v(`"aGk="`, `"%"`), []string{"format v 1/2"}},
+		{"format i8", "{name: v, logicalType: integer, logicalTypeOptions: {format: i8}}", "", "", v("127", "-128", "128"), []string{"format v 1/3"}},
+		{"format u64", "{name: v, logicalType: integer, logicalTypeOptions: {format: u64}}", "", "", v("0", "-1", "18446744073709551616"), []string{"format v 2/3"}},
+		{"format f32", "{name: v, logicalType: number, logicalTypeOptions: {format: f32}}", "", "", v("1e38", "1e39"), []string{"format v 1/2"}},
+		{"minimum maximum", "{name: v, logicalType: number, logicalTypeOptions: {minimum: 1, maximum: 2}}", "", "", v("0.9", "1", "2", "2.1"), []string{"minimum v 1/4", "maximum v 1/4"}},
+		{"exclusive", "{name: v, logicalType: number, logicalTypeOptions: {exclusiveMinimum: 1, exclusiveMaximum: 2}}", "", "", v("1", "1.5", "2"), []string{"exclusiveMinimum v 1/3", "exclusiveMaximum v 1/3"}},
+		{"exclusive of v3.0", "{name: v, logicalType: number, logicalTypeOptions: {exclusiveMinimum: true, minimum: 1}}", "", "", v("1", "1.5"), []string{"exclusiveMinimum v 1/2"}},
+		{"multipleOf", "{name: v, logicalType: number, logicalTypeOptions: {multipleOf: 0.01}}", "", "", v("0.07", "1.1", "0.005", "-3"), []string{"multipleOf v 1/4"}},
+		{"date bounds", "{name: v, logicalType: date, logicalTypeOptions: {minimum: '2026-01-01', exclusiveMaximum: '2026-12-31'}}", "", "",
+			v(`"2025-12-31"`, `"2026-01-01"`, `"2026-12-31"`), []string{"minimum v 1/3", "exclusiveMaximum v 1/3"}},
+		{"minItems maxItems", "{name: v, logicalType: array, logicalTypeOptions: {minItems: 1, maxItems: 2}}", "", "", v("[]", "[1]", "[1,2,3]"), []string{"items v 2/3"}},
+		{"uniqueItems", "{name: v, logicalType: array, logicalTypeOptions: {uniqueItems: true}}", "", "", v("[1,2]", "[1,1]"), []string{"uniqueItems v 1/2"}},
+		{"minProperties maxProperties", "{name: v, logicalType: object, logicalTypeOptions: {minProperties: 1, maxProperties: 1}}", "", "", v("{}", `{"a":1}`, `{"a":1,"b":2}`), []string{"properties v 2/3"}},
+		{"object required", "{name: v, logicalType: object, logicalTypeOptions: {required: [a]}}", "", "", v("{}", `{"a":1}`, "null"), []string{"required v.a 1/2"}},
+		{"nested properties", "{name: v, logicalType: object, properties: [{name: a, logicalType: string, required: true}]}", "", "",
+			v(`{"a":"x"}`, `{"a":1}`, `{}`, "null"), []string{"logicalType v.a 1/2", "required v.a 1/3"}},
+		{"items", "{name: v, logicalType: array, items: {name: i, logicalType: integer}}", "", "", v("[1,2]", `[1,"a","b"]`), []string{"logicalType v[] 1/2"}},
+		{"items with properties", "{name: v, logicalType: array, items: {logicalType: object, properties: [{name: a, required: true, logicalType: integer}]}}", "", "",
+			v(`[{"a":1},{"a":"x"}]`, `[{},{"a":null}]`), []string{"logicalType v[].a 1/2", "required v[].a 1/2"}},
+		{"physicalName", "{name: Price, physicalName: v, logicalType: number}", "", "", v(`"x"`), []string{"logicalType v 1/1"}},
+
+		{"nullValues", "{name: v, quality: [{metric: nullValues, mustBe: 0}]}", "", "", v("1", "null"), []string{"nullValues v 1/2"}},
+		{"nullValues percent", "{name: v, quality: [{metric: nullValues, mustBeLessThan: 50, unit: percent}]}", "", "", v("1", "null"), []string{"nullValues v 1/2"}},
+		{"nullValues percent holds", "{name: v, quality: [{metric: nullValues, mustBeLessOrEqualTo: 50, unit: percent}]}", "", "", v("1", "null"), nil},
+		{"missingValues", "{name: v, quality: [{metric: missingValues, arguments: {missingValues: [null, '', N/A]}, mustBe: 0}]}", "", "",
+			append(v(`""`, `"N/A"`, "null", `"x"`), `{}`), []string{"missingValues v 4/5"}},
+		{"invalidValues", "{name: v, quality: [{metric: invalidValues, arguments: {validValues: [a, 1]}, mustBe: 0}]}", "", "", v(`"a"`, "1", "1.0", `"b"`, "null"), []string{"invalidValues v 1/4"}},
+		{"invalidValues pattern", "{name: v, quality: [{metric: invalidValues, arguments: {pattern: '^[A-Z]{2}$'}, mustBe: 0}]}", "", "", v(`"NO"`, `"no"`), []string{"invalidValues v 1/2"}},
+		{"validValues of v3.0", "{name: v, quality: [{rule: validValues, validValues: [a], mustBe: 0}]}", "", "", v(`"b"`), []string{"validValues v 1/1"}},
+		{"duplicateValues", "{name: v, quality: [{metric: duplicateValues, mustBeLessThan: 2}]}", "", "", v("1", "1", "1", "2"), []string{"duplicateValues v 2/4"}},
+		{"duplicateValues percent", "{name: v, quality: [{metric: duplicateValues, mustBeLessThan: 50, unit: percent}]}", "", "", v("1", "1", "1", "2"), []string{"duplicateValues v 2/4"}},
+		{"duplicateValues of a schema", "{name: a}, {name: b}", "{metric: duplicateValues, arguments: {properties: [a, b]}, mustBe: 0}", "",
+			[]string{`{"a":1,"b":1}`, `{"a":1,"b":2}`, `{"a":1,"b":1}`}, []string{"duplicateValues a, b 1/3"}},
+		{"rowCount", "{name: v}", "{metric: rowCount, mustBeBetween: [1, 3]}", "", v("1", "2", "3"), []string{"rowCount  0/3"}},
+		{"rowCount of none", "{name: v}", "{metric: rowCount, mustBeGreaterThan: 0}", "", nil, []string{"rowCount  0/0"}},
+		{"two operators", "{name: v}", "{metric: rowCount, mustBeGreaterThan: 0, mustNotBe: 2}", "", v("1", "2"), []string{"rowCount  0/2"}},
+		{"severity", "{name: v, quality: [{metric: nullValues, mustBe: 0, severity: warning}]}", "", "", v("null"), []string{"(warning) nullValues v 1/1"}},
+
+		{"latency", "{name: v, logicalType: timestamp}", "", "{property: latency, value: 1, unit: h, element: t.v}", v(`"2026-11-22T10:30:00Z"`), []string{"latency v 0/1"}},
+		{"latency holds", "{name: v, logicalType: timestamp}", "", "{property: latency, value: 2, unit: h, element: v}", v(`"2026-11-22T10:30:00Z"`, `"2020-01-01"`), nil},
+		{"latency and the future", "{name: v}", "", "{property: latency, value: 2, unit: h, element: v}", v(`"2026-11-22T10:30:00Z"`, `"2027-01-01"`), []string{"future v 1/2"}},
+		{"a future row is not fresh", "{name: v}", "", "{property: frequency, value: 1, unit: h, element: v}", v(`"2026-11-22T10:30:00Z"`, `"2027-01-01"`), []string{"frequency v 0/2"}},
+		{"future of a timestamp", "{name: v, logicalType: timestamp}", "", "", v(`"2027-01-01T00:00:00Z"`), []string{"(warning) future v 1/1"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := issues(t, contractOf(t, c.properties, c.quality, c.sla), Options{}, c.records...)
+			for i := range got {
+				got[i] = strings.ReplaceAll(got[i], "  ", " ")
+			}
+			for i := range c.want {
+				c.want[i] = strings.ReplaceAll(c.want[i], "  ", " ")
+			}
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got  %q\nwant %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestOperators(t *testing.T) {
+	for _, c := range []struct {
+		limit contract.Limit
+		holds []float64
+		not   []float64
+	}{
+		{contract.Limit{Op: contract.Equal, A: 2}, []float64{2}, []float64{1, 3}},
+		{contract.Limit{Op: contract.NotEqual, A: 2}, []float64{1, 3}, []float64{2}},
+		{contract.Limit{Op: contract.Above, A: 2}, []float64{3}, []float64{2, 1}},
+		{contract.Limit{Op: contract.AtLeast, A: 2}, []float64{2, 3}, []float64{1}},
+		{contract.Limit{Op: contract.Below, A: 2}, []float64{1}, []float64{2, 3}},
+		{contract.Limit{Op: contract.AtMost, A: 2}, []float64{1, 2}, []float64{3}},
+		{contract.Limit{Op: contract.Between, A: 2, B: 4}, []float64{3}, []float64{2, 4, 1, 5}}, // strictly, as the standard says
+		{contract.Limit{Op: contract.NotBetween, A: 2, B: 4}, []float64{2, 4, 1, 5}, []float64{3}},
+	} {
+		for _, v := range c.holds {
+			if !c.limit.Holds(v) {
+				t.Errorf("%v does not hold for %v", c.limit, v)
+			}
+		}
+		for _, v := range c.not {
+			if c.limit.Holds(v) {
+				t.Errorf("%v holds for %v", c.limit, v)
+			}
+		}
+	}
+}
+
+func TestRulesThatCannotBeJudgedNeverPass(t *testing.T) {
+	p := contractOf(t, `{name: v, quality: [{metric: wonder, mustBe: 0}, {metric: nullValues}, {type: sql, query: x, mustBe: 0},
+    {type: custom, engine: soda, implementation: x}, {metric: invalidValues, mustBe: 0}, {metric: rowCount, unit: percent, mustBe: 1}],
+    logicalType: string, logicalTypeOptions: {pattern: '(?=a)b'}}`, "{metric: nullValues, mustBe: 0}", "{property: latency, value: soon}")
+	j := New(p, Options{})
+	if err := j.JSON([]byte(`{"v":"a"}`), Where{At: noon}); err != nil {
+		t.Fatal(err)
+	}
+	skipped := 0
+	for _, c := range j.Outcome(noon).Checks {
+		if c.Status == Skipped {
+			if skipped++; c.Why == "" {
+				t.Errorf("%s does not say why", c.Rule.Title())
+			}
+		}
+	}
+	if skipped != 9 {
+		t.Errorf("%d skipped", skipped)
+	}
+}
+
+func TestARepeatedKeyCountsOnceAndTheLastWins(t *testing.T) {
+	p := contract.Product{Rules: contract.ArticleRules([]string{"a"}, 0)}
+	if got := issues(t, p, Options{}, `{"a":1,"a":null}`, `{"a":null,"a":1}`); !reflect.DeepEqual(got, []string{"max_null_percentage a 1/2"}) {
+		t.Error(got)
+	}
+}
+
+// TestTheWindowSlides compares the ring of counters with counting all records of the window again.
+func TestTheWindowSlides(t *testing.T) {
+	type row struct {
+		at   time.Time
+		null bool
+		id   int
+	}
+	p := contractOf(t, "{name: id, unique: true}, {name: v, quality: [{metric: nullValues, mustBeLessThan: 0}]}", "", "")
+	const window = 12 * time.Second
+	j := New(p, Options{Window: window, Live: true})
+	random := rand.New(rand.NewPCG(1, 2))
+	var rows []row
+	now := noon
+	for i := range 5000 {
+		now = now.Add(time.Duration(random.IntN(20)) * time.Millisecond)
+		if random.IntN(1000) == 0 {
+			now = now.Add(3 * time.Second)
+		}
+		r := row{now, random.IntN(10) == 0, random.IntN(2000)}
+		rows = append(rows, r)
+		v := "1"
+		if r.null {
+			v = "null"
+		}
+		if err := j.JSON(fmt.Appendf(nil, `{"id":%d,"v":%s}`, r.id, v), Where{Partition: 1, Offset: int64(i), At: now}); err != nil {
+			t.Fatal(err)
+		}
+		if i%97 != 0 {
+			continue
+		}
+		// The window is made of whole buckets, the newest of them not full yet.
+		width := int64(window / buckets)
+		from := (now.UnixNano()/width - buckets + 1) * width
+		var count, nulls, repeats int64
+		seen := map[int]bool{}
+		for _, r := range rows {
+			if r.at.UnixNano() < from {
+				continue
+			}
+			count++
+			if r.null {
+				nulls++
+			}
+			if seen[r.id] {
+				repeats++
+			}
+			seen[r.id] = true
+		}
+		out := j.Outcome(now)
+		if out.Rows != count || out.Columns[1].Nulls != nulls {
+			t.Fatalf("record %d: %d rows, %d nulls; want %d, %d", i, out.Rows, out.Columns[1].Nulls, count, nulls)
+		}
+		for _, c := range out.Checks {
+			if c.Rule.Name == "unique" && c.Failed != repeats {
+				t.Fatalf("record %d: %d repeated, want %d", i, c.Failed, repeats)
+			}
+		}
+	}
+	out := j.Outcome(now.Add(window))
+	if out.Rows != 0 || len(out.Issues) > 0 && out.Issues[0].Rule.Name != "unexpected_columns" {
+		t.Errorf("after the window: %+v", out)
+	}
+	if n := len(j.distincts[0].counts); n != 0 {
+		t.Errorf("%d values are still remembered", n)
+	}
+}
+
+func TestDuplicatesBeyondTheBoundAreEstimatedAndSaySo(t *testing.T) {
+	p := contractOf(t, "{name: v, unique: true}", "", "")
+	j := New(p, Options{MaxDistinct: 1000})
+	const distinct, repeats = 50_000, 10_000
+	for i := range distinct + repeats {
+		if err := j.JSON(fmt.Appendf(nil, `{"v":%d}`, i%distinct), Where{At: noon}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := j.Outcome(noon)
+	if out.Watched >= 1 || out.Watched < 1.0/128 {
+		t.Errorf("watched %v", out.Watched)
+	}
+	if got := float64(out.Issues[0].Failed); got < 0.7*repeats || got > 1.3*repeats {
+		t.Errorf("estimated %v of %d", got, repeats)
+	}
+}
+
+func TestColumnsAreBounded(t *testing.T) {
+	var b strings.Builder
+	b.WriteByte('{')
+	for i := range 50_000 {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `"k%d":1`, i)
+	}
+	b.WriteByte('}')
+	j := New(contract.Product{Rules: contract.ArticleRules(nil, 0.05)}, Options{})
+	if err := j.JSON([]byte(b.String()), Where{At: noon}); err != nil {
+		t.Fatal(err)
+	}
+	if out := j.Outcome(noon); len(out.Columns) != MaxColumns || out.Excess != 49_000 {
+		t.Errorf("%d columns, %d in excess", len(out.Columns), out.Excess)
+	}
+}
+
+func TestSamplesAreMasked(t *testing.T) {
+	p := contractOf(t, "{name: email, logicalType: integer}, {name: ref, classification: restricted, required: true}, {name: note, logicalType: integer}, {name: obj}", "", "")
+	j := New(p, Options{})
+	for _, r := range []string{`{"email":"ada@example.com","ref":null,"note":"hello","obj":{"phone":"555-1234"},"phone":"555-1234"}`} {
+		if err := j.JSON([]byte(r), Where{At: noon}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := fmt.Sprintf("%+v", j.Outcome(noon).Issues)
+	if strings.Contains(text, "ada@") || strings.Contains(text, "555") {
+		t.Errorf("a sensitive value shows in %s", text)
+	}
+	if !strings.Contains(text, `"hello"`) {
+		t.Errorf("no sample of note in %s", text)
+	}
+}
+
+func TestPercentsTellTheShareFromItsLimit(t *testing.T) {
+	for _, c := range []struct {
+		share, limit float64
+		want         string
+	}{{0.072, 0.05, "7.2% > 5%"}, {0.0504, 0.05, "5.04% > 5%"}, {0.05000049, 0.05, "5.00005% > 5%"}, {1, 0.05, "100% > 5%"}, {0.00006, 0, "0.01% > 0%"}} {
+		a, b := percents(c.share, c.limit)
+		if got := a + " > " + b; got != c.want {
+			t.Errorf("%v %v: %s, want %s", c.share, c.limit, got, c.want)
+		}
+	}
+}
+
+func TestACheckedInContract(t *testing.T) {
+	data, err := os.ReadFile("../contract/testdata/orders.odcs.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := contract.Parse(data, "commerce", "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Topic != "orders" || !reflect.DeepEqual(p.Owners, []string{"ada@example.com"}) || !reflect.DeepEqual(p.Consumers, []string{"finance", "ml-team"}) {
+		t.Errorf("%+v", p)
+	}
+	goodRow := `{"order_id":"o11","line":1,"email":"a@b.c","currency":"EUR","amount":1.25,"created_at":"2026-11-22T11:59:00Z","address":{"country":"NO"},"tags":["a","b"]}`
+	if got := issues(t, p, Options{}, goodRow); got != nil {
+		t.Errorf("a good row: %q", got)
+	}
+	badRow := `{"order_id":"x1","line":0,"email":"a","currency":"USD","amount":0.001,"created_at":"soon","address":{},"tags":["a","a","b",1]}`
+	want := 11
+	if got := issues(t, p, Options{}, badRow); len(got) != want {
+		t.Errorf("a bad row: %d issues %q", len(got), got)
+	}
+}
+
+// contract20 is a contract of 20 rules on 8 columns.
+func contract20(t testing.TB) contract.Product {
+	p := contractOf(t, `{name: user_id, logicalType: string, required: true, logicalTypeOptions: {minLength: 2}},
+    {name: session_id, logicalType: string, required: true},
+    {name: event_type, logicalType: string, quality: [{metric: invalidValues, arguments: {validValues: [view, click, purchase]}, mustBe: 0}]},
+    {name: timestamp, logicalType: date, required: true},
+    {name: email, logicalType: string, quality: [{metric: nullValues, mustBeLessThan: 5, unit: percent}], logicalTypeOptions: {maxLength: 64}},
+    {name: amount, logicalType: number, logicalTypeOptions: {minimum: 0, maximum: 10000}},
+    {name: currency, logicalType: string, quality: [{metric: invalidValues, arguments: {validValues: [EUR, NOK]}, mustBe: 0}]},
+    {name: device, logicalType: string}`, "", "")
+	n := 0
+	for _, r := range p.Rules {
+		if r.Kind != contract.Present && r.Kind != contract.Drift {
+			n++
+		}
+	}
+	if n < 18 {
+		t.Fatalf("%d rules", n)
+	}
+	return p
+}
+
+// BenchmarkLive is what judging costs the reader of a topic, a record: nothing is allocated.
+func BenchmarkLive(b *testing.B) {
+	record := []byte(`{"user_id":"u48213","session_id":"s-9f31a2","event_type":"view","timestamp":"2026-11-22T07:00:00.123Z","email":"u48213@example.com","amount":129.5,"currency":"EUR","device":"phone"}`)
+	nulls := []byte(`{"user_id":"u48213","session_id":"s-9f31a2","event_type":"view","timestamp":"2026-11-22T07:00:00.123Z","email":null,"amount":129.5,"currency":"EUR"}`)
+	for _, c := range []struct {
+		name    string
+		product contract.Product
+		record  []byte
+	}{
+		{"article", contract.Product{Rules: contract.ArticleRules([]string{"user_id", "timestamp"}, 0.05)}, record},
+		{"article-nulls", contract.Product{Rules: contract.ArticleRules([]string{"user_id", "timestamp"}, 0.05)}, nulls},
+		{"odcs-20-rules", contract20(b), record},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			j := New(c.product, Options{Window: 5 * time.Minute, Live: true})
+			at := noon
+			b.SetBytes(int64(len(c.record)))
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if i%256 == 0 {
+					at = at.Add(5 * time.Millisecond)
+				}
+				if err := j.JSON(c.record, Where{Partition: 1, Offset: int64(i), At: at}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func TestALiveRecordAllocatesNothing(t *testing.T) {
+	j := New(contract20(t), Options{Window: time.Minute, Live: true})
+	record := []byte(`{"user_id":"u48213","session_id":"s-9f31a2","event_type":"view","timestamp":"2026-11-22T07:00:00.123Z","email":null,"amount":129.5,"currency":"EUR","device":"phone"}`)
+	where := Where{Partition: 1, At: noon}
+	for range 10 {
+		_ = j.JSON(record, where)
+	}
+	if n := testing.AllocsPerRun(1000, func() { _ = j.JSON(record, where) }); n != 0 {
+		t.Errorf("%v allocations a record", n)
+	}
+}
