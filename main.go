@@ -1,0 +1,592 @@
+// Command weir is a terminal operations console for real-time ML. This file wires the commands; what they do lives in
+// the rooms below.
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"weir/backend"
+	"weir/backend/api"
+	"weir/backend/check"
+	"weir/backend/demo"
+	"weir/backend/mesh"
+	"weir/backend/timeline"
+	"weir/config"
+	"weir/tui"
+)
+
+// version is set by the linker for a release: -ldflags "-X main.version=v1.2.3".
+var version = ""
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	err := command().ExecuteContext(ctx)
+	stop()
+	if err == nil {
+		return
+	}
+	var code exitCode
+	if errors.As(err, &code) {
+		os.Exit(int(code))
+	}
+	fmt.Fprintln(os.Stderr, "weir:", err)
+	os.Exit(1)
+}
+
+// exitCode ends the program without another word: what there was to say has been printed.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+// flags are the values of all commands' flags; each command registers those it takes.
+type flags struct {
+	config string
+	log    string
+	http   string
+	ascii  bool
+	slow   bool
+	demo   bool
+	world  demo.Options
+	faults []string
+	stop   time.Duration
+}
+
+func command() *cobra.Command {
+	f := &flags{}
+	root := &cobra.Command{
+		Use:   "weir",
+		Short: "A terminal operations console for real-time ML",
+		Long: "weir runs a streaming inference pipeline on Kafka, watches a fleet of edge nodes, holds data products to\n" +
+			"their contracts, and shows all of it live. Without a command it opens the console on ./weir.yaml, else on\n" +
+			"$XDG_CONFIG_HOME/weir/weir.yaml.",
+		Example:       "  weir demo                    the console over an embedded world, nothing to set up\n  weir init && weir check      write a starter weir.yaml, then see whether all it names is there",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return f.console(cmd.Context()) },
+	}
+	root.PersistentFlags().StringVar(&f.config, "config", "", "the configuration `FILE`")
+	root.PersistentFlags().StringVar(&f.log, "log", "", "append logs to `FILE` (default: standard error for run, none under a console)")
+	f.httpFlag(root)
+	f.screenFlags(root)
+	root.AddCommand(f.initCommand(), f.demoCommand(), f.runCommand(), f.validateCommand(), f.productsCommand(),
+		f.checkCommand(), versionCommand())
+	return root
+}
+
+func (f *flags) httpFlag(c *cobra.Command) {
+	c.Flags().StringVar(&f.http, "http", "", "serve /healthz /readyz /metrics /snapshot on `ADDR`, such as 127.0.0.1:9464")
+}
+
+func (f *flags) screenFlags(c *cobra.Command) {
+	c.Flags().BoolVar(&f.ascii, "ascii", false, "draw without a single byte beyond ASCII")
+	c.Flags().BoolVar(&f.slow, "slow", false, "draw half as often, for a slow link")
+}
+
+func (f *flags) worldFlags(c *cobra.Command) {
+	c.Flags().Float64Var(&f.world.Rate, "rate", demo.DefaultRate, "`EVENTS` a second that the demo world produces")
+	c.Flags().IntVar(&f.world.Nodes, "nodes", demo.DefaultNodes, "edge `NODES` of the demo world")
+	c.Flags().Uint64Var(&f.world.Seed, "seed", 0, "seed of the demo world; the same seed gives the same world")
+	c.Flags().StringVar(&f.world.KafkaListen, "kafka-listen", "", "`ADDR` of the embedded broker (default: a free loopback port)")
+	c.Flags().StringArrayVar(&f.faults, "fault", nil, "make the demo world misbehave: `NAME[@AFTER[+FOR]]`, repeatable")
+	_ = c.RegisterFlagCompletionFunc("fault", cobra.FixedCompletions(demo.FaultNames(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+func (f *flags) demoCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "demo",
+		Short:   "Open the console over an embedded world: real servers on loopback, nothing to install",
+		Example: "  weir demo\n  weir demo --fault null-spike@20s+30s --fault site-down@1m",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := needsTerminal("weir demo", "weir run --demo runs the same world without a console"); err != nil {
+				return err
+			}
+			return f.inDemo(cmd.Context(), true, f.show)
+		},
+	}
+	f.worldFlags(c)
+	f.httpFlag(c)
+	f.screenFlags(c)
+	return c
+}
+
+func (f *flags) runCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run the engines without a console: a worker",
+		Long:  "Run the engines without a console until a signal comes or the time is up, then print the last snapshot as\nJSON on standard output. To scale out, run more of them in the same consumer group.",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.demo {
+				return f.inDemo(cmd.Context(), false, f.work)
+			}
+			return f.inConfigured(cmd.Context(), false, f.work)
+		},
+	}
+	c.Flags().BoolVar(&f.demo, "demo", false, "run over the embedded world")
+	c.Flags().DurationVar(&f.stop, "for", 0, "stop after `DURATION` (default: run until a signal)")
+	f.worldFlags(c)
+	f.httpFlag(c)
+	return c
+}
+
+// world is what the engines run on: a configuration, and the embedded world behind it if there is one.
+type world struct {
+	config *config.Config
+	logger *slog.Logger
+	// Of the embedded world only:
+	name   string
+	faults backend.Faults
+	quiet  func() // ends the events; when it returns, the broker has the last one
+}
+
+// inDemo starts the embedded world, does something in it and ends it.
+func (f *flags) inDemo(ctx context.Context, console bool, do func(context.Context, world) error) error {
+	logger, closeLog, err := f.openLog(console)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	f.world.Logger = logger.With("engine", "demo")
+	embedded, err := demo.Start(ctx, f.world)
+	if err != nil {
+		return fmt.Errorf("the demo world did not start: %w", err)
+	}
+	defer func() {
+		if err := embedded.Close(); err != nil {
+			logger.Error("closing the demo world", "error", err)
+		}
+	}()
+	for _, text := range f.faults {
+		fault, err := demo.ParseFault(text)
+		if err != nil {
+			return err
+		}
+		if err := embedded.Inject(fault.Name, fault.After, fault.For); err != nil {
+			return err
+		}
+	}
+	c, err := config.Load(embedded.ConfigPath())
+	if err != nil {
+		return fmt.Errorf("the demo world's own configuration: %w", err)
+	}
+	c.HTTP.Listen = f.http
+	return do(ctx, world{config: c, logger: logger, name: "demo", faults: demoFaults{embedded}, quiet: embedded.StopEvents})
+}
+
+// inConfigured reads the configuration and does something with it.
+func (f *flags) inConfigured(ctx context.Context, console bool, do func(context.Context, world) error) error {
+	c, err := f.load()
+	if err != nil {
+		return err
+	}
+	logger, closeLog, err := f.openLog(console)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	return do(ctx, world{config: c, logger: logger})
+}
+
+func (f *flags) load() (*config.Config, error) {
+	path := f.config
+	if path == "" {
+		found, ok := config.Find()
+		if !ok {
+			return nil, errors.New("no configuration: expected ./weir.yaml or $XDG_CONFIG_HOME/weir/weir.yaml; write one with weir init, name one with --config, or try weir demo")
+		}
+		path = found
+	}
+	c, err := config.Load(path)
+	if err == nil && f.http != "" {
+		c.HTTP.Listen = f.http
+	}
+	return c, err
+}
+
+// console opens the console on the configuration, or the welcome screen where there is none.
+func (f *flags) console(ctx context.Context) error {
+	if err := needsTerminal("weir", "weir run works without one"); err != nil {
+		return err
+	}
+	if _, found := config.Find(); f.config != "" || found {
+		return f.inConfigured(ctx, true, f.show)
+	}
+	choice, err := tui.Welcome(ctx, f.screen(), []string{config.FileName, "$XDG_CONFIG_HOME/weir/" + config.FileName})
+	switch {
+	case err != nil:
+		return err
+	case choice == tui.ChoiceDemo:
+		return f.inDemo(ctx, true, f.show)
+	case choice == tui.ChoiceInit:
+		return writeStarter(config.FileName, os.Stdout)
+	}
+	return nil
+}
+
+// show runs the engines under the console.
+func (f *flags) show(ctx context.Context, w world) error {
+	return f.withRuntime(ctx, w, func(ctx context.Context, r *backend.Runtime) error {
+		o := f.screen()
+		o.Console = w.config.Console
+		return tui.Run(ctx, r, o)
+	})
+}
+
+// screen is how the terminal is drawn on, as the flags say.
+func (f *flags) screen() tui.Options {
+	return tui.Options{Who: userName(), LogPath: f.log, ASCII: f.ascii, Slow: f.slow}
+}
+
+// work runs the engines until ctx ends or the time is up, and prints the last snapshot. In the embedded world the events
+// end first and the pipeline gets drainTime to answer every one of them.
+func (f *flags) work(ctx context.Context, w world) error {
+	if f.stop > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, f.stop)
+		defer cancel()
+	}
+	var past *timeline.Timeline
+	err := f.withRuntime(ctx, w, func(ctx context.Context, r *backend.Runtime) error {
+		past = r.Timeline()
+		<-ctx.Done()
+		if w.quiet != nil {
+			w.quiet()
+			r.Drain(drainTime)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	out := json.NewEncoder(os.Stdout)
+	out.SetIndent("", "  ")
+	return out.Encode(api.Snapshot(past.Newest()))
+}
+
+// drainTime bounds the wait for the last events of the embedded world.
+const drainTime = 10 * time.Second
+
+// withRuntime runs the engines, and the HTTP port if one is asked for, while do lasts; do alone hears that ctx ends.
+func (f *flags) withRuntime(ctx context.Context, w world, do func(context.Context, *backend.Runtime) error) error {
+	state, err := stateFolder(w.config)
+	if err != nil {
+		return err
+	}
+	r, err := backend.New(w.config, backend.Options{World: w.name, Faults: w.faults, State: state, Logger: w.logger})
+	if err != nil {
+		return err
+	}
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	parts := 1
+	ended := make(chan error, 2)
+	if w.config.HTTP.Listen != "" {
+		listener, err := api.Listen(w.config.HTTP.Listen)
+		if err != nil {
+			return err
+		}
+		parts++
+		go func() { ended <- api.ServeOn(running, listener, api.Handler(r.Timeline()), w.logger) }()
+	}
+	go func() { ended <- r.Run(running) }()
+	err = do(ctx, r)
+	cancel()
+	for range parts {
+		err = errors.Join(err, <-ended)
+	}
+	return err
+}
+
+func (f *flags) initCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "init",
+		Short: "Write a commented starter weir.yaml",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			path := f.config
+			if path == "" {
+				path = "weir.yaml"
+			}
+			return writeStarter(path, cmd.OutOrStdout())
+		},
+	}
+}
+
+func writeStarter(path string, out io.Writer) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("%s is already there and was left as it is; move it away, or name another with --config", path)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(config.Starter())
+	if err = errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "wrote %s; put in your addresses, then: weir check\n", path)
+	return err
+}
+
+func (f *flags) checkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "Is this configuration right, and is everything it names reachable?",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := f.load()
+			if err != nil {
+				return err
+			}
+			state, err := stateFolder(c)
+			if err != nil {
+				return err
+			}
+			terminal := check.Terminal{Columns: 80, Rows: 24, Colours: "unknown colours"}
+			if width, height, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
+				terminal = check.Terminal{IsTerminal: true, Columns: width, Rows: height, Colours: "colours as the terminal tells"}
+			}
+			report := check.Run(cmd.Context(), c, check.Options{State: state, Terminal: &terminal})
+			if err := report.WriteTable(cmd.OutOrStdout(), terminal.Columns); err != nil {
+				return err
+			}
+			if report.Failed() {
+				return exitCode(1)
+			}
+			return nil
+		},
+	}
+}
+
+func (f *flags) validateCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "validate PRODUCT FILE…",
+		Short: "Check files against a product's contract (exit 0: it holds, 1: it is broken, 2: could not tell)",
+		Long: "Check files, taken together as one data set, against a product's contract. PRODUCT is DOMAIN/NAME in the\n" +
+			"registry, a name that only one domain has, or the path of a product's .yaml file. A FILE may be CSV, JSON Lines\n" +
+			"or Parquet, a folder of them, or - for standard input.",
+		Example: "  weir validate commerce/user_events events.csv\n  weir validate product.yaml part-*.jsonl --format json",
+		Args:    cobra.MinimumNArgs(2),
+	}
+	format := c.Flags().String("format", "text", "text, or json in the contract's own three keys")
+	registry := registryFlag(c)
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		code, err := f.validate(cmd, *registry, *format, args[0], args[1:])
+		if err != nil {
+			fmt.Fprintln(cmd.ErrOrStderr(), "weir:", err)
+			return exitCode(2)
+		}
+		if code != 0 {
+			return exitCode(code)
+		}
+		return nil
+	}
+	return c
+}
+
+// validate prints the judgement on the files; its code is 0 when the contract holds, 1 when it is broken and 2 when
+// that cannot be told, which is also what an error means.
+func (f *flags) validate(cmd *cobra.Command, registry, format, product string, files []string) (int, error) {
+	if format != "text" && format != "json" {
+		return 0, fmt.Errorf("--format: expected text or json, found %q", format)
+	}
+	p, err := f.product(registry, product)
+	if err != nil {
+		return 0, err
+	}
+	report, err := mesh.ValidateFiles(cmd.Context(), p, files, mesh.FileOptions{})
+	if err != nil {
+		return 0, err
+	}
+	write := report.WriteText
+	if format == "json" {
+		write = report.WriteJSON
+	}
+	return report.ExitCode(), write(cmd.OutOrStdout())
+}
+
+func registryFlag(c *cobra.Command) *string {
+	return c.PersistentFlags().String("registry", "", "the registry's `FOLDER` (default: the configuration's, else ./data-products)")
+}
+
+// product finds the product a person means: in the registry, or in a file of its own that needs none.
+func (f *flags) product(registry, ref string) (mesh.DataProduct, error) {
+	if ext := filepath.Ext(ref); ext == ".yaml" || ext == ".yml" {
+		return mesh.ReadProduct(ref)
+	}
+	r, err := f.registry(registry)
+	if err != nil {
+		return mesh.DataProduct{}, err
+	}
+	defer func() { _ = r.Close() }()
+	return mesh.Find(r, ref)
+}
+
+func (f *flags) registry(folder string) (*mesh.Registry, error) {
+	if folder == "" {
+		folder = "data-products"
+		if _, found := config.Find(); found || f.config != "" {
+			c, err := f.load()
+			if err != nil {
+				return nil, err
+			}
+			if c.Mesh != nil {
+				folder = c.Mesh.Registry
+			}
+		}
+	}
+	return mesh.OpenRegistry(folder)
+}
+
+func (f *flags) productsCommand() *cobra.Command {
+	c := &cobra.Command{Use: "products", Short: "List, show and register data products"}
+	folder := registryFlag(c)
+	within := func(do func(cmd *cobra.Command, r *mesh.Registry, args []string) error) func(*cobra.Command, []string) error {
+		return func(cmd *cobra.Command, args []string) error {
+			r, err := f.registry(*folder)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = r.Close() }()
+			return do(cmd, r, args)
+		}
+	}
+	list := &cobra.Command{Use: "list [DOMAIN]", Short: "List the products of the registry", Args: cobra.MaximumNArgs(1),
+		RunE: within(func(cmd *cobra.Command, r *mesh.Registry, args []string) error {
+			entries, _, err := r.Scan()
+			if err != nil {
+				return err
+			}
+			return mesh.WriteList(cmd.OutOrStdout(), entries, append(args, "")[0])
+		})}
+	show := &cobra.Command{Use: "show PRODUCT", Short: "Show one product and its contract", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := f.product(*folder, args[0])
+			if err != nil {
+				return err
+			}
+			return mesh.WriteShow(cmd.OutOrStdout(), p)
+		}}
+	register := &cobra.Command{Use: "register FILE", Short: "Validate a product's file and put it into the registry", Args: cobra.ExactArgs(1)}
+	replace := register.Flags().Bool("replace", false, "overwrite a product of the same name")
+	register.RunE = within(func(cmd *cobra.Command, r *mesh.Registry, args []string) error {
+		p, err := mesh.ReadProduct(args[0])
+		if err != nil {
+			return err
+		}
+		if err := r.Register(p, mesh.RegisterOptions{Replace: *replace, By: userName()}); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "registered %s in %s\n", p.Key(), r.Dir())
+		return err
+	})
+	c.AddCommand(list, show, register)
+	return c
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version and what it was built with",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			v := version
+			if info, ok := debug.ReadBuildInfo(); ok && v == "" {
+				v = info.Main.Version
+				for _, s := range info.Settings {
+					if s.Key == "vcs.revision" {
+						v = s.Value[:min(12, len(s.Value))]
+					}
+				}
+			}
+			if v == "" || v == "(devel)" {
+				v = "development build"
+			}
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "weir %s (%s, %s/%s)\n", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
+		},
+	}
+}
+
+// needsTerminal is an error that says what to do where there is no terminal to draw on.
+func needsTerminal(what, instead string) error {
+	if term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())) {
+		return nil
+	}
+	return fmt.Errorf("%s draws on a terminal, and standard input or output is none; %s", what, instead)
+}
+
+// openLog opens the file that --log names. Without one a worker logs to standard error, and a console, which must
+// not draw over itself, not at all.
+func (f *flags) openLog(console bool) (*slog.Logger, func(), error) {
+	switch {
+	case f.log != "":
+		file, err := os.OpenFile(f.log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return nil, nil, fmt.Errorf("--log: %w", err)
+		}
+		return slog.New(slog.NewTextHandler(file, nil)), func() { _ = file.Close() }, nil
+	case console:
+		return slog.New(slog.DiscardHandler), func() {}, nil
+	default:
+		return slog.New(slog.NewTextHandler(os.Stderr, nil)), func() {}, nil
+	}
+}
+
+// stateFolder is where what must survive a restart is kept, one folder a configuration file.
+func stateFolder(c *config.Config) (string, error) {
+	base, err := config.StateFolder()
+	if err != nil {
+		return "", err
+	}
+	path, err := filepath.Abs(c.Path)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(path))
+	return filepath.Join(base, hex.EncodeToString(sum[:6])), nil
+}
+
+func userName() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return "someone"
+}
+
+// demoFaults shows the embedded world's faults to the runtime in its own words.
+type demoFaults struct{ world *demo.World }
+
+func (d demoFaults) FaultNames() []string { return demo.FaultNames() }
+func (d demoFaults) Inject(name string, after, lasting time.Duration) error {
+	return d.world.Inject(name, after, lasting)
+}
+func (d demoFaults) Clear(name string) error { return d.world.Clear(name) }
+func (d demoFaults) InForce() []timeline.Fault {
+	var out []timeline.Fault
+	for _, f := range d.world.Faults() {
+		out = append(out, timeline.Fault{Name: f.Name, Since: f.Since, Until: f.Until})
+	}
+	return out
+}
