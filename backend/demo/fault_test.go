@@ -38,8 +38,8 @@ func TestEveryFaultShowsAndEnds(t *testing.T) {
 		"schema-break": func(p probe) bool {
 			return p.shareOfEvents(func(r *kgo.Record) bool { return strings.Contains(string(r.Value), `"sessionId"`) && isEvent(r.Value) }) > 0.9
 		},
-		"traffic-drop":  func(p probe) bool { return p.eventsPerSecond() < 0.5*DefaultRate },
-		"traffic-spike": func(p probe) bool { return p.eventsPerSecond() > 2*DefaultRate },
+		"traffic-drop":  func(p probe) bool { return p.eventsPerSecond() < 0.5*probeRate },
+		"traffic-spike": func(p probe) bool { return p.eventsPerSecond() > 2*probeRate },
 		"hot-partition": func(p probe) bool {
 			return p.shareOfEvents(func(r *kgo.Record) bool { return r.Partition == hotPartition }) > 0.5
 		},
@@ -93,7 +93,7 @@ func TestEveryFaultShowsAndEnds(t *testing.T) {
 				t.Error("no description")
 			}
 			p := probe{t, nil, new(atomic.Int64)}
-			p.world = start(t, Options{clock: func() time.Time { return time.Now().Add(time.Duration(p.skew.Load())) }})
+			p.world = start(t, Options{Rate: probeRate, clock: func() time.Time { return time.Now().Add(time.Duration(p.skew.Load())) }})
 			waitFor(t, "calm", func() bool { return !show(p) })
 			if err := p.world.Inject(name, 0, 0); err != nil {
 				t.Fatal(err)
@@ -288,15 +288,19 @@ func (p probe) eventsPerSecond() float64 {
 	defer client.Close()
 	client.PollFetches(p.Context()) // the first is when it found the end
 	began, seen := time.Now(), 0
-	for time.Since(began) < 400*time.Millisecond {
-		ctx, cancel := context.WithTimeout(p.Context(), 400*time.Millisecond-time.Since(began))
+	for time.Since(began) < probeTime {
+		ctx, cancel := context.WithTimeout(p.Context(), probeTime-time.Since(began))
 		seen += client.PollFetches(ctx).NumRecords()
 		cancel()
 	}
 	return float64(seen) / time.Since(began).Seconds()
 }
 
-const probeUsers = 100
+const (
+	probeUsers = 100
+	probeRate  = 8000
+	probeTime  = 200 * time.Millisecond
+)
 
 // features is the store's answer about the first users, without its times.
 func (p probe) features() string {

@@ -73,7 +73,7 @@ func TestEveryEventIsAnsweredOnce(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := start(t, Options{Rate: 4000})
+			w := start(t, Options{Rate: 8000})
 			e, stop := runPipeline(t, w)
 			waitFor(t, "predictions", func() bool { return e.Snapshot().Predicted > 0 })
 			for _, f := range c.faults {
