@@ -7,6 +7,7 @@ import (
 
 	"weir/backend/features"
 	"weir/backend/kafka"
+	"weir/backend/mesh"
 	"weir/backend/model"
 	"weir/backend/pipeline"
 )
@@ -95,5 +96,72 @@ func TestEveryEventIsAnsweredOnce(t *testing.T) {
 				t.Errorf("weir counted %d consumed, %d predicted, %d dead-lettered; the topics say %+v", s.Consumed, s.Predicted, s.DeadLettered, a)
 			}
 		})
+	}
+}
+
+// TestTheContractsHoldUntilAFault lets the mesh engine judge the world's six products: calm, and under the faults that
+// are made to break them.
+func TestTheContractsHoldUntilAFault(t *testing.T) {
+	t.Parallel()
+	w := start(t, Options{Rate: 6000})
+	runPipeline(t, w)
+	c := load(t, w)
+	cluster, err := kafka.NewCluster(c.Kafka)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := mesh.New(mesh.Config{Registry: c.Mesh.Registry, Window: 2 * time.Second, Cluster: cluster})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	product := func(name string) (p mesh.Product) {
+		for _, p := range e.Snapshot().Products {
+			if p.Domain.String()+"/"+p.Name.String() == name {
+				return p
+			}
+		}
+		return p
+	}
+	holding := func() (n int) {
+		for _, p := range e.Snapshot().Products {
+			if p.State == mesh.Holds {
+				n++
+			}
+		}
+		return n
+	}
+	defer func() {
+		if t.Failed() {
+			for _, p := range e.Snapshot().Products {
+				t.Logf("%s/%s %s %d rows %v %v", p.Domain, p.Name, p.State, p.Rows, p.Error, p.Issues)
+			}
+		}
+	}()
+	waitFor(t, "six contracts to hold", func() bool { return holding() == 6 })
+	for name, column := range map[string]string{"null-spike": "email", "schema-break": "session_id"} {
+		if err := w.Inject(name, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "an issue of "+column, func() bool {
+			for _, issue := range product("commerce/user_events").Issues {
+				if issue.Column.String() == column {
+					return true
+				}
+			}
+			return false
+		})
+		if n := holding(); n != 5 {
+			t.Errorf("%s: %d contracts hold, want the other five", name, n)
+		}
+		if err := w.Clear(name); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "six contracts to hold again", func() bool { return holding() == 6 })
 	}
 }
