@@ -1,0 +1,30 @@
+package tui
+
+import (
+	"strings"
+
+	"weir/views"
+)
+
+// helpView is the help of everything: the keys of the one table, and the commands of this console.
+func (m *Model) helpView() []views.HelpGroup {
+	var out []views.HelpGroup
+	for _, group := range []string{groupPanes, groupLists, groupTime, groupOther} {
+		g := views.HelpGroup{Name: group}
+		for _, b := range m.keys.table {
+			if b.group == group {
+				g.Rows = append(g.Rows, views.Hint{Key: b.label(), Text: b.help})
+			}
+		}
+		out = append(out, g)
+	}
+	g := views.HelpGroup{Name: "Commands"}
+	for _, s := range m.commandSpecs() {
+		text := s.Summary
+		if s.Changes {
+			text += " (asks first)"
+		}
+		g.Rows = append(g.Rows, views.Hint{Key: strings.TrimSpace(":" + s.Name + " " + s.Usage), Text: text})
+	}
+	return append(out, g)
+}

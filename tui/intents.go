@@ -1,0 +1,324 @@
+package tui
+
+import (
+	"fmt"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"weir/views"
+)
+
+// key handles a key press: it goes to what is open over the panes first, then by the table to an intent.
+func (m *Model) key(key tea.KeyPressMsg) tea.Cmd {
+	name := key.String()
+	if name == "ctrl+c" {
+		return tea.Quit
+	}
+	if m.prompt != nil {
+		return m.promptKey(key, name)
+	}
+	in := m.keys.intent[name]
+	if m.helping > 0 {
+		m.helpKey(in)
+		return nil
+	}
+	m.flash = flash{}
+	return m.do(in, name)
+}
+
+func (m *Model) helpKey(in intent) {
+	switch in {
+	case moveDown:
+		m.helping++
+	case moveUp:
+		m.helping = max(m.helping-1, 1)
+	case pageDown:
+		m.helping += 10
+	case pageUp:
+		m.helping = max(m.helping-10, 1)
+	default:
+		m.helping = 0
+	}
+}
+
+// do carries an intent out.
+func (m *Model) do(in intent, key string) tea.Cmd {
+	switch in {
+	case focusPane:
+		m.goTo(m.keys.paneOf(key))
+	case focusNext:
+		m.focus((m.console.Focus + 1) % views.PaneCount)
+	case focusPrevious:
+		m.focus((m.console.Focus + views.PaneCount - 1) % views.PaneCount)
+	case goTrouble:
+		if list := views.Troubles(m.cursor.Snapshot()); len(list) > 0 {
+			m.focus(list[0].Pane)
+			m.say(views.Faint, list[0].Text)
+		} else {
+			m.say(views.Good, "nothing is wrong that weir knows of")
+		}
+	case open:
+		m.open()
+	case back:
+		m.back()
+	case sectionNext:
+		m.section(1)
+	case sectionPrevious:
+		m.section(-1)
+	case moveDown:
+		m.move(1)
+	case moveUp:
+		m.move(-1)
+	case pageDown:
+		m.move(m.page())
+	case pageUp:
+		m.move(-m.page())
+	case moveTop:
+		l := m.focused()
+		l.Cursor, l.Index, l.Offset = "", 0, 0
+	case moveBottom:
+		m.move(1 << 30)
+	case filterRows:
+		m.prompt = newPrompt(promptFilter, m.focused().Filter, m.history[1])
+	case sortRows:
+		m.sort()
+	case reverseRows:
+		m.focused().Reverse = !m.focused().Reverse
+	case note:
+		m.prompt = newPrompt(promptCommand, "mark ", m.history[0])
+	case copyRow:
+		return m.copy()
+	case export:
+		m.prompt = newPrompt(promptCommand, "export md", m.history[0])
+	case command:
+		m.prompt = newPrompt(promptCommand, "", m.history[0])
+	case help:
+		m.helping = 1
+	case mouse:
+		m.noMouse = !m.noMouse
+		if m.noMouse {
+			m.say(views.Plain, "the mouse is the terminal's; m takes it back")
+		} else {
+			m.say(views.Plain, "the mouse is weir's; shift keeps the terminal's own selection")
+		}
+	case redraw:
+		return tea.ClearScreen
+	case suspend:
+		return tea.Suspend
+	case quit:
+		return tea.Quit
+	default:
+		m.time(in)
+	}
+	return nil
+}
+
+// time moves the cursor on the timeline; all panes move with it.
+func (m *Model) time(in intent) {
+	oldest, newest := m.rt.Timeline().Bounds()
+	switch in {
+	case freeze:
+		if m.cursor.Live() {
+			m.cursor = m.cursor.Freeze()
+		} else {
+			m.cursor = m.cursor.Follow()
+		}
+	case goLive:
+		m.cursor = m.cursor.Follow()
+	case stepBack:
+		m.cursor = m.cursor.Step(-1)
+	case stepForward:
+		m.cursor = m.cursor.Step(1)
+	case leapBack:
+		m.cursor = m.cursor.Step(-10)
+	case leapForward:
+		m.cursor = m.cursor.Step(10)
+	case timeOldest:
+		m.cursor = m.cursor.Step(-int(newest - oldest))
+	case timeNewest:
+		m.cursor = m.cursor.Freeze().Step(int(newest - oldest))
+	case spanLonger:
+		m.span = min(m.span*2, 80*time.Minute)
+		m.say(views.Faint, fmt.Sprintf("charts show about %s", m.span))
+	case spanShorter:
+		m.span = max(m.span/2, 75*time.Second)
+		m.say(views.Faint, fmt.Sprintf("charts show about %s", m.span))
+	case timeZone:
+		m.zone = (m.zone + 1) % zones
+		m.say(views.Faint, m.zone.String())
+	}
+}
+
+// goTo focuses a pane; its number again zooms it, and once more shows all.
+func (m *Model) goTo(p views.Pane) {
+	if p <= views.NoPane || p >= views.PaneCount {
+		return
+	}
+	if p == m.console.Focus {
+		m.console.Zoomed = !m.console.Zoomed
+		return
+	}
+	m.focus(p)
+}
+
+func (m *Model) focus(p views.Pane) { m.console.Focus = p }
+
+// open zooms the pane, then opens the row under the cursor.
+func (m *Model) open() {
+	p := m.console.Focus
+	if !m.console.Zoomed {
+		m.console.Zoomed = true
+		m.console.Paths[p] = m.console.Paths[p][:1]
+		return
+	}
+	page, drawn := &m.screen.Pages[p], &m.screen.Panes[p]
+	if !page.Opens {
+		return
+	}
+	if page.Moment != nil { // an event: hold everything when it happened
+		m.cursor = m.cursor.At(*page.Moment)
+		m.console.Zoomed = false
+		m.console.Paths[p] = m.console.Paths[p][:1]
+		m.say(views.Plain, "held at the moment of the event; l is live again")
+		return
+	}
+	if len(drawn.Keys) == 0 || m.screen.Layout.Panes[p].W == 0 {
+		return
+	}
+	l := m.focused()
+	key := drawn.Keys[min(max(drawn.Level.Index, 0), len(drawn.Keys)-1)]
+	l.Cursor, l.Index = key, drawn.Level.Index
+	m.console.Paths[p] = append(m.console.Paths[p], views.Level{Key: key})
+}
+
+// back undoes one step: the filter, a level, the zoom.
+func (m *Model) back() {
+	p := m.console.Focus
+	l := m.focused()
+	switch {
+	case l.Filter != "":
+		l.Filter = ""
+	case m.console.Zoomed && len(m.console.Paths[p]) > 1:
+		m.console.Paths[p] = m.console.Paths[p][:len(m.console.Paths[p])-1]
+	case m.console.Zoomed:
+		m.console.Zoomed = false
+		if l.Section != 0 {
+			*l = views.Level{}
+		}
+	}
+}
+
+func (m *Model) section(by int) {
+	n := len(m.screen.Pages[m.console.Focus].Sections)
+	if !m.console.Zoomed || n == 0 {
+		return
+	}
+	l := m.focused()
+	*l = views.Level{Key: l.Key, Section: (l.Section + n + by) % n}
+}
+
+// page is how many rows a page key moves by.
+func (m *Model) page() int { return max(m.screen.Panes[m.console.Focus].Shown-1, 1) }
+
+// move moves the cursor of the focused list, or scrolls the focused text.
+func (m *Model) move(by int) {
+	p := m.console.Focus
+	page, drawn := &m.screen.Pages[p], &m.screen.Panes[p]
+	l := m.focused()
+	if page.Table.Text != nil {
+		l.Offset = min(max(l.Offset+by, 0), max(drawn.Total-drawn.Shown, 0))
+		return
+	}
+	n := len(drawn.Keys)
+	if n == 0 {
+		return
+	}
+	at := min(max(drawn.Level.Index+by, 0), n-1)
+	if l.Cursor == "" && by < 0 {
+		return
+	}
+	l.Offset = drawn.Level.Offset
+	if at < l.Offset {
+		l.Offset = at
+	}
+	if at >= l.Offset+drawn.Shown {
+		l.Offset = at - drawn.Shown + 1
+	}
+	l.Cursor, l.Index = drawn.Keys[at], at
+	// A second key before the next frame goes on from here.
+	drawn.Level.Index, drawn.Level.Offset = l.Index, l.Offset
+}
+
+// sort goes through the columns, and back to the page's own order.
+func (m *Model) sort() {
+	columns := m.screen.Pages[m.console.Focus].Table.Columns
+	l := m.focused()
+	for range len(columns) + 1 {
+		l.Sort = (l.Sort + 1) % (len(columns) + 1)
+		if l.Sort == 0 || columns[l.Sort-1].Title != "" {
+			break
+		}
+	}
+	l.Reverse = false
+	if l.Sort == 0 {
+		m.say(views.Faint, "in the pane's own order")
+	} else {
+		m.say(views.Faint, "sorted by "+columns[l.Sort-1].Title)
+	}
+}
+
+func (m *Model) click(msg tea.MouseClickMsg) tea.Cmd {
+	if msg.Button != tea.MouseLeft || m.prompt != nil {
+		return nil
+	}
+	m.dirty = true
+	if m.helping > 0 {
+		m.helping = 0
+		return nil
+	}
+	p := m.screen.Layout.PaneAt(msg.X, msg.Y)
+	if p == views.NoPane {
+		return nil
+	}
+	was := m.console.Focus
+	m.focus(p)
+	drawn, body := &m.screen.Panes[p], m.screen.Bodies[p]
+	row := msg.Y - body.Y - drawn.Row
+	if row < 0 || row >= drawn.Shown || m.screen.Pages[p].Table.Text != nil {
+		return nil
+	}
+	l := m.focused()
+	at := drawn.Level.Offset + row
+	if at >= len(drawn.Keys) {
+		return nil
+	}
+	if again := was == p && m.clicked == p && l.Cursor == drawn.Keys[at]; again {
+		m.clicked = views.NoPane
+		m.open()
+		return nil
+	}
+	l.Cursor, l.Index, l.Offset = drawn.Keys[at], at, drawn.Level.Offset
+	m.clicked = p
+	return nil
+}
+
+func (m *Model) wheel(msg tea.MouseWheelMsg) {
+	by := 3
+	switch msg.Button {
+	case tea.MouseWheelUp:
+		by = -3
+	case tea.MouseWheelDown:
+	default:
+		return
+	}
+	m.dirty = true
+	if m.helping > 0 {
+		m.helping = max(m.helping+by, 1)
+		return
+	}
+	if p := m.screen.Layout.PaneAt(msg.X, msg.Y); p != views.NoPane {
+		m.focus(p)
+		m.move(by)
+	}
+}

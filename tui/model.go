@@ -1,0 +1,389 @@
+// Package tui is the console: it turns keys into intents, intents into a state, and lets the views draw it.
+package tui
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"weir/backend"
+	"weir/backend/timeline"
+	"weir/config"
+	"weir/views"
+)
+
+// Runtime is what the console needs of the engines: a road of snapshots to look at, and commands to give.
+type Runtime interface {
+	Timeline() *timeline.Timeline
+	Commands() []backend.CommandSpec
+	Do(ctx context.Context, c backend.Command) (string, error)
+	// Subscribe announces ticks: a snapshot was appended. The channel holds one, slow readers miss some.
+	Subscribe() (ticks <-chan struct{}, cancel func())
+}
+
+// Options say how a console looks and what it may do.
+type Options struct {
+	Console config.Console
+	Title   string // named in the status bar before the first snapshot
+	Who     string // recorded with commands
+	ASCII   bool   // no byte beyond ASCII
+	Slow    bool   // draw every second tick only
+	LogPath string // named when the console ends by a panic
+	// Keys are bindings in place of the table's own, by binding name.
+	Keys map[string][]string
+	// Remote is a console of somebody on another machine: it writes no files here.
+	Remote bool
+	// Now is the clock, time.Now when nil.
+	Now func() time.Time
+}
+
+// Model is the console's state as Bubble Tea runs it. It belongs to one goroutine.
+type Model struct {
+	ctx     context.Context
+	rt      Runtime
+	options Options
+	keys    keymap
+	now     func() time.Time
+	link    *Link // nil in tests
+	ticks   <-chan struct{}
+
+	w, h     int
+	profile  views.Profile
+	dark     bool
+	palettes []views.Palette
+	palette  string // "auto" or a palette's name
+	theme    *views.Theme
+
+	cursor  timeline.Cursor
+	console views.Console
+	span    time.Duration
+	zone    zone
+	noMouse bool
+
+	prompt  *prompt
+	asking  *question // a command that waits for its confirmation
+	helping int       // 0: no help; else 1 + the row it is scrolled to
+	flash   flash
+	history [2][]string // of commands and filters
+
+	screen   views.Screen
+	frame    string
+	dirty    bool
+	lastTick time.Time
+	ticked   int
+	clicked  views.Pane // where the last click was, for the second
+	traffic  traffic
+	crash    string // what a panic said, with its stack
+	quitting bool
+}
+
+// flash is an answer shown for a while in place of the hints.
+type flash struct {
+	text  string
+	style views.Style
+	until time.Time
+}
+
+type (
+	tickMsg  struct{} // the runtime appended a snapshot
+	clockMsg struct{} // a second passed
+	freeMsg  struct{} // the link to the terminal is free again
+	lostMsg  struct{ err error }
+	saidMsg  struct { // a command was carried out
+		text string
+		err  error
+	}
+)
+
+// New makes a console over a runtime. profile is what the terminal can do.
+func New(ctx context.Context, rt Runtime, o Options, profile views.Profile) (*Model, error) {
+	keys, err := newKeymap(o.Keys)
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{ctx: ctx, rt: rt, options: o, keys: keys, now: o.Now, profile: profile, dark: true,
+		palettes: views.Palettes, palette: "auto", cursor: timeline.NewCursor(rt.Timeline()),
+		console: views.NewConsole(), span: 5 * time.Minute, clicked: views.NoPane, dirty: true}
+	if m.now == nil {
+		m.now = time.Now
+	}
+	if o.Console.TimeZone == "utc" {
+		m.zone = zoneUTC
+	}
+	if o.Console.Theme != "" {
+		if err := m.setTheme(o.Console.Theme); err != nil {
+			return nil, err
+		}
+	}
+	m.dress()
+	return m, nil
+}
+
+// Init asks the terminal for its background and waits for the first tick.
+func (m *Model) Init() tea.Cmd {
+	ticks, cancel := m.rt.Subscribe()
+	m.ticks = ticks
+	context.AfterFunc(m.ctx, cancel)
+	return tea.Batch(m.waitTick, clock, tea.RequestBackgroundColor)
+}
+
+func (m *Model) waitTick() tea.Msg {
+	select {
+	case _, ok := <-m.ticks:
+		if ok {
+			return tickMsg{}
+		}
+	case <-m.ctx.Done():
+	}
+	return nil
+}
+
+func clock() tea.Msg {
+	time.Sleep(time.Second)
+	return clockMsg{}
+}
+
+// Update handles one message. A panic ends the console in order: the terminal is restored, and Run tells what it was.
+func (m *Model) Update(msg tea.Msg) (_ tea.Model, cmd tea.Cmd) {
+	defer func() {
+		if r := recover(); r != nil {
+			m.crash, cmd = fmt.Sprintf("%v\n\n%s", r, debug.Stack()), tea.Quit
+		}
+	}()
+	return m, m.update(msg)
+}
+
+func (m *Model) update(msg tea.Msg) tea.Cmd {
+	switch msg := msg.(type) {
+	case tea.WindowSizeMsg:
+		if m.w != msg.Width || m.h != msg.Height {
+			m.w, m.h, m.dirty = msg.Width, msg.Height, true
+		}
+	case tea.BackgroundColorMsg:
+		if dark := msg.IsDark(); dark != m.dark {
+			m.dark = dark
+			m.dress()
+		}
+	case tickMsg:
+		m.lastTick = m.now()
+		m.ticked++
+		m.traffic.sample(m.lastTick, m.link)
+		if !m.options.Slow || m.ticked%2 == 0 {
+			m.dirty = true
+		}
+		return m.waitTick
+	case clockMsg:
+		now := m.now()
+		if m.flash.text != "" && now.After(m.flash.until) {
+			m.flash, m.dirty = flash{}, true
+		}
+		if tick := max(m.options.Console.Refresh, time.Second); now.Sub(m.lastTick) > 2*tick {
+			m.dirty = true // no snapshot comes: the ages must be seen to grow
+		}
+		return clock
+	case freeMsg:
+		// View draws now what it could not while the link was busy.
+	case lostMsg:
+		return tea.Quit
+	case saidMsg:
+		if msg.err != nil {
+			m.say(views.Bad, msg.err.Error())
+		} else {
+			m.say(views.Good, msg.text)
+		}
+	case tea.KeyPressMsg:
+		m.dirty = true
+		return m.key(msg)
+	case tea.PasteMsg:
+		if m.prompt != nil {
+			m.prompt.insert(msg.Content)
+			m.typed()
+		}
+	case tea.MouseClickMsg:
+		return m.click(msg)
+	case tea.MouseWheelMsg:
+		m.wheel(msg)
+	case tea.ResumeMsg:
+		m.dirty = true
+	}
+	return nil
+}
+
+// View is the frame. It is drawn when something changed and the terminal has taken the last one.
+func (m *Model) View() (view tea.View) {
+	defer func() {
+		if r := recover(); r != nil && m.crash == "" {
+			m.crash = fmt.Sprintf("%v\n\n%s", r, debug.Stack())
+		}
+		view.Content = m.frame
+		view.AltScreen = true
+		view.WindowTitle = "weir"
+		if !m.noMouse {
+			view.MouseMode = tea.MouseModeCellMotion
+		}
+	}()
+	if m.dirty && m.crash == "" && m.w > 0 && m.h > 0 && (m.link == nil || !m.link.Busy()) {
+		m.draw()
+	}
+	return view
+}
+
+func (m *Model) draw() {
+	m.dirty = false
+	scene := m.scene()
+	m.screen = scene.Draw(m.w, m.h, m.console, m.chrome(scene))
+	m.frame = m.screen.String()
+	for p := range m.console.Paths {
+		if m.screen.Layout.Panes[p].W > 0 {
+			m.level(views.Pane(p), m.screen.Panes[p].Level)
+		}
+	}
+}
+
+// level keeps what drawing found out about a pane's level: its offset and where its cursor is.
+func (m *Model) level(p views.Pane, l views.Level) {
+	path := m.console.Paths[p]
+	if !m.console.Zoomed {
+		path[0] = l
+		return
+	}
+	path[len(path)-1] = l
+}
+
+// pastFor is how many snapshots charts can show.
+func (m *Model) pastFor() int {
+	tick := max(m.options.Console.Refresh, 100*time.Millisecond)
+	return int(min(2*m.span/tick+2, timeline.Capacity))
+}
+
+func (m *Model) scene() *views.Scene {
+	s := &views.Scene{Now: m.now(), Live: m.cursor.Live(), Held: m.cursor.Held(), Span: m.span, Theme: m.theme}
+	s.Past = m.cursor.Past(m.pastFor())
+	if n := len(s.Past); n > 0 {
+		s.Snap = s.Past[n-1]
+	}
+	s.Zone, s.EventTime = m.zone.location(), m.zone == zoneEvent
+	return s
+}
+
+func (m *Model) chrome(s *views.Scene) views.Chrome {
+	c := views.Chrome{Title: m.options.Title, BytesPerSecond: m.traffic.perSecond, ReadOnly: m.options.Console.ReadOnly,
+		Flash: m.flash.text, FlashStyle: m.flash.style, Hints: m.hints}
+	if m.prompt != nil {
+		c.Prompt = m.promptView()
+	}
+	switch {
+	case m.asking != nil:
+		c.Overlay, c.OverlayWidth = s.Ask(m.w, m.asking.view(m))
+	case m.helping > 0:
+		c.Overlay, c.OverlayWidth, m.helping = s.Help(m.w, m.h, m.helpView(), m.helping)
+	}
+	return c
+}
+
+// hints are the keys most useful where the reader is.
+func (m *Model) hints(page *views.Page) []views.Hint {
+	if m.helping > 0 {
+		return []views.Hint{{Key: "↑ ↓", Text: "scroll"}, {Key: "esc", Text: "close"}}
+	}
+	var out []views.Hint
+	for _, b := range m.keys.table {
+		hint, label := b.hint, b.label()
+		switch b.intent {
+		case focusPane:
+			if m.console.Zoomed {
+				continue
+			}
+		case open:
+			label = "enter"
+			switch {
+			case !m.console.Zoomed:
+				hint = "zoom"
+			case !page.Opens:
+				continue
+			default:
+				hint = page.Opened
+			}
+		case back:
+			label = "esc"
+			if !m.console.Zoomed && m.focused().Filter == "" {
+				continue
+			}
+		case sectionNext:
+			if !m.console.Zoomed || len(page.Sections) == 0 {
+				continue
+			}
+			label = "[ ]"
+		case filterRows, sortRows:
+			if page.Table.Rows == 0 && m.focused().Filter == "" {
+				continue
+			}
+		case stepBack:
+			label = "← →"
+		case freeze:
+			if !m.cursor.Live() {
+				continue
+			}
+		case goLive:
+			if m.cursor.Live() {
+				continue
+			}
+		case copyRow:
+			if !m.console.Zoomed {
+				continue
+			}
+		case quit:
+			label = b.keys[0]
+		}
+		if hint != "" {
+			out = append(out, views.Hint{Key: label, Text: hint})
+		}
+	}
+	return out
+}
+
+func (m *Model) say(style views.Style, text string) {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		text = "done"
+	}
+	m.flash = flash{text: text, style: style, until: m.now().Add(6 * time.Second)}
+	m.dirty = true
+}
+
+// focused is the level the reader's keys act on.
+func (m *Model) focused() *views.Level {
+	path := m.console.Paths[m.console.Focus]
+	if !m.console.Zoomed {
+		return &path[0]
+	}
+	return &path[len(path)-1]
+}
+
+// traffic is the mean of the bytes written over the last seconds.
+type traffic struct {
+	at        [8]time.Time
+	total     [8]uint64
+	n         int
+	perSecond float64
+}
+
+// sample notes the total once a tick; the figure shown changes at every fourth only, so as not to cost what it counts.
+func (t *traffic) sample(now time.Time, link *Link) {
+	if link == nil {
+		return
+	}
+	i := t.n % len(t.at)
+	oldest := (t.n - min(t.n, len(t.at)-1)) % len(t.at)
+	t.at[i], t.total[i] = now, link.Total()
+	if t.n++; t.n%4 != 0 {
+		return
+	}
+	if dt := now.Sub(t.at[oldest]).Seconds(); dt > 0 {
+		t.perSecond = float64(t.total[i]-t.total[oldest]) / dt
+	}
+}

@@ -1,0 +1,288 @@
+package tui
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	tea "charm.land/bubbletea/v2"
+
+	"weir/config"
+	"weir/views"
+	"weir/views/viewstest"
+)
+
+func TestFocusAndZoom(t *testing.T) {
+	c := newConsole(t, settings{})
+	c.keys("2")
+	if c.m.console.Focus != views.EdgeNodes {
+		t.Fatalf("focus is %v", c.m.console.Focus)
+	}
+	c.keys("tab")
+	if c.m.console.Focus != views.Predictions {
+		t.Fatalf("focus is %v", c.m.console.Focus)
+	}
+	c.keys("shift+tab", "enter")
+	c.sees("2 Edge nodes", " Cloud ", "SITE")
+	c.lacks("5 Events")
+	c.keys("esc")
+	c.sees("5 Events")
+	c.keys("4", "4")
+	c.sees("VERSION")
+	c.lacks("5 Events")
+}
+
+func TestDrillFromPaneToRecord(t *testing.T) {
+	c := newConsole(t, settings{})
+	c.keys("4", "enter", "enter")
+	c.sees("Contracts → commerce/user_events", "max_null_percentage", "Columns", "About")
+	c.keys("enter")
+	c.sees("Column 'email' exceeds null threshold: 7.20%", "899 of 12,480 rows", "0/99120")
+	c.keys("enter")
+	c.sees("kcat -C -t user_events -p 0 -o 99120 -c 1", `"email":null`)
+	c.keys("esc", "esc", "esc", "esc")
+	c.sees("5 Events")
+}
+
+func TestSectionsOfThroughput(t *testing.T) {
+	c := newConsole(t, settings{})
+	c.keys("enter")
+	c.sees("p4", "stall", "HIGH WATERMARK")
+	c.keys("]")
+	c.sees("not JSON")
+	c.keys("enter")
+	c.sees("FIRST BYTES")
+	c.keys("esc", "]")
+	c.sees("LinearClassifier", "FEATURE STORE")
+	c.keys("]")
+	c.sees("MACHINE OPS-1")
+	c.keys("[", "[", "[")
+	c.sees("HIGH WATERMARK")
+}
+
+func TestEventHoldsEveryPaneAtItsMoment(t *testing.T) {
+	c := newConsole(t, settings{})
+	c.keys("5", "enter", "j", "enter")
+	c.sees("enter holds every pane at the moment")
+	c.keys("enter")
+	c.sees("HELD 20 s", "07:31:47")
+	c.keys("l")
+	c.sees("LIVE 07:32:07")
+}
+
+func TestCursorFollowsIdentity(t *testing.T) {
+	c := newConsole(t, settings{state: viewstest.Calm})
+	c.keys("2", "j", "j", "j")
+	key := c.m.focused().Cursor
+	if key == "" || c.m.focused().Index != 3 {
+		t.Fatalf("cursor %q at %d", key, c.m.focused().Index)
+	}
+	// The next snapshot is of a broken world: three nodes sort before the others now.
+	next := viewstest.Snapshot(viewstest.Broken, viewstest.Usual, viewstest.Usual.Ticks-1)
+	c.rt.line.Append(next)
+	c.send(tickMsg{})
+	l := c.m.focused()
+	if l.Cursor != key {
+		t.Fatalf("the cursor moved from %s to %s", key, l.Cursor)
+	}
+	if got := c.m.screen.Panes[views.EdgeNodes].Keys[l.Index]; got != key {
+		t.Fatalf("the cursor's index shows %s, want %s", got, key)
+	}
+	// Unless it was never moved: then the worst is under it.
+	c.keys("g")
+	if got := c.m.screen.Panes[views.EdgeNodes].Level.Index; got != 0 {
+		t.Fatalf("index %d after g", got)
+	}
+}
+
+func TestFreezeStepAndLive(t *testing.T) {
+	c := newConsole(t, settings{})
+	c.sees("● LIVE 07:32:07 UTC")
+	c.keys("space")
+	c.sees("HELD 0 s")
+	c.rt.line.Append(viewstest.Snapshot(viewstest.Broken, viewstest.Usual, viewstest.Usual.Ticks))
+	c.send(tickMsg{})
+	c.sees("HELD 1 s", "07:32:07 UTC")
+	c.keys("left", "left")
+	c.sees("HELD 3 s", "07:32:05")
+	c.keys("shift+left")
+	c.sees("HELD 13 s")
+	c.keys("home")
+	c.sees("HELD 5 m 00 s")
+	c.lacks("stall")
+	c.keys("end", "right")
+	c.sees("HELD 0 s")
+	c.keys("space")
+	c.sees("● LIVE")
+	c.keys(":", "'at -2m", "enter")
+	c.sees("HELD 2 m 00 s", "07:30:08")
+	c.keys(":", "'at 07:31", "enter")
+	c.sees("07:31:00")
+	c.keys(":", "'at yesterday", "enter")
+	c.sees("expected a time such as 14:32")
+}
+
+func TestFilterAndSort(t *testing.T) {
+	c := newConsole(t, settings{})
+	c.keys("2", "/", "'site:berlin !ok", "enter")
+	c.sees("/site:berlin !ok 1 of 14", "edge-node-07")
+	c.lacks("edge-node-11")
+	c.keys("esc")
+	c.sees("edge-node-11")
+	c.keys("/", "'no-such-node")
+	c.sees("Nothing matches no-such-node: 14 hidden.")
+	c.keys("esc", "s")
+	c.sees("sorted by NODE", "NODE↓")
+	c.keys("S")
+	c.sees("NODE↑")
+}
+
+func TestCommandsCompleteAskAndAnswer(t *testing.T) {
+	c := newConsole(t, settings{})
+	c.keys(":", "'po", "tab")
+	if got := c.m.prompt.text(); got != "poll " {
+		t.Fatalf("completed to %q", got)
+	}
+	c.keys("enter")
+	c.sees("done: poll")
+	c.keys(":", "'fault nu", "tab")
+	if got := c.m.prompt.text(); got != "fault null-spike " {
+		t.Fatalf("completed to %q", got)
+	}
+	c.keys("enter")
+	c.sees("Do this?", ":fault null-spike", "yes, by :fault clear NAME", "reason:")
+	if len(c.rt.asked) != 1 {
+		t.Fatalf("it was done before it was confirmed: %v", c.rt.asked)
+	}
+	c.keys("'drill", "enter")
+	got := c.rt.asked[1]
+	if got.Name != "fault" || got.Args[0] != "null-spike" || got.Reason != "drill" || got.Who != "ada" {
+		t.Fatalf("asked for %+v", got)
+	}
+	c.keys(":", "'pause", "enter", "esc")
+	if len(c.rt.asked) != 2 {
+		t.Fatalf("esc did not cancel: %v", c.rt.asked)
+	}
+	c.keys(":", "up", "up")
+	if got := c.m.prompt.text(); got != "fault null-spike" {
+		t.Fatalf("history gave %q", got)
+	}
+	c.rt.fail = errors.New("the world said no")
+	c.keys("ctrl+u", "'poll", "enter")
+	c.sees("the world said no")
+	c.keys(":", "'nonsense", "enter")
+	c.sees("there is no command nonsense")
+}
+
+func TestReadOnlyLacksCommandsThatChange(t *testing.T) {
+	c := newConsole(t, settings{options: Options{Console: config.Console{ReadOnly: true}}})
+	c.sees("read only")
+	c.keys(":", "'pause", "enter")
+	c.sees("there is no command pause")
+	c.keys("?")
+	c.lacks(":pause", "asks first")
+}
+
+func TestQuit(t *testing.T) {
+	for _, keys := range [][]string{{"q"}, {"ctrl+c"}, {":", "'q", "enter"}, {"/", "ctrl+c"}} {
+		c := newConsole(t, settings{})
+		c.keys(keys...)
+		if !c.quit {
+			t.Errorf("%v did not quit", keys)
+		}
+	}
+}
+
+func TestMouse(t *testing.T) {
+	c := newConsole(t, settings{})
+	r := c.m.screen.Bodies[views.EdgeNodes]
+	click := func(x, y int) { c.send(tea.MouseClickMsg{X: x, Y: y, Button: tea.MouseLeft}) }
+	click(r.X+3, r.Y+3)
+	if c.m.console.Focus != views.EdgeNodes || c.m.focused().Index != 2 {
+		t.Fatalf("focus %v, row %d", c.m.console.Focus, c.m.focused().Index)
+	}
+	click(r.X+3, r.Y+3)
+	if !c.m.console.Zoomed {
+		t.Fatal("the second click did not open")
+	}
+	c.keys("esc", "m")
+	if v := c.m.View(); v.MouseMode != tea.MouseModeNone {
+		t.Fatal("m did not hand the mouse back")
+	}
+}
+
+func TestCopyAndExport(t *testing.T) {
+	c := newConsole(t, settings{})
+	t.Chdir(t.TempDir())
+	c.keys("2", "y")
+	c.sees("copied edge-node-11")
+	c.keys(":", "'export csv nodes.csv", "enter")
+	c.sees("wrote ")
+	c.keys(":", "'export csv nodes.csv", "enter")
+	c.sees("file exists")
+	c.keys("e", "enter")
+	c.sees("wrote ", "weir-edge-nodes-20261122T073207Z.md")
+}
+
+func TestTrouble(t *testing.T) {
+	c := newConsole(t, settings{})
+	c.keys("5", "!")
+	if c.m.console.Focus != views.Throughput {
+		t.Fatalf("focus %v", c.m.console.Focus)
+	}
+}
+
+func TestEverySizeIsDrawnExactly(t *testing.T) {
+	c := newConsole(t, settings{})
+	for _, zoomed := range []bool{false, true} {
+		c.m.console.Zoomed = zoomed
+		for w := 1; w <= 210; w += 7 {
+			for h := 1; h <= 60; h += 3 {
+				c.send(tea.WindowSizeMsg{Width: w, Height: h})
+				rows := strings.Split(c.text(), "\n")
+				if len(rows) != h {
+					t.Fatalf("%dx%d: %d rows", w, h, len(rows))
+				}
+				for y, row := range rows {
+					if got := len([]rune(row)); got != w && w >= views.MinWidth {
+						t.Fatalf("%dx%d: row %d has %d cells: %q", w, h, y, got, row)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestPanicEndsInOrder(t *testing.T) {
+	c := newConsole(t, settings{})
+	c.m.rt = nil // whatever asks it next panics
+	_, cmd := c.m.Update(tea.KeyPressMsg{Code: tea.KeyHome})
+	if cmd == nil || c.m.crash == "" {
+		t.Fatal("the panic was not caught")
+	}
+	if _, ok := cmd().(tea.QuitMsg); !ok {
+		t.Fatal("a panic must quit")
+	}
+	c.m.View()
+}
+
+func TestKeysAreRebound(t *testing.T) {
+	c := newConsole(t, settings{options: Options{Keys: map[string][]string{"freeze": {"f"}}}})
+	c.keys("f")
+	c.sees("HELD")
+	for _, own := range []map[string][]string{{"freez": {"f"}}, {"freeze": {"q"}}, {"pane": {"1"}}} {
+		if _, err := newKeymap(own); err == nil {
+			t.Errorf("%v was accepted", own)
+		}
+	}
+}
+
+func TestKeysNeedNothingSpecial(t *testing.T) {
+	for _, b := range bindings {
+		for _, k := range b.keys {
+			if strings.Contains(k, "alt+") || k == "ctrl+b" || k == "ctrl+a" || len(k) > 1 && k[0] == 'f' && k[1] >= '1' && k[1] <= '9' {
+				t.Errorf("%s: %s needs alt, a function key or a multiplexer's prefix", b.name, k)
+			}
+		}
+	}
+}

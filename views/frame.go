@@ -1,0 +1,83 @@
+package views
+
+import "strings"
+
+// frame draws a pane around its body: a box, or on compact screens a rule above it. body has the inner height and
+// width of inner.
+func (t *Theme) frame(p Pane, r Rect, compact, focused bool, title []Seg, body []string, note string) []string {
+	border, name := Border, Title
+	if focused {
+		border, name = Accent, Badge
+	}
+	box := t.Glyphs.Box
+	top := t.NewLine(r.W)
+	corner := box.TL
+	if compact {
+		corner = box.H
+	}
+	top.Put(border, corner).Put(name, " "+string(rune('1'+p))+" "+p.String()+" ")
+	room := r.W - 2
+	if compact {
+		note = ""
+	}
+	for i, seg := range title {
+		sep := t.Glyphs.Box.H + t.Glyphs.Box.H + " "
+		if i > 0 {
+			sep = " " + t.Glyphs.Dot + " "
+		}
+		if top.w+cells(sep)+min(cells(seg.Text), 8)+2 > room {
+			break
+		}
+		if i == 0 {
+			top.Put(border, sep)
+		} else {
+			top.Put(Faint, sep)
+		}
+		top.Put(seg.Style, t.clip(t.fold(seg.Text), room-top.w-1))
+	}
+	if len(title) > 0 {
+		top.Space(1)
+	}
+	end := box.TR
+	if compact {
+		end = box.H
+	}
+	if n := r.W - 1 - top.w; n > 0 {
+		top.Put(border, strings.Repeat(box.H, n))
+	}
+	top.Put(border, end)
+
+	lines := make([]string, 0, r.H)
+	lines = append(lines, top.String())
+	if compact {
+		side := " "
+		if r.X > 0 {
+			side = t.NewLine(1).Put(Border, box.V).String()
+		}
+		for _, row := range body {
+			lines = append(lines, side+row+" ")
+		}
+		return lines[:r.H]
+	}
+	left := t.NewLine(1).Put(border, box.V).String() + " "
+	right := " " + t.NewLine(1).Put(border, box.V).String()
+	for _, row := range body {
+		lines = append(lines, left+row+right)
+	}
+	bottom := t.NewLine(r.W).Put(border, box.BL)
+	if n := r.W - 3 - cells(t.fold(note)); note != "" && n > 0 {
+		bottom.Put(border, strings.Repeat(box.H, n-2)).Put(Faint, " "+note+" ").Put(border, box.H)
+	} else {
+		bottom.Put(border, strings.Repeat(box.H, r.W-2))
+	}
+	bottom.Put(border, box.BR)
+	return append(lines, bottom.String())
+}
+
+// inner is the size of a pane's body.
+func inner(r Rect, compact bool) (w, h int) {
+	if compact {
+		return r.W - 2, r.H - 1
+	}
+	return r.W - 4, r.H - 2
+}

@@ -1,0 +1,383 @@
+package views
+
+import (
+	"strings"
+	"time"
+
+	"weir/backend/event"
+	"weir/backend/timeline"
+)
+
+// Console is what the reader did: which pane has the focus, and how far each was opened. It is a value.
+type Console struct {
+	Focus  Pane
+	Zoomed bool
+	// Paths are the levels opened in each pane; the first is the pane's own list and always there.
+	Paths [PaneCount][]Level
+}
+
+// NewConsole is how a console begins.
+func NewConsole() Console {
+	var c Console
+	for p := range c.Paths {
+		c.Paths[p] = []Level{{}}
+	}
+	return c
+}
+
+// Chrome is what stands around the panes.
+type Chrome struct {
+	Title          string  // in place of the world's name, if there is no snapshot yet
+	BytesPerSecond float64 // to this terminal
+	ReadOnly       bool
+	// Hints are the keys worth knowing on the page in focus.
+	Hints        func(*Page) []Hint
+	Flash        string // an answer to the last command, in place of the hints
+	FlashStyle   Style
+	Prompt       *Prompt
+	Overlay      []string // rows of a window over the panes, all of one width; nil: none
+	OverlayWidth int
+}
+
+// Hint is one key and what it does now.
+type Hint struct{ Key, Text string }
+
+// Prompt is a line being typed in the last row.
+type Prompt struct {
+	Sign  string // what stands before it
+	Text  string
+	At    int    // the cursor, in runes
+	Ghost string // the rest of the likely completion
+	Help  string // at the right
+}
+
+// Screen is a drawn screen.
+type Screen struct {
+	Lines  []string
+	Layout Layout
+	Panes  [PaneCount]Drawn
+	Pages  [PaneCount]Page
+	// Bodies are where the panes' contents stand, within their frames.
+	Bodies [PaneCount]Rect
+}
+
+// String is the screen's rows, joined.
+func (s *Screen) String() string { return strings.Join(s.Lines, "\n") }
+
+// Draw draws a whole screen of w by h cells. It is pure.
+func (s *Scene) Draw(w, h int, c Console, chrome Chrome) Screen {
+	zoom := NoPane
+	if c.Zoomed {
+		zoom = c.Focus
+	}
+	out := Screen{Layout: Arrange(w, h, zoom)}
+	if out.Layout.TooSmall {
+		out.Lines = s.tooSmall(w, h)
+		return out
+	}
+	out.Lines = make([]string, 0, h)
+	out.Lines = append(out.Lines, s.status(w, chrome))
+	var framed [PaneCount][]string
+	for p, r := range out.Layout.Panes {
+		if r.W == 0 {
+			continue
+		}
+		framed[p] = s.pane(Pane(p), r, c, &out)
+	}
+	switch {
+	case zoom != NoPane:
+		out.Lines = append(out.Lines, framed[zoom]...)
+	default:
+		for _, pair := range [2][2]Pane{{Throughput, EdgeNodes}, {Predictions, Contracts}} {
+			for i, row := range framed[pair[0]] {
+				out.Lines = append(out.Lines, row+framed[pair[1]][i])
+			}
+		}
+		out.Lines = append(out.Lines, framed[Events]...)
+	}
+	out.Lines = append(out.Lines, s.foot(w, chrome, &out.Pages[c.Focus]))
+	if chrome.Overlay != nil {
+		s.overlay(out.Lines, w, chrome)
+	}
+	return out
+}
+
+// pane draws one pane in its frame, and notes what was drawn.
+func (s *Scene) pane(p Pane, r Rect, c Console, out *Screen) []string {
+	w, h := inner(r, out.Layout.Compact)
+	body := Rect{r.X + 2, r.Y + 1, w, h}
+	if out.Layout.Compact {
+		body.X = r.X + 1
+	}
+	out.Bodies[p] = body
+	focused := c.Focus == p
+	path := c.Paths[p]
+	if !c.Zoomed { // the overview shows the pane's list, however far it was opened before
+		path = path[:1:1]
+		path = []Level{path[0]}
+		path[0].Section = 0
+	}
+	page := s.Page(p, path, w, h, c.Zoomed)
+	level := path[len(path)-1]
+	head := page.Head
+	if c.Zoomed {
+		page.Head = append(s.crumbs(p, &page, level, w), head...)
+	}
+	d := page.Draw(s.Theme, level, w, h, focused)
+	if !c.Zoomed {
+		d.Level.Section = c.Paths[p][0].Section
+	}
+	out.Panes[p], out.Pages[p] = d, page
+	title := page.Title
+	if level.Filter != "" {
+		title = append([]Seg{{Accent, "/" + level.Filter + " " + count(len(d.Keys)) + " of " + count(d.Total)}}, title...)
+	}
+	if seg, ok := s.trust(p); ok {
+		title = append([]Seg{seg}, title...)
+	}
+	note := ""
+	rows := len(d.Keys)
+	if page.Table.Text != nil {
+		rows = d.Total
+	}
+	if d.Shown > 0 && rows > d.Shown {
+		note = count(d.Level.Offset+1) + "–" + count(d.Level.Offset+d.Shown) + " of " + count(rows)
+	}
+	return s.Theme.frame(p, r, out.Layout.Compact, focused, title, d.Lines, note)
+}
+
+// Page is what one level of a pane shows in w by h cells.
+func (s *Scene) Page(p Pane, path []Level, w, h int, zoomed bool) Page {
+	if s.Snap == nil {
+		return Page{Empty: "Starting: the engines have not reported yet."}
+	}
+	switch p {
+	case Throughput:
+		return s.throughput(path, w, h, zoomed)
+	case EdgeNodes:
+		return s.edgeNodes(path, w, h, zoomed)
+	case Predictions:
+		return s.predictions(path, w, h, zoomed)
+	case Contracts:
+		return s.contracts(path, w, h, zoomed)
+	default:
+		return s.events(path, w, h, zoomed)
+	}
+}
+
+// trust warns, in a pane's title, of figures that are not of this moment.
+func (s *Scene) trust(p Pane) (Seg, bool) {
+	x := s.Snap
+	if x == nil {
+		return Seg{}, false
+	}
+	var name string
+	var at time.Time
+	switch {
+	case (p == Throughput || p == Predictions) && x.Pipeline != nil:
+		name, at = "pipeline", x.Pipeline.At
+	case p == EdgeNodes && x.Edge != nil:
+		name, at = "edge", x.Edge.At
+	case p == Contracts && x.Mesh != nil:
+		name, at = "mesh", x.Mesh.At
+	default:
+		return Seg{}, false
+	}
+	for _, e := range x.Engines {
+		if e.Name == name && e.State == timeline.EngineFailed {
+			return Seg{Bad, s.Theme.Glyphs.Trouble + " engine failed"}, true
+		}
+	}
+	if age := s.moment().Sub(at); !at.IsZero() && age > 2*max(x.Tick, time.Second) {
+		return Seg{Warn, s.Theme.Glyphs.Watch + " age " + brief(age)}, true
+	}
+	return Seg{}, false
+}
+
+// moment is the instant ages are measured at: now when live, the snapshot's own when held.
+func (s *Scene) moment() time.Time {
+	if s.Live && s.Now.After(s.Snap.At) {
+		return s.Now
+	}
+	return s.Snap.At
+}
+
+// crumbs is the row that says where in a zoomed pane one is: the way, or the sections to choose from.
+func (s *Scene) crumbs(p Pane, page *Page, level Level, w int) []string {
+	if len(page.Crumbs) == 0 && len(page.Sections) == 0 {
+		return nil
+	}
+	l := s.NewLine(w)
+	if len(page.Crumbs) > 0 {
+		l.Put(Faint, p.String())
+		for _, c := range page.Crumbs {
+			l.Put(Faint, " "+s.Theme.Glyphs.Arrow+" ").Put(Strong, s.Theme.clipMiddle(c, max(w/2, 20)))
+		}
+		if len(page.Sections) > 0 {
+			l.Space(4)
+		}
+	}
+	for i, name := range page.Sections {
+		if i > 0 {
+			l.Space(1)
+		}
+		if i == level.Section {
+			l.Put(Badge, " "+name+" ")
+		} else {
+			l.Put(Faint, " "+name+" ")
+		}
+	}
+	return []string{l.String(), s.NewLine(w).String()}
+}
+
+// status is the first row: which world, which moment, what is wrong, and what this terminal costs.
+func (s *Scene) status(w int, chrome Chrome) string {
+	t := s.Theme
+	l := t.NewLine(w)
+	l.Space(1).Put(Badge, " weir ").Space(1)
+	right := ""
+	if chrome.BytesPerSecond >= 0 {
+		right = bytesText(chrome.BytesPerSecond) + "/s "
+	}
+	if chrome.ReadOnly {
+		right = "read only  " + right
+	}
+	x := s.Snap
+	if x == nil {
+		l.Put(Plain, chrome.Title).Space(2).Put(Faint, "starting")
+		return l.To(w-cells(right)).Put(Faint, right).String()
+	}
+	name := or(x.World.String(), chrome.Title)
+	if w >= 100 {
+		l.Put(Plain, t.clipMiddle(name, 16))
+		if !x.Group.IsEmpty() {
+			l.Put(Faint, " · group ").Put(Plain, t.clipMiddle(x.Group.String(), 20))
+		}
+		l.To(max(l.w+2, w*22/100))
+	} else {
+		l.Put(Plain, t.clipMiddle(or(name, x.Group.String()), 10)).Space(2)
+	}
+	at := x.At
+	if s.Live {
+		l.Put(Good, t.Glyphs.Live+" ").Put(Strong, "LIVE").Space(1)
+		at = s.Now
+	} else {
+		l.Put(BadgeWarn, " "+t.Glyphs.Held+" HELD "+span(s.Held)+" ").Space(1)
+	}
+	if s.EventTime {
+		l.Put(Plain, s.clock(eventTime(x))).Put(Faint, " event")
+	} else {
+		l.Put(Plain, s.clock(at)).Put(Faint, " "+at.In(s.Zone).Format("MST"))
+	}
+	if s.Live && w >= 100 {
+		l.Put(Faint, "  age ").Put(Plain, fixed(max(s.Now.Sub(x.At).Seconds(), 0), 1)+"s")
+	}
+	if w >= 100 {
+		l.To(max(l.w+2, w*56/100))
+	} else {
+		l.Space(2)
+	}
+	room := w - l.w - cells(right) - 2
+	list := Troubles(x)
+	switch {
+	case len(list) == 0:
+		l.Put(Good, t.Glyphs.Recovered+" ").Put(Faint, t.clip("all is well", room-2))
+	default:
+		more := ""
+		if n := len(list) - 1; n > 0 {
+			more = " +" + count(n)
+		}
+		style, sign := Warn, t.Glyphs.Watch
+		if list[0].Severity == event.Critical {
+			style, sign = Bad, t.Glyphs.Trouble
+		}
+		l.Put(style, sign+" "+t.clip(t.fold(list[0].Text), room-2-cells(more))).Put(Faint, more)
+	}
+	return l.To(w-cells(right)).Put(Faint, right).String()
+}
+
+// eventTime is the newest timestamp the stream itself carried.
+func eventTime(x *timeline.Snapshot) time.Time {
+	var at time.Time
+	if x.Pipeline != nil {
+		for i := range x.Pipeline.Partitions {
+			if t := x.Pipeline.Partitions[i].LastRecord; t.After(at) {
+				at = t
+			}
+		}
+	}
+	return at
+}
+
+// foot is the last row: a prompt, an answer, or the keys.
+func (s *Scene) foot(w int, chrome Chrome, page *Page) string {
+	t := s.Theme
+	l := t.NewLine(w)
+	l.Space(1)
+	switch {
+	case chrome.Prompt != nil:
+		p := chrome.Prompt
+		l.Put(Accent, p.Sign)
+		runes := []rune(p.Text)
+		at := min(max(p.At, 0), len(runes))
+		if room := w - l.w - 8; at > room { // long texts scroll
+			runes, at = runes[at-room:], room
+		}
+		l.Put(Plain, string(runes[:at]))
+		switch {
+		case at < len(runes):
+			l.Put(Badge, string(runes[at])).Put(Plain, string(runes[at+1:]))
+		case p.Ghost != "":
+			ghost := []rune(p.Ghost)
+			l.Put(Badge, string(ghost[0])).Put(Faint, string(ghost[1:]))
+		default:
+			l.Put(Badge, " ")
+		}
+		if help := t.clip(t.fold(p.Help), max(w-l.w-4, 0)); help != "" {
+			l.To(w-cells(help)-1).Put(Faint, help)
+		}
+	case chrome.Flash != "":
+		l.Put(chrome.FlashStyle, chrome.Flash)
+	case chrome.Hints != nil:
+		for i, h := range chrome.Hints(page) {
+			if l.Left() < cells(t.fold(h.Key))+cells(h.Text)+4 {
+				break
+			}
+			if i > 0 {
+				l.Space(2)
+			}
+			l.Put(Accent, h.Key).Space(1).Put(Faint, h.Text)
+		}
+	}
+	return l.String()
+}
+
+func (s *Scene) tooSmall(w, h int) []string {
+	rows := make([]string, 0, h)
+	for range (h - 1) / 2 {
+		rows = append(rows, strings.Repeat(" ", max(w, 0)))
+	}
+	text := "weir needs 60x16, this terminal is " + digits(int64(w)) + "x" + digits(int64(h))
+	if w < cells(text) {
+		text = "needs 60x16, is " + digits(int64(w)) + "x" + digits(int64(h))
+	}
+	l := s.NewLine(w)
+	l.Space((w-cells(text))/2).Put(Plain, text)
+	rows = append(rows, l.String())
+	for len(rows) < h {
+		rows = append(rows, strings.Repeat(" ", max(w, 0)))
+	}
+	return rows[:max(h, 0)]
+}
+
+// overlay lays a window over the middle of the screen.
+func (s *Scene) overlay(rows []string, w int, chrome Chrome) {
+	x := max((w-chrome.OverlayWidth)/2, 0)
+	y := max((len(rows)-len(chrome.Overlay))/2, 1)
+	for i, row := range chrome.Overlay {
+		if y+i >= len(rows)-1 {
+			break
+		}
+		rows[y+i] = over(rows[y+i], row, x, chrome.OverlayWidth, w)
+	}
+}

@@ -1,0 +1,259 @@
+package views
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"weir/backend/pipeline"
+	"weir/backend/timeline"
+)
+
+// throughputDetail is what enter opens in the throughput pane: a partition with its dead letters, or one dead letter.
+func (s *Scene) throughputDetail(page Page, path []Level, w int) Page {
+	p := s.Snap.Pipeline
+	page.Sections = nil
+	key := path[len(path)-1].Key
+	if path[0].Section == 1 || len(path) > 2 {
+		page.Crumbs = []string{"record " + key}
+		for i := range p.Dead {
+			if place(p.Dead[i].Partition, p.Dead[i].Offset) == key {
+				page.Table.Text = s.deadLetter(&p.Dead[i], w)
+				return page
+			}
+		}
+		page.Missing, page.Empty = true, "The dead letter "+key+" is not among the newest "+count(pipeline.KeepDead)+" of this moment."
+		return page
+	}
+	page.Crumbs = []string{"partition " + key}
+	for i := range p.Partitions {
+		part := &p.Partitions[i]
+		if digits(int64(part.Partition)) != key {
+			continue
+		}
+		style, sign := s.verdict(part.Verdict)
+		f := s.facts(w)
+		f.add("verdict", style, sign+" "+string(part.Verdict)+verdictMeans[part.Verdict])
+		f.add("lag", Strong, count(part.Lag)+" records behind the high watermark")
+		f.add("rate", Plain, rate(part.EventsPerSecond)+" ev/s")
+		f.add("offset", Plain, digits(part.Offset)+" next to be committed, high watermark "+digits(part.HighWatermark))
+		f.add("last record", Plain, s.ago(part.LastRecord))
+		page.Head = append(f.rows, s.NewLine(w).String())
+		page.Head = append(page.Head, s.chart("lag", true, w, 7, short, func(x *timeline.Snapshot) float64 {
+			return partitionLag(x, part.Partition)
+		})...)
+		page.Head = append(page.Head, s.NewLine(w).String())
+		page.Table = s.deadLetters(p, func(d *pipeline.DeadLetter) bool {
+			return d.Partition == part.Partition && d.Topic == p.Events
+		})
+		page.Opens, page.Opened = true, "record"
+		page.Empty = "No dead letter of this partition is among the newest " + count(pipeline.KeepDead) + "."
+		return page
+	}
+	page.Missing, page.Empty = true, "Partition "+key+" was not assigned to this process at this moment."
+	return page
+}
+
+var verdictMeans = map[pipeline.Verdict]string{
+	pipeline.VerdictOK:     ": it keeps up",
+	pipeline.VerdictWarn:   ": the lag does not fall",
+	pipeline.VerdictStall:  ": the offset does not move, though there is lag",
+	pipeline.VerdictStop:   ": no commit for longer than the window, though the broker moved on",
+	pipeline.VerdictRewind: ": the offset went back",
+}
+
+func (s *Scene) deadLetter(d *pipeline.DeadLetter, w int) []string {
+	f := s.facts(w)
+	f.add("record", Strong, d.Topic.String()+" "+place(d.Partition, d.Offset))
+	f.add("seen", Plain, s.ago(d.At))
+	f.add("stage", Plain, d.Stage+stageMeans[d.Stage])
+	f.add("reason", Bad, d.Reason.String())
+	f.add("size", Plain, bytesText(float64(d.Size)))
+	f.add("went to", Plain, s.Snap.Pipeline.DeadLetters.String()+", its bytes untouched")
+	f.add("read it", Faint, "kcat -C -t "+d.Topic.String()+" -p "+digits(int64(d.Partition))+" -o "+digits(d.Offset)+" -c 1")
+	f.gap()
+	f.head("first bytes")
+	f.text(Plain, d.Sample.String())
+	return f.rows
+}
+
+var stageMeans = map[string]string{
+	"decode":   ": the bytes are not an event",
+	"entity":   ": the event names no entity",
+	"features": ": a feature is missing",
+	"score":    ": the model gave no number",
+}
+
+func (s *Scene) storeAndModel(p *pipeline.Snapshot, w int) []string {
+	f := s.facts(w)
+	m := &p.Model
+	f.head("model")
+	f.add("version", Strong, or(m.Version.String(), "not loaded"))
+	f.add("kind", Plain, or(m.Kind.String(), "–"))
+	f.add("source", Plain, or(m.Source.String(), "–"))
+	f.add("loaded", Plain, s.ago(m.Loaded))
+	f.add("scoring", Plain, fixed(m.ScoreMicros, 2)+" "+s.Theme.Glyphs.Micro+"s an event")
+	names := make([]string, len(m.Features))
+	for i, n := range m.Features {
+		names[i] = n.String()
+	}
+	f.add("features", Plain, or(strings.Join(names, ", "), "–"))
+	f.gap()
+	f.head("feature store")
+	x := &p.Features
+	style, sign := s.storeState(x.State)
+	since := ""
+	if !x.Since.IsZero() {
+		since = " for " + span(s.Snap.At.Sub(x.Since))
+	}
+	f.add("state", style, sign+" "+or(x.State, "-")+since)
+	f.add("url", Plain, x.URL.String())
+	f.add("latency", Plain, "p50 "+millis(x.LatencyP50)+"   p99 "+millis(x.LatencyP99)+" a request")
+	f.add("requests", Plain, count(x.Requests)+", "+count(x.Errors)+" failed")
+	hit := math.NaN()
+	if n := x.Hits + x.Misses; n > 0 {
+		hit = float64(x.Hits) / float64(n)
+	}
+	f.add("cache", Plain, count(x.CacheLength)+" entities, "+percent(hit)+" answered from it")
+	f.add("missing", Plain, count(x.Missing)+" values, policy "+or(x.OnMissing, "–"))
+	if !x.LastError.IsEmpty() {
+		f.add("last error", Bad, x.LastError.String())
+	}
+	f.gap()
+	f.head("pipeline")
+	f.add("state", Plain, string(p.State)+" for "+span(s.Snap.At.Sub(p.Since)))
+	f.add("group", Plain, p.Group.String()+", "+p.Delivery)
+	f.add("consumed", Plain, count(p.Consumed)+" records since the start, "+count(p.Redelivered)+" of them again")
+	f.add("predicted", Plain, count(p.Predicted)+" to "+p.Predictions.String())
+	f.add("dead letters", Plain, count(p.DeadLettered)+" to "+p.DeadLetters.String())
+	f.add("end to end", Plain, quantiles(p.EndToEnd))
+	f.add("processing", Plain, quantiles(p.Processing))
+	return f.rows
+}
+
+func quantiles(q pipeline.Quantiles) string {
+	if q.Count == 0 {
+		return "no data"
+	}
+	return "p50 " + millis(q.P50) + "   p90 " + millis(q.P90) + "   p99 " + millis(q.P99) + "   max " + millis(q.Max)
+}
+
+func (s *Scene) storeState(state string) (Style, string) {
+	g := s.Theme.Glyphs
+	switch state {
+	case "ok":
+		return Good, g.OK
+	case "slow":
+		return Warn, g.Watch
+	case "down":
+		return Bad, g.Trouble
+	}
+	return Faint, g.Unknown
+}
+
+func (s *Scene) hostFacts(w int) []string {
+	h := s.Snap.Host
+	f := s.facts(w)
+	if h == nil {
+		f.text(Faint, "Nothing is known of this machine yet.")
+		return f.rows
+	}
+	share := func(name string, v float64, more string) {
+		l := s.NewLine(w).Field(Faint, name, factWidth, false)
+		if math.IsNaN(v) || v < 0 {
+			f.rows = append(f.rows, l.Put(Faint, "no data").String())
+			return
+		}
+		l.bar(24, v/100, -1)
+		f.rows = append(f.rows, l.Space(2).Field(Strong, percent(v/100), 5, true).Space(2).Put(Plain, more).String())
+	}
+	f.head("machine " + h.Name.String())
+	share("cpu", h.CPUPercent, plural(h.Cores, "core", "cores")+", load "+fixed(h.Load1, 2))
+	share("memory", h.MemoryPercent, bytesText(float64(h.MemoryUsed))+" of "+bytesText(float64(h.MemoryTotal)))
+	share("disk", h.DiskPercent, bytesText(float64(h.DiskFree))+" free")
+	f.add("network", Plain, bytesText(h.NetReceived)+"/s in, "+bytesText(h.NetSent)+"/s out")
+	f.gap()
+	f.head("this process")
+	f.add("cpu", Plain, fixed(h.Process.CPUPercent, 0)+"% of one core")
+	f.add("memory", Plain, bytesText(float64(h.Process.RSS))+" resident, "+bytesText(float64(h.Process.HeapInUse))+" of heap in use")
+	f.add("goroutines", Plain, count(h.Process.Goroutines))
+	f.add("open files", Plain, count(int(h.Process.FileHandles)))
+	f.add("up", Plain, span(h.Process.Uptime))
+	if !h.Error.IsEmpty() {
+		f.add("error", Bad, h.Error.String())
+	}
+	return f.rows
+}
+
+// facts is a text of names and values.
+type facts struct {
+	scene *Scene
+	w     int
+	rows  []string
+}
+
+const factWidth = 14
+
+func (s *Scene) facts(w int) *facts { return &facts{scene: s, w: w} }
+
+// add writes a value beside its name, on as many rows as it needs.
+func (f *facts) add(name string, style Style, value string) {
+	t := f.scene.Theme
+	for i, row := range t.wrap(or(value, "–"), f.w-factWidth) {
+		if i > 0 {
+			name = ""
+		}
+		f.rows = append(f.rows, t.NewLine(f.w).Field(Faint, name, factWidth, false).Put(style, row).String())
+	}
+}
+
+func (f *facts) head(name string) {
+	f.rows = append(f.rows, f.scene.NewLine(f.w).Put(Accent, strings.ToUpper(name)).String())
+}
+
+func (f *facts) gap() { f.rows = append(f.rows, f.scene.NewLine(f.w).String()) }
+
+func (f *facts) text(style Style, text string) {
+	for _, row := range f.scene.Theme.wrap(text, f.w) {
+		f.rows = append(f.rows, f.scene.NewLine(f.w).Put(style, row).String())
+	}
+}
+
+func or(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+// NewLine starts a row in the scene's theme.
+func (s *Scene) NewLine(w int) *Line { return s.Theme.NewLine(w) }
+
+// spark is the course of a figure over the last n ticks, newest last.
+func (s *Scene) spark(n int, value func(*timeline.Snapshot) float64) string {
+	values := make([]float64, 0, n)
+	for _, x := range s.Past[max(len(s.Past)-n, 0):] {
+		values = append(values, value(x))
+	}
+	return s.Theme.spark(values)
+}
+
+// clock is a time of day in the scene's zone.
+func (s *Scene) clock(at time.Time) string {
+	if at.IsZero() {
+		return "–       "
+	}
+	return at.In(s.Zone).Format("15:04:05")
+}
+
+// ago is a time of day and how long before the scene's moment it was.
+func (s *Scene) ago(at time.Time) string {
+	if at.IsZero() {
+		return "never"
+	}
+	d := s.Snap.At.Sub(at)
+	if d < 0 {
+		return s.clock(at) + ", in " + span(-d)
+	}
+	return s.clock(at) + ", " + span(d) + " ago"
+}
