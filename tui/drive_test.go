@@ -70,9 +70,8 @@ type console struct {
 	rt *fakeRuntime
 	m  *Model
 	// what commands produced
-	quit      bool
-	clipboard string
-	clock     time.Time
+	quit  bool
+	clock time.Time
 }
 
 type settings struct {

@@ -78,7 +78,6 @@ type Model struct {
 	clicked  views.Pane // where the last click was, for the second
 	traffic  traffic
 	crash    string // what a panic said, with its stack
-	quitting bool
 }
 
 // flash is an answer shown for a while in place of the hints.
