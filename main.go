@@ -68,6 +68,7 @@ type flags struct {
 	world  demo.Options
 	faults []string
 	stop   time.Duration
+	out    io.Writer // standard output
 }
 
 func command() *cobra.Command {
@@ -78,11 +79,12 @@ func command() *cobra.Command {
 		Long: "weir runs a streaming inference pipeline on Kafka, watches a fleet of edge nodes, holds data products to\n" +
 			"their contracts, and shows all of it live. Without a command it opens the console on ./weir.yaml, else on\n" +
 			"$XDG_CONFIG_HOME/weir/weir.yaml.",
-		Example:       "  weir demo                    the console over an embedded world, nothing to set up\n  weir init && weir check      write a starter weir.yaml, then see whether all it names is there",
-		Args:          cobra.NoArgs,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return f.console(cmd.Context()) },
+		Example:          "  weir demo                    the console over an embedded world, nothing to set up\n  weir init && weir check      write a starter weir.yaml, then see whether all it names is there",
+		Args:             cobra.NoArgs,
+		SilenceUsage:     true,
+		SilenceErrors:    true,
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) { f.out = cmd.OutOrStdout() },
+		RunE:             func(cmd *cobra.Command, _ []string) error { return f.console(cmd.Context()) },
 	}
 	root.PersistentFlags().StringVar(&f.config, "config", "", "the configuration `FILE`")
 	root.PersistentFlags().StringVar(&f.log, "log", "", "append logs to `FILE` (default: standard error for run, none under a console)")
@@ -168,6 +170,12 @@ func (f *flags) inDemo(ctx context.Context, console bool, do func(context.Contex
 	}
 	defer closeLog()
 	f.world.Logger = logger.With("engine", "demo")
+	faults := make([]demo.Fault, len(f.faults))
+	for i, text := range f.faults {
+		if faults[i], err = demo.ParseFault(text); err != nil {
+			return fmt.Errorf("--fault: %w", err)
+		}
+	}
 	embedded, err := demo.Start(ctx, f.world)
 	if err != nil {
 		return fmt.Errorf("the demo world did not start: %w", err)
@@ -177,11 +185,7 @@ func (f *flags) inDemo(ctx context.Context, console bool, do func(context.Contex
 			logger.Error("closing the demo world", "error", err)
 		}
 	}()
-	for _, text := range f.faults {
-		fault, err := demo.ParseFault(text)
-		if err != nil {
-			return err
-		}
+	for _, fault := range faults {
 		if err := embedded.Inject(fault.Name, fault.After, fault.For); err != nil {
 			return err
 		}
@@ -239,7 +243,7 @@ func (f *flags) console(ctx context.Context) error {
 	case choice == tui.ChoiceDemo:
 		return f.inDemo(ctx, true, f.show)
 	case choice == tui.ChoiceInit:
-		return writeStarter(config.FileName, os.Stdout)
+		return writeStarter(config.FileName, f.out)
 	}
 	return nil
 }
@@ -279,7 +283,7 @@ func (f *flags) work(ctx context.Context, w world) error {
 	if err != nil {
 		return err
 	}
-	out := json.NewEncoder(os.Stdout)
+	out := json.NewEncoder(f.out)
 	out.SetIndent("", "  ")
 	return out.Encode(api.Snapshot(past.Newest()))
 }
@@ -328,7 +332,7 @@ func (f *flags) initCommand() *cobra.Command {
 			if path == "" {
 				path = "weir.yaml"
 			}
-			return writeStarter(path, cmd.OutOrStdout())
+			return writeStarter(path, f.out)
 		},
 	}
 }
@@ -368,7 +372,7 @@ func (f *flags) checkCommand() *cobra.Command {
 				terminal = check.Terminal{IsTerminal: true, Columns: width, Rows: height, Colours: "colours as the terminal tells"}
 			}
 			report := check.Run(cmd.Context(), c, check.Options{State: state, Terminal: &terminal})
-			if err := report.WriteTable(cmd.OutOrStdout(), terminal.Columns); err != nil {
+			if err := report.WriteTable(f.out, terminal.Columns); err != nil {
 				return err
 			}
 			if report.Failed() {
@@ -423,7 +427,7 @@ func (f *flags) validate(cmd *cobra.Command, registry, format, product string, f
 	if format == "json" {
 		write = report.WriteJSON
 	}
-	return report.ExitCode(), write(cmd.OutOrStdout())
+	return report.ExitCode(), write(f.out)
 }
 
 func registryFlag(c *cobra.Command) *string {
@@ -478,7 +482,7 @@ func (f *flags) productsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return mesh.WriteList(cmd.OutOrStdout(), entries, append(args, "")[0])
+			return mesh.WriteList(f.out, entries, append(args, "")[0])
 		})}
 	show := &cobra.Command{Use: "show PRODUCT", Short: "Show one product and its contract", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -486,7 +490,7 @@ func (f *flags) productsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return mesh.WriteShow(cmd.OutOrStdout(), p)
+			return mesh.WriteShow(f.out, p)
 		}}
 	register := &cobra.Command{Use: "register FILE", Short: "Validate a product's file and put it into the registry", Args: cobra.ExactArgs(1)}
 	replace := register.Flags().Bool("replace", false, "overwrite a product of the same name")
@@ -498,7 +502,7 @@ func (f *flags) productsCommand() *cobra.Command {
 		if err := r.Register(p, mesh.RegisterOptions{Replace: *replace, By: userName()}); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "registered %s in %s\n", p.Key(), r.Dir())
+		_, err = fmt.Fprintf(f.out, "registered %s in %s\n", p.Key(), r.Dir())
 		return err
 	})
 	c.AddCommand(list, show, register)

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"weir/config"
+)
+
+// weir runs a command line in an empty folder of its own and returns what it printed.
+func weir(t *testing.T, args ...string) (out, errOut string, err error) {
+	t.Helper()
+	var o, e bytes.Buffer
+	c := command()
+	c.SetArgs(args)
+	c.SetOut(&o)
+	c.SetErr(&e)
+	err = c.ExecuteContext(t.Context())
+	return o.String(), e.String(), err
+}
+
+// alone puts the test into an empty folder without a configuration of its user's.
+func alone(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	t.Chdir(dir)
+	t.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "xdg"))
+	t.Setenv("XDG_STATE_HOME", filepath.Join(dir, "state"))
+	return dir
+}
+
+func code(err error) int {
+	var c exitCode
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &c):
+		return int(c)
+	}
+	return 1
+}
+
+func TestWithoutATerminalOneSentenceSaysSo(t *testing.T) {
+	alone(t)
+	for _, args := range [][]string{{}, {"demo"}} {
+		_, _, err := weir(t, args...)
+		if err == nil || !strings.Contains(err.Error(), "terminal") || !strings.Contains(err.Error(), "weir run") {
+			t.Errorf("weir %v = %v; expected a sentence about the terminal that names weir run", args, err)
+		}
+	}
+}
+
+func TestWithoutAConfigurationTheErrorSaysWhatToDo(t *testing.T) {
+	alone(t)
+	for _, args := range [][]string{{"run"}, {"check"}} {
+		_, _, err := weir(t, args...)
+		if err == nil || !strings.Contains(err.Error(), "weir init") {
+			t.Errorf("weir %v = %v; expected advice to run weir init", args, err)
+		}
+	}
+}
+
+func TestInitWritesAFileThatLoadsAndKeepsWhatIsThere(t *testing.T) {
+	alone(t)
+	if _, _, err := weir(t, "init"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := config.Load("weir.yaml"); err != nil {
+		t.Errorf("the starter does not load: %v", err)
+	}
+	if err := os.WriteFile("weir.yaml", []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := weir(t, "init"); err == nil || !strings.Contains(err.Error(), "already there") {
+		t.Errorf("a second init = %v", err)
+	}
+	if kept, _ := os.ReadFile("weir.yaml"); string(kept) != "mine" {
+		t.Errorf("init overwrote a file: %q", kept)
+	}
+}
+
+const product = `consumers: [fraud]
+description: what visitors do
+domain: commerce
+name: user_events
+owners: [web@example.com]
+quality_sla:
+  max_null_percentage: 0.05
+  required_columns: [user_id, email]
+refresh_frequency: hourly
+schema_version: 1.0.0
+`
+
+func TestValidateExitCodes(t *testing.T) {
+	alone(t)
+	write(t, "product.yaml", product)
+	write(t, "good.csv", "user_id,email\n1,a@example.com\n2,b@example.com\n")
+	write(t, "nulls.csv", "user_id,email\n1,\n2,b@example.com\n")
+	write(t, "missing.csv", "user_id\n1\n")
+	write(t, "empty.csv", "user_id,email\n")
+	write(t, "torn.csv", "user_id,email\n1,\"a@example.com\n")
+	for _, c := range []struct {
+		args []string
+		code int
+	}{
+		{[]string{"product.yaml", "good.csv"}, 0},
+		{[]string{"product.yaml", "nulls.csv"}, 1},
+		{[]string{"product.yaml", "missing.csv"}, 1},
+		{[]string{"product.yaml", "empty.csv"}, 2},
+		{[]string{"product.yaml", "torn.csv"}, 2},
+		{[]string{"product.yaml", "absent.csv"}, 2},
+		{[]string{"absent.yaml", "good.csv"}, 2},
+		{[]string{"product.yaml", "good.csv", "--format", "xml"}, 2},
+	} {
+		_, _, err := weir(t, append([]string{"validate"}, c.args...)...)
+		if got := code(err); got != c.code {
+			t.Errorf("weir validate %v: exit %d (%v), want %d", c.args, got, err, c.code)
+		}
+	}
+	out, _, _ := weir(t, "validate", "product.yaml", "nulls.csv", "--format", "json")
+	var result struct {
+		Schema  *bool    `json:"schema_compliance"`
+		Quality *bool    `json:"quality_compliance"`
+		Issues  []string `json:"issues"`
+	}
+	if err := json.Unmarshal([]byte(out), &result); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	if result.Schema == nil || !*result.Schema || result.Quality == nil || *result.Quality || len(result.Issues) != 1 {
+		t.Errorf("the JSON of a broken contract: %s", out)
+	}
+}
+
+func TestProductsRegisterShowList(t *testing.T) {
+	alone(t)
+	write(t, "product.yaml", product)
+	if err := os.Mkdir("data-products", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := weir(t, "products", "register", "product.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := weir(t, "products", "register", "product.yaml"); err == nil {
+		t.Error("a second register overwrote the first")
+	}
+	if _, _, err := weir(t, "products", "register", "product.yaml", "--replace"); err != nil {
+		t.Error(err)
+	}
+	out, _, err := weir(t, "products", "list")
+	if err != nil || !strings.Contains(out, "user_events") {
+		t.Errorf("list = %v\n%s", err, out)
+	}
+	if out, _, err = weir(t, "products", "list", "finance"); err != nil || strings.Contains(out, "user_events") {
+		t.Errorf("list finance = %v\n%s", err, out)
+	}
+	if out, _, err = weir(t, "products", "show", "commerce/user_events"); err != nil || !strings.Contains(out, "web@example.com") {
+		t.Errorf("show = %v\n%s", err, out)
+	}
+	if _, _, err = weir(t, "products", "show", "../../etc/passwd"); err == nil {
+		t.Error("a path outside the registry was shown")
+	}
+}
+
+func TestRunInTheDemoWorldAnswersEveryEvent(t *testing.T) {
+	alone(t)
+	out, errOut, err := weir(t, "run", "--demo", "--rate", "500", "--for", "3s", "--fault", "poison-events@1s+1s", "--log", "log.txt")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, errOut)
+	}
+	var last struct {
+		Pipeline struct {
+			Consumed, Predicted uint64
+			DeadLettered        uint64 `json:"dead_lettered"`
+			Lag                 int64
+		}
+		Edge struct{ Nodes, Reporting int }
+		Mesh struct{ Products []any }
+	}
+	if err := json.Unmarshal([]byte(out), &last); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	p := last.Pipeline
+	if p.Consumed == 0 || p.DeadLettered == 0 || p.Consumed != p.Predicted+p.DeadLettered || p.Lag != 0 {
+		t.Errorf("pipeline: %+v; expected every event answered, some of them as dead letters", p)
+	}
+	if last.Edge.Nodes != 14 || last.Edge.Reporting != 14 || len(last.Mesh.Products) != 6 {
+		t.Errorf("edge %+v, %d products; expected 14 nodes that report, 6 products", last.Edge, len(last.Mesh.Products))
+	}
+}
+
+func TestDemoRefusesAFaultItDoesNotKnow(t *testing.T) {
+	alone(t)
+	_, _, err := weir(t, "run", "--demo", "--for", "1s", "--fault", "null-spik", "--log", "log.txt")
+	if err == nil || !strings.Contains(err.Error(), "null-spike") {
+		t.Errorf("an unknown fault = %v; expected the name that was meant", err)
+	}
+}
+
+func write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
