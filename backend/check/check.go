@@ -93,6 +93,7 @@ func Run(ctx context.Context, c *config.Config, o Options) Report {
 	}
 	add(c.Features != nil, func(ctx context.Context) []Row { return checkFeatures(ctx, c.Features) })
 	add(c.Model != nil, func(ctx context.Context) []Row { return checkModel(ctx, c) })
+	add(c.Pipeline != nil && c.Features != nil, func(ctx context.Context) []Row { return checkEvents(ctx, c) })
 	add(c.Edge != nil, func(ctx context.Context) []Row { return checkEdge(ctx, c.Edge) })
 	add(c.Edge != nil && c.Edge.Cloud != nil, func(ctx context.Context) []Row { return checkCloud(ctx, c.Edge.Cloud) })
 	add(c.Edge != nil && c.Edge.Cloud != nil, func(context.Context) []Row { return checkFile("outbox", c.Edge.Outbox, o.State) })

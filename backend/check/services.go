@@ -24,7 +24,8 @@ func checkFeatures(ctx context.Context, f *config.Features) []Row {
 	ask := func(names []string) (time.Duration, error) {
 		client := newHTTPClient()
 		defer client.CloseIdleConnections()
-		store, err := features.NewFeast(features.FeastConfig{URL: f.URL, Entity: f.Entity, Names: names, Timeout: time.Until(deadline), HTTP: client})
+		store, err := features.NewFeast(features.FeastConfig{URL: f.URL, Entity: f.Entity, Names: names, Timeout: time.Until(deadline), HTTP: client,
+			Token: f.Token.Reveal})
 		if err != nil {
 			return 0, err
 		}
