@@ -586,7 +586,7 @@ func (d *decoder) describe(node ast.Node) string {
 		return "nothing"
 	case *ast.StringNode:
 		text := unshift.Replace(n.Value)
-		if slices.Contains(d.secret, text) {
+		if d.maskSecrets(); slices.Contains(d.secret, text) {
 			return "a text (not shown)"
 		}
 		if utf8.RuneCountInString(text) > shownRunes {

@@ -14,21 +14,40 @@ import (
 //     string in two where the list stands in a flow map.
 var (
 	expression = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^{}"'\r\n]*)?\}`)
-	innerColon = regexp.MustCompile(`[^\s"'\[\]{},]:+[^\s,\[\]{}]`)
-	startColon = regexp.MustCompile(`[\s\[{,]:+[^\s:,\[\]{}]`)
 	shift      = strings.NewReplacer("{", "\ue000", "}", "\ue001", ",", "\ue002", "[", "\ue003", "]", "\ue004", ":", "\ue005")
 	unshift    = strings.NewReplacer("\ue000", "{", "\ue001", "}", "\ue002", ",", "\ue003", "[", "\ue004", "]", "\ue005", ":")
 )
 
 func shiftMarks(s string) string {
-	s = expression.ReplaceAllStringFunc(s, shift.Replace)
-	for range 2 { // a match may begin with the end of another, as in a:b:c
-		s = innerColon.ReplaceAllStringFunc(s, shiftColons)
+	if strings.Contains(s, "${") {
+		s = expression.ReplaceAllStringFunc(s, shift.Replace)
 	}
-	return startColon.ReplaceAllStringFunc(s, shiftColons)
+	var b strings.Builder
+	b.Grow(len(s) + len(s)/8)
+	for done := 0; ; {
+		colon := strings.IndexByte(s[done:], ':')
+		if colon < 0 {
+			b.WriteString(s[done:])
+			return b.String()
+		}
+		colon += done
+		end := colon + 1
+		for end < len(s) && s[end] == ':' {
+			end++
+		}
+		b.WriteString(s[done:colon])
+		ofString := end < len(s) && !strings.ContainsRune(" \t\n,[]{}", rune(s[end])) &&
+			(colon == 0 || !strings.ContainsRune(`"']}`, rune(s[colon-1]))) // "key":value
+		for range end - colon {
+			if ofString {
+				b.WriteString("\ue005")
+			} else {
+				b.WriteByte(':')
+			}
+		}
+		done = end
+	}
 }
-
-func shiftColons(s string) string { return strings.ReplaceAll(s, ":", "\ue005") }
 
 func isShifted(r rune) bool { return r >= 0xe000 && r <= 0xe005 }
 

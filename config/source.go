@@ -25,7 +25,9 @@ const (
 // source is a configuration file's text and the errors found in it.
 type source struct {
 	file   string
-	lines  [][]rune // as written, with secrets masked
+	lines  [][]rune // as written, with secrets masked once tokens were looked at
+	tokens token.Tokens
+	masked bool
 	secret []string // literal secrets, to be kept out of messages
 	errs   Errors
 }
@@ -53,7 +55,7 @@ func parseSource(file string, data []byte) (s *source, root ast.Node) {
 	}
 	text = shiftMarks(blankLines.ReplaceAllString(text, ""))
 	tokens, ok := lex(text)
-	s.maskSecrets(tokens)
+	s.tokens = tokens
 	if !ok {
 		s.addSyntax(errYAML)
 		return s, nil
@@ -224,8 +226,14 @@ var (
 const minMasked = 4
 
 // maskSecrets overwrites literal secrets in the lines that errors will show. It goes by the key's name, so that it
-// works also for a text that cannot be parsed or has its keys in the wrong place.
-func (s *source) maskSecrets(tokens token.Tokens) {
+// works also for a text that cannot be parsed or has its keys in the wrong place. It is done before the first error;
+// most files have none and are spared it.
+func (s *source) maskSecrets() {
+	if s.masked {
+		return
+	}
+	s.masked = true
+	tokens := s.tokens
 	for i, t := range tokens {
 		if t.Type != token.MappingValueType || i == 0 || i+1 >= len(tokens) || !isSecretKey(tokens[i-1].Value) {
 			continue
@@ -298,6 +306,7 @@ func mask(line []rune, from, n int) {
 
 // add notes one error. Everything in it is made safe for a terminal.
 func (s *source) add(at place, key, expected, found, hint string) {
+	s.maskSecrets()
 	e := Error{
 		File: s.safe(s.file), Line: at.line, Column: at.column, Key: s.safe(key),
 		Expected: s.safe(expected), Found: s.safe(found), Hint: s.safe(hint),
