@@ -37,7 +37,7 @@ func TestDrillFromPaneToRecord(t *testing.T) {
 	c.keys("4", "enter", "enter")
 	c.sees("Contracts → commerce/user_events", "max_null_percentage", "Columns", "About")
 	c.keys("enter")
-	c.sees("Column 'email' exceeds null threshold: 7.20%", "899 of 12,480 rows", "0/99120")
+	c.sees("email null 7.2% > 5%", "899 of 12,480 rows", "0/99120")
 	c.keys("enter")
 	c.sees("kcat -C -t user_events -p 0 -o 99120 -c 1", `"email":null`)
 	c.keys("esc", "esc", "esc", "esc")

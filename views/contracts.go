@@ -111,7 +111,7 @@ func (s *Scene) finding(p *mesh.Product, m *mesh.Snapshot) (Style, string) {
 	switch p.State {
 	case mesh.Broken:
 		if len(p.Issues) > 0 {
-			text := issueText(&p.Issues[0])
+			text := p.Issues[0].Message.String()
 			if n := len(p.Issues) - 1; n > 0 {
 				text += ", +" + count(n)
 			}
@@ -125,17 +125,6 @@ func (s *Scene) finding(p *mesh.Product, m *mesh.Snapshot) (Style, string) {
 		return Faint, "holds, " + count(p.Rows) + " rows"
 	}
 	return Faint, string(p.State)
-}
-
-// issueText is an issue in as few words as can be: email null 7.2% > 5%.
-func issueText(x *mesh.Issue) string {
-	switch {
-	case x.Rule == "max_null_percentage" && !x.Observed.IsEmpty():
-		return x.Column.String() + " null " + x.Observed.String() + " > " + x.Expected.String()
-	case x.Rule == "required_columns" && !x.Column.IsEmpty():
-		return x.Column.String() + " missing"
-	}
-	return x.Message.String()
 }
 
 // product is what enter opens: issues, columns and the rest; one issue; one sample.
@@ -161,7 +150,7 @@ func (s *Scene) product(page Page, path []Level, w int) Page {
 	style, sign := s.productState(p.State)
 	f.add("state", style, sign+" "+string(p.State)+" since "+s.ago(p.Since))
 	f.add("window", Plain, count(p.Rows)+" rows in the last "+brief(m.Window)+", "+count(p.Undecodable)+" undecodable, judged "+s.ago(p.JudgedAt))
-	f.add("schema", Plain, holds(p.Schema)+"   quality "+holds(p.Quality))
+	f.add("compliance", Plain, "schema "+holds(p.Schema)+", quality "+holds(p.Quality))
 	if !p.Error.IsEmpty() {
 		f.add("error", Bad, p.Error.String())
 	}

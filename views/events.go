@@ -63,13 +63,13 @@ func (s *Scene) events(path []Level, w, h int, zoomed bool) Page {
 			{Title: "TIME", Width: 8, Cell: func(i int) (Style, string) { return Faint, s.clock(at(i).At) },
 				Less: func(a, b int) bool { return at(a).At.After(at(b).At) }},
 			{Width: 1, Cell: func(i int) (Style, string) { return s.severity(at(i).Severity) }},
-			{Title: "KIND", Width: 8, Cell: func(i int) (Style, string) { return Faint, string(at(i).Kind) }},
+			{Title: "KIND", Width: 8, Rank: 1, Cell: func(i int) (Style, string) { return Faint, string(at(i).Kind) }},
 			{Title: "SEVERITY", Width: 9, Rank: 9, Cell: func(i int) (Style, string) {
 				style, _ := s.severity(at(i).Severity)
 				return style, string(at(i).Severity)
 			}},
-			{Title: "SUBJECT", Width: subject, Name: true, Cell: func(i int) (Style, string) { return Plain, at(i).Subject.String() }},
-			{Title: "MESSAGE", Width: 20, Grow: 1, Cell: func(i int) (Style, string) {
+			{Title: "SUBJECT", Width: subject, Name: true, Cell: func(i int) (Style, string) { return Plain, s.subject(at(i)) }},
+			{Title: "MESSAGE", Width: 48, Grow: 1, Cell: func(i int) (Style, string) {
 				if at(i).Severity == event.Critical {
 					return Strong, at(i).Message.String()
 				}
@@ -84,6 +84,17 @@ func (s *Scene) events(path []Level, w, h int, zoomed bool) Page {
 	return page
 }
 
+// subject is what an event happened to; nodes are called as the edge pane calls them.
+func (s *Scene) subject(e *event.Event) string {
+	subject := e.Subject.String()
+	if e.Kind == event.Node {
+		if n := nodeOf(s.Snap, subject); n != nil {
+			return n.Name.String()
+		}
+	}
+	return subject
+}
+
 func (s *Scene) eventText(e *event.Event, w int) []string {
 	f := s.facts(w)
 	style, sign := s.severity(e.Severity)
@@ -91,6 +102,9 @@ func (s *Scene) eventText(e *event.Event, w int) []string {
 	f.add("severity", style, sign+" "+string(e.Severity))
 	f.add("kind", Plain, string(e.Kind))
 	f.add("subject", Strong, e.Subject.String())
+	if name := s.subject(e); name != e.Subject.String() {
+		f.add("node", Strong, name)
+	}
 	f.gap()
 	f.text(Plain, e.Message.String())
 	f.gap()

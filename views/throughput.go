@@ -210,11 +210,11 @@ func (s *Scene) chart(name string, peak bool, w, h int, label func(float64) stri
 	}
 	if plotted < h {
 		l := t.NewLine(w)
-		reach := brief(bucket * time.Duration(2*cols))
-		l.Space(axis+1).Put(Faint, "-"+reach).To(w-3).Put(Faint, "now")
-		if !s.Live {
-			l = t.NewLine(w)
-			l.Space(axis+1).Put(Faint, "-"+reach).To(w-5).Put(Faint, s.clock(s.Snap.At)[:5])
+		l.Space(axis+1).Put(Faint, span(bucket*time.Duration(2*cols))+" ago")
+		if s.Live {
+			l.To(w-3).Put(Faint, "now")
+		} else {
+			l.To(w-8).Put(Faint, s.clock(s.Snap.At))
 		}
 		out = append(out, l.String())
 	}

@@ -122,18 +122,18 @@ func meshTroubles(m *mesh.Snapshot, add func(event.Severity, Pane, string)) {
 	for i := range m.Products {
 		p := &m.Products[i]
 		if by[p.State]++; by[p.State] == 1 {
-			first[p.State] = productName(p)
+			first[p.State] = p.Name.String()
 		}
 	}
 	tell := func(s event.Severity, state mesh.State, one, many string) {
 		switch n := by[state]; {
 		case n == 1:
-			add(s, Contracts, first[state]+" "+one)
+			add(s, Contracts, first[state]+": "+one)
 		case n > 1:
 			add(s, Contracts, count(n)+" contracts "+many)
 		}
 	}
-	tell(event.Critical, mesh.Broken, "broke its contract", "broken")
+	tell(event.Critical, mesh.Broken, "contract broken", "broken")
 	tell(event.Warning, mesh.Bad, "cannot be parsed", "cannot be parsed")
 	tell(event.Warning, mesh.Waiting, "waits for its feed", "wait for their feeds")
 }

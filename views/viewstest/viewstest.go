@@ -219,13 +219,13 @@ func (b builder) mesh() *mesh.Snapshot {
 		}
 		if b.bad() && i == 0 {
 			p.State, p.Since, p.Quality, p.Columns[3].Nulls = mesh.Broken, Start.Add(-100*time.Second), false, 899
-			issue := mesh.Issue{Rule: "max_null_percentage", Column: b.text("email"), Message: b.text("Column 'email' exceeds null threshold: 7.20%"),
-				Expected: b.text("5%"), Observed: b.text("7.2%"), Failed: 899, Of: 12480, FirstAt: p.Since, LastAt: b.at}
+			issue := mesh.Issue{Rule: "max_null_percentage", Column: b.text("email"), Message: b.text("email null 7.2% > 5%"),
+				Expected: b.text("≤ 5% null"), Observed: b.text("7.2% null"), Failed: 899, Of: 12480, FirstAt: p.Since, LastAt: b.at}
 			for k := range 4 {
 				issue.Samples = append(issue.Samples, mesh.Sample{Partition: int32(k), Offset: int64(99_120 + k*17), At: b.at.Add(-time.Duration(k) * time.Second),
 					Value: b.text(`{"user_id":"8812","timestamp":"2026-11-22T07:31:58Z","type":"click","email":null,"amount":12.5}`)})
 			}
-			p.Issues = []mesh.Issue{issue, {Rule: "required_columns", Column: b.text("amount"), Message: b.text("Missing columns: {'amount'}"),
+			p.Issues = []mesh.Issue{issue, {Rule: "required_columns", Column: b.text("amount"), Message: b.text("amount is missing"),
 				Expected: b.text("present"), Observed: b.text("absent"), Failed: 12480, Of: 12480, Schema: true, FirstAt: p.Since, LastAt: b.at}}
 		}
 		if i == 3 && b.state != Calm {
@@ -253,7 +253,7 @@ func (b builder) events() []event.Event {
 	add(3*time.Minute, event.Cloud, event.Info, "cloud", "synced the aggregate of 14 nodes")
 	if b.state == Broken || b.state == Hostile {
 		add(2*time.Minute, event.Fault, event.Warning, "null-spike", "injected by ada: 9% of e-mails become null")
-		add(118*time.Second, event.Node, event.Critical, "edge-node-11", "down: dial tcp 127.0.0.1:41010: connection refused")
+		add(118*time.Second, event.Node, event.Critical, "http://127.0.0.1:41010", "down: dial tcp 127.0.0.1:41010: connection refused")
 		add(117*time.Second, event.Node, event.Warning, "edge-node-07", "stale: last updated 14 m ago")
 		add(110*time.Second, event.Pipeline, event.Critical, "partition 4", "stalls: the offset has not moved for 10 s, lag 20,800")
 		add(100*time.Second, event.Contract, event.Critical, "commerce/user_events", "broke: email null 7.2%, allowed 5% (899 of 12,480 rows, first at 4/99120)")
