@@ -130,11 +130,12 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.mu.Lock()
 	e.run = nil
 	e.mu.Unlock()
+	cause := context.Cause(runCtx)
 	cancel(nil)
-	if ctx.Err() != nil {
-		return nil
+	if cause == context.Cause(ctx) {
+		return nil // asked to end; nothing failed before
 	}
-	return context.Cause(runCtx)
+	return cause
 }
 
 func (e *Engine) begin(r *run) error {

@@ -104,12 +104,6 @@ func newCloud(t *testing.T, answer func(http.ResponseWriter, *http.Request) bool
 	return c
 }
 
-func (c *cloudServer) received() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.bodies)
-}
-
 func TestEngineAggregatesAndSyncs(t *testing.T) {
 	a, b := summaryServer(t, 900, 1), summaryServer(t, 100, 0.5)
 	broken := httptest.NewServer(http.NotFoundHandler())
@@ -144,9 +138,9 @@ func TestEngineAggregatesAndSyncs(t *testing.T) {
 	if r := s.NodeData[3].Error.String(); r != "connection refused" {
 		t.Errorf("the reason of a closed port is %q", r)
 	}
-	until(t, "the first aggregate is acknowledged", func() bool { return e.Snapshot().Cloud.Synced == 1 })
+	until(t, "the first aggregate is acknowledged", func() bool { return !e.Snapshot().Cloud.LastSync.IsZero() })
 	c := e.Snapshot().Cloud
-	if c.State != CloudOK || c.Outbox != 0 || c.LastSync.IsZero() || c.NextSync.IsZero() {
+	if c.State != CloudOK || c.Synced != 1 || c.Outbox != 0 || c.LastSync.IsZero() || c.NextSync.IsZero() {
 		t.Errorf("cloud %+v", c)
 	}
 	if err := e.SyncNow(t.Context()); err != nil {

@@ -9,6 +9,10 @@ import (
 
 // TestMain lets the test binary be a process that is killed; see kill_test.go.
 func TestMain(m *testing.M) {
+	if os.Getenv(fleetEnv) != "" {
+		fleet()
+		return
+	}
 	if os.Getenv(victimEnv) != "" {
 		victim()
 		return

@@ -172,6 +172,7 @@ func severity(from, to State) event.Severity {
 		return event.Recovered
 	case Slow, Unknown:
 		return event.Info
+	default:
+		return event.Warning
 	}
-	return event.Warning
 }
