@@ -22,6 +22,16 @@ type aggregate struct {
 	Reporting   int           `json:"reporting"`
 	QualityMean *float64      `json:"data_quality_mean"` // plain mean; null when nothing reports
 	States      map[State]int `json:"states"`
+	// Groups sums the nodes up by label and value.
+	Groups map[string]map[string]aggregateGroup `json:"groups,omitempty"`
+}
+
+// aggregateGroup is the nodes that share a label's value.
+type aggregateGroup struct {
+	EdgeNodes    int      `json:"edge_nodes"`
+	Reporting    int      `json:"reporting"`
+	TotalRecords int64    `json:"total_records"`
+	Quality      *float64 `json:"data_quality_score"`
 }
 
 // aggregateNode is one node in an aggregate: the three figures with status success, or an error with a code (the
@@ -41,6 +51,7 @@ type totals struct {
 	nodes, reporting int
 	records          int64
 	weighted, plain  float64
+	perSecond        float64
 	byState          map[State]int
 }
 
@@ -54,6 +65,7 @@ func (t *totals) add(n *Node) {
 	}
 	t.reporting++
 	t.plain += n.Quality
+	t.perSecond += n.RecordsPerSecond
 	t.weighted += n.Quality * float64(n.RecordCount)
 	if t.records > math.MaxInt64-n.RecordCount {
 		t.records = math.MaxInt64
@@ -96,6 +108,20 @@ func aggregateOf(nodes []*node, at time.Time) aggregate {
 	if t.reporting > 0 {
 		q, m := t.quality(), t.mean()
 		a.Quality, a.QualityMean = &q, &m
+	}
+	for _, g := range groupsOf(nodes) {
+		label := g.Label.String()
+		if a.Groups == nil {
+			a.Groups = map[string]map[string]aggregateGroup{}
+		}
+		if a.Groups[label] == nil {
+			a.Groups[label] = map[string]aggregateGroup{}
+		}
+		x := aggregateGroup{EdgeNodes: g.Nodes, Reporting: g.Reporting, TotalRecords: g.TotalRecords}
+		if g.Reporting > 0 {
+			x.Quality = &g.Quality
+		}
+		a.Groups[label][g.Value.String()] = x
 	}
 	return a
 }

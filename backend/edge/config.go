@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -27,6 +28,12 @@ var ErrConfig = errors.New("edge configuration")
 type Config struct {
 	// Nodes are base URLs; GET {node}/data/summary is what is polled.
 	Nodes []string
+	// Targets are nodes with labels, beside Nodes.
+	Targets []Target
+	// Sources list more nodes while the engine runs.
+	Sources []Source
+	// Access says how nodes are asked: headers, tokens, client certificates.
+	Access []Access
 	// Poll is the time between two polls of one node.
 	Poll time.Duration
 	// Timeout is the deadline of one poll, its connection included. It is kept below Poll: a longer one is cut to
@@ -40,6 +47,8 @@ type Config struct {
 	Outbox string
 	// Cloud receives the aggregates; nil: nothing is synced.
 	Cloud *CloudConfig
+	// Resolver looks up the names of nodes; nil is the system's.
+	Resolver *net.Resolver
 	// Logger takes what an operator's log should keep; nil discards it.
 	Logger *slog.Logger
 	// Now and Rand are the clock and the source of jitter (0 <= x < 1); nil takes the real ones.
@@ -82,6 +91,20 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	c.Nodes = nodes
+	targets := make([]Target, 0, len(c.Targets))
+	for i, t := range c.Targets {
+		clean, err := cleanTarget(t)
+		switch {
+		case err != nil:
+			wrong = append(wrong, fmt.Errorf("targets[%d]: %w", i, err))
+		case seen[clean.URL]:
+			wrong = append(wrong, fmt.Errorf("targets[%d]: %q is listed twice: its records would count double", i, t.URL))
+		default:
+			seen[clean.URL] = true
+			targets = append(targets, clean)
+		}
+	}
+	c.Targets = targets
 	for _, d := range []struct {
 		name string
 		v    *time.Duration

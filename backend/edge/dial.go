@@ -21,11 +21,12 @@ var metadataAddresses = []netip.Addr{
 }
 
 // newDialer is a dialer that looks at every address after the name was resolved, so that a name cannot lead weir to
-// a link-local or metadata address, not even one that changes between two look-ups.
-func newDialer() *net.Dialer {
+// a link-local or metadata address, not even one that changes between two look-ups. A nil r is the system's resolver.
+func newDialer(r *net.Resolver) *net.Dialer {
 	return &net.Dialer{
 		Timeout:   10 * time.Second,
-		KeepAlive: 30 * time.Second,
+		KeepAlive: -1, // the next poll finds out as well
+		Resolver:  r,
 		Control: func(_, address string, _ syscall.RawConn) error {
 			a, err := netip.ParseAddrPort(address)
 			if err != nil {

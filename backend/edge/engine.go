@@ -37,14 +37,19 @@ type Engine struct {
 	mu        sync.Mutex
 	ready     *sync.Cond // a node is queued, or the pool closes
 	run       *run       // nil when Run does not run
-	nodes     []*node    // in the order of the configuration
+	roster    roster
+	nodes     []*node // in the order of the configuration, then of each source
+	byURL     map[string]*node
+	watched   map[*node]time.Time // whose history is in the snapshots, until when
 	due       dueHeap
 	pool      pool
 	teller    *teller
 	polls     rate
 	unpolled  int
-	roundDone bool
-	toldFirst bool
+	roundDone bool // every node was polled, or is gone
+	// scheduling is set once the first round of a run is queued: from then on new nodes queue themselves.
+	scheduling bool
+	toldFirst  bool
 
 	version, publishedVersion uint64 // of the nodes
 	publishedAt               time.Time
@@ -58,13 +63,17 @@ func New(c Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newEngine(c, newHTTPPoller(c)), nil
+	p, access, err := newHTTPPoller(c)
+	if err != nil {
+		return nil, err
+	}
+	return newEngine(c, p, access), nil
 }
 
-func newEngine(c Config, p poller) *Engine {
+func newEngine(c Config, p poller, access []accessOf) *Engine {
 	e := &Engine{
 		cfg:        c,
-		limits:     limits{timeout: c.Timeout, staleAfter: c.StaleAfter},
+		limits:     limits{poll: c.Poll, timeout: c.Timeout, staleAfter: c.StaleAfter},
 		poller:     p,
 		reschedule: make(chan struct{}, 1),
 		firstRound: make(chan struct{}),
@@ -72,18 +81,22 @@ func newEngine(c Config, p poller) *Engine {
 	e.ready = sync.NewCond(&e.mu)
 	e.teller = newTeller(&e.log)
 	e.sync = newSyncer(c, &e.log, e.aggregate)
-	now := c.Now()
+	e.watched = map[*node]time.Time{}
+	e.roster.access = access
+	e.roster.lists = make([][]Target, 1+len(c.Sources))
 	for _, u := range c.Nodes {
-		n := newNode(u, now)
-		n.offset = offsetOf(u, c.Poll)
-		e.nodes = append(e.nodes, n)
+		e.roster.lists[0] = append(e.roster.lists[0], Target{URL: u})
 	}
-	nameNodes(e.nodes)
-	e.version = 1
-	if e.unpolled = len(e.nodes); e.unpolled == 0 {
-		e.roundDone = true
-		close(e.firstRound)
+	e.roster.lists[0] = append(e.roster.lists[0], c.Targets...)
+	e.roster.untried = map[int]bool{}
+	for i, s := range c.Sources {
+		e.roster.untried[i] = true
+		e.roster.sources = append(e.roster.sources, SourceStatus{Name: safetext.Clean(s.Name())})
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.rebuild(c.Now())
+	e.endFirstRound()
 	return e
 }
 
@@ -118,6 +131,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	r.start("schedule", e.schedule)
 	r.start("events", e.tell)
+	e.startSources(r)
 	r.start("sync", func(ctx context.Context) error { return e.sync.run(ctx, e.firstRound) })
 
 	<-runCtx.Done()
@@ -145,6 +159,7 @@ func (e *Engine) begin(r *run) error {
 		return ErrRunning
 	}
 	e.run = r
+	e.scheduling = false
 	e.pool = newPool(e.cfg.Concurrency)
 	for _, n := range e.nodes { // what an earlier run left behind
 		n.queued, n.inFlight, n.rounds = false, false, nil

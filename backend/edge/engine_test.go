@@ -278,7 +278,7 @@ func TestScheduleSpreadsAndNeverDelays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := newEngine(c, p)
+		e := newEngine(c, p, nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		began := time.Now()
@@ -327,7 +327,7 @@ func TestPollNowWaitsForWhatIsUnderWay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := newEngine(c, p)
+		e := newEngine(c, p, nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- e.Run(ctx) }()
@@ -365,7 +365,7 @@ func TestSiteDownIsFewEvents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := newEngine(c, p)
+		e := newEngine(c, p, nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- e.Run(ctx) }()

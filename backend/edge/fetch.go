@@ -24,6 +24,7 @@ const summaryPath = "/data/summary"
 // answer is what one poll brought. Without a status nothing answered, and err says why.
 type answer struct {
 	status     int
+	heard      bool   // something came, though perhaps no status
 	body       []byte // decompressed, at most maxBody; valid until the poller's next get
 	location   string // of a redirect
 	etag       string
@@ -42,93 +43,163 @@ type poller interface {
 
 // target is where and how one node is asked.
 type target struct {
-	url    string // of the summary
-	header http.Header
+	url       string // of the summary
+	header    http.Header
+	token     func() string // nil: none
+	transport int           // of the poller's, by Access
+	plain     *plainTarget  // nil: asked over net/http
 }
 
-// httpPoller polls over net/http: connections are kept, HTTP/2 is used where a TLS node offers it.
+// httpPoller keeps connections. TLS nodes are asked over net/http, by HTTP/2 where they offer it; others by plainClient.
 type httpPoller struct {
-	client  *http.Client
+	plain   *plainClient
+	clients []*http.Client // by target.transport; the first is for nodes without TLS of their own
 	now     func() time.Time
 	timeout time.Duration
 }
 
-func newHTTPPoller(c Config) *httpPoller {
+// newHTTPPoller also makes c.Access ready for use.
+func newHTTPPoller(c Config) (*httpPoller, []accessOf, error) {
+	p := &httpPoller{now: c.Now, timeout: c.Timeout}
+	p.plain = &plainClient{dialer: newDialer(c.Resolver), rest: connectionRest(c), most: c.Concurrency, idle: map[string][]restingConn{}}
+	p.clients = append(p.clients, newClient(c, nil))
+	var access []accessOf
+	for i, a := range c.Access {
+		header, err := a.check()
+		if err != nil {
+			return nil, nil, fmt.Errorf("%w: access[%d]: %w", ErrConfig, i, err)
+		}
+		of := accessOf{Access: a, header: header}
+		if a.TLS != nil {
+			of.poller = len(p.clients)
+			p.clients = append(p.clients, newClient(c, a.TLS))
+		}
+		access = append(access, of)
+	}
+	return p, access, nil
+}
+
+// connectionRest is how long a connection is kept unused: over the next poll, and the one after a missed one.
+func connectionRest(c Config) time.Duration { return 2*c.Poll + 5*time.Second }
+
+func newClient(c Config, t *tls.Config) *http.Client {
+	if t = t.Clone(); t == nil {
+		t = &tls.Config{}
+	}
+	t.MinVersion = max(t.MinVersion, tls.VersionTLS12)
 	transport := &http.Transport{
-		DialContext:            newDialer().DialContext,
+		DialContext:            newDialer(c.Resolver).DialContext,
 		Proxy:                  nil, // a proxy would be dialled in a node's place, and the guard with it
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSClientConfig:        t,
 		ForceAttemptHTTP2:      true,
-		DisableCompression:     true, // read by readBody, which bounds what comes out
-		MaxIdleConns:           0,    // one a node
-		MaxIdleConnsPerHost:    2,
-		IdleConnTimeout:        2*c.Poll + 5*time.Second,
+		DisableCompression:     true,          // read by readBody, which bounds what comes out
+		MaxIdleConns:           0,             // one a node
+		MaxIdleConnsPerHost:    c.Concurrency, // many nodes may share a gateway
+		IdleConnTimeout:        connectionRest(c),
 		ResponseHeaderTimeout:  c.Timeout,
 		TLSHandshakeTimeout:    c.Timeout,
 		MaxResponseHeaderBytes: 16 << 10,
 		ReadBufferSize:         1 << 10,
 		WriteBufferSize:        1 << 10,
 	}
-	return &httpPoller{
-		client: &http.Client{
-			Transport:     transport,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		now:     c.Now,
-		timeout: c.Timeout,
+	return &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
-func (p *httpPoller) close() { p.client.CloseIdleConnections() }
+func (p *httpPoller) close() {
+	p.plain.closeIdle()
+	for _, c := range p.clients {
+		c.CloseIdleConnections()
+	}
+}
 
 func (p *httpPoller) get(ctx context.Context, t target, etag string) (a answer) {
 	ctx, cancel := context.WithTimeoutCause(ctx, p.timeout, errDeadline)
 	defer cancel()
 	a.sentAt = p.now()
 	defer func() { a.latency = p.now().Sub(a.sentAt) }()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.url, nil)
-	if err != nil {
-		a.err = err
-		return a
-	}
-	for k, v := range t.header {
-		req.Header[k] = v
-	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("Accept-Encoding", "gzip")
-	req.Header.Set("User-Agent", "weir")
-	if etag != "" {
-		req.Header.Set("If-None-Match", etag)
-	}
-	resp, err := p.client.Do(req)
-	if err != nil {
-		a.err = explain(ctx, err, p.timeout)
-		return a
-	}
-	defer func() {
-		if cerr := resp.Body.Close(); cerr != nil && a.err == nil {
-			a.err = explain(ctx, cerr, p.timeout)
+	token := ""
+	if t.token != nil {
+		if token = t.token(); strings.ContainsAny(token, "\r\n\x00") {
+			a.err = errors.New("its token holds a line break")
+			return a
 		}
-	}()
-	a.status = resp.StatusCode
-	a.etag = resp.Header.Get("Etag")
-	a.location = resp.Header.Get("Location")
-	a.date, _ = http.ParseTime(resp.Header.Get("Date")) // without one the skew stays unknown
-	a.retryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), p.now())
-	if a.status != http.StatusOK {
-		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // so that the connection can be kept; what it says is not used
-		return a
 	}
-	if a.body, err = readBody(resp.Body, resp.Header.Get("Content-Encoding")); err != nil {
+	var err error
+	if t.plain != nil {
+		err = p.getPlain(ctx, t, token, etag, &a)
+	} else {
+		err = p.getTLS(ctx, t, token, etag, &a)
+	}
+	if err != nil {
 		a.err = explain(ctx, err, p.timeout)
 	}
 	return a
 }
 
+func (p *httpPoller) getPlain(ctx context.Context, t target, token, etag string, a *answer) error {
+	extra := ""
+	if token != "" {
+		extra = "Authorization: Bearer " + token + "\r\n"
+	}
+	if etag != "" {
+		extra += "If-None-Match: " + etag + "\r\n"
+	}
+	heard, err := p.plain.do(ctx, t.plain, extra, func(resp *http.Response) error { return p.read(resp, a) })
+	a.heard = heard
+	return err
+}
+
+func (p *httpPoller) getTLS(ctx context.Context, t target, token, etag string, a *answer) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.url, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("User-Agent", "weir")
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Accept-Encoding", "gzip")
+	for k, v := range t.header {
+		req.Header[k] = v
+	}
+	req.Host = t.header.Get("Host")
+	if etag != "" {
+		req.Header.Set("If-None-Match", etag)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := p.clients[t.transport].Do(req)
+	if err != nil {
+		return err
+	}
+	err = p.read(resp, a)
+	if err == nil {
+		_, _ = io.CopyN(io.Discard, resp.Body, maxDrain) // so that the connection can be kept
+	}
+	return errors.Join(err, resp.Body.Close())
+}
+
+// read takes what an answer says into a.
+func (p *httpPoller) read(resp *http.Response, a *answer) (err error) {
+	a.status = resp.StatusCode
+	a.location = resp.Header.Get("Location")
+	a.date, _ = http.ParseTime(resp.Header.Get("Date")) // without one the skew stays unknown
+	a.retryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), p.now())
+	if e := resp.Header.Get("Etag"); len(e) <= maxETag {
+		a.etag = e
+	}
+	if a.status == http.StatusOK {
+		a.body, err = readBody(resp.Body, resp.Header.Get("Content-Encoding"))
+	}
+	return err
+}
+
 // Errors of a poll.
 var (
 	errDeadline = errors.New("poll deadline")
-	errTooLarge = fmt.Errorf("the body exceeds %d MiB", maxBody>>20)
+	errTooLarge = fmt.Errorf("the answer exceeds %d MiB", maxBody>>20)
 )
 
 // readBody reads at most maxBody bytes, after decompression.
@@ -170,6 +241,8 @@ func explain(ctx context.Context, err error, timeout time.Duration) error {
 			return &reason{fmt.Sprintf("no such host %q", dns.Name), err}
 		}
 		return &reason{fmt.Sprintf("looking up %q failed: %s", dns.Name, dns.Err), err}
+	case errors.Is(err, errTooLarge):
+		return errTooLarge
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return &reason{"connection refused", err}
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
@@ -182,6 +255,9 @@ func explain(ctx context.Context, err error, timeout time.Duration) error {
 		return &reason{"this process has no file handles left (ulimit -n)", err}
 	}
 	text := err.Error()
+	if strings.HasPrefix(text, "malformed ") || strings.HasPrefix(text, "net/http: ") || strings.HasPrefix(text, "interim ") {
+		return &reason{"it does not speak HTTP as it should: " + strings.TrimPrefix(text, "net/http: "), err}
+	}
 	if _, after, ok := strings.Cut(text, `": `); ok && strings.HasPrefix(text, "Get ") {
 		text = after
 	}

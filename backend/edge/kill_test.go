@@ -39,7 +39,7 @@ func victim() {
 		fmt.Println(err)
 		os.Exit(2)
 	}
-	e := newEngine(c, newHTTPPoller(c))
+	e := newEngine(c, &httpPoller{}, nil)
 	var number atomic.Int64
 	number.Store(n - 1)
 	e.sync.aggregate = func(time.Time) aggregate { return aggregate{TotalRecords: number.Add(1)} }

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"time"
 
@@ -26,20 +27,29 @@ type node struct {
 	due      time.Time     // its next slot
 	queued   bool
 	inFlight bool
-	doubtful bool     // its last poll took a whole deadline; it waits in the lane of its like
+	doubtful bool     // its last poll took long; it waits in the lane of its like
 	rounds   []*round // PollNow calls that wait for it
+	breaker  breaker
+
+	gone        bool // listed no more
+	quarantined bool
 
 	// What is known of it. pub is what a snapshot carries.
 	pub  Node
 	sum  summary // of the last valid answer
 	etag string  // of the last valid answer
+	name string  // the label "name"
+	// countedAt is when the record count was last seen, and rated whether a rate follows from two of them.
+	countedAt time.Time
+	rated     bool
+	flaps
+	past
 }
 
 func newNode(url string, since time.Time) *node {
 	return &node{
-		url:    url,
-		target: target{url: url + summaryPath},
-		pub:    Node{URL: safetext.Clean(url), State: Unknown, Since: since},
+		url: url,
+		pub: Node{URL: safetext.Clean(url), State: Unknown, Since: since},
 	}
 }
 
@@ -54,14 +64,17 @@ type verdict struct {
 
 // limits are the configured bounds a verdict depends on.
 type limits struct {
+	poll       time.Duration
 	timeout    time.Duration
 	staleAfter time.Duration
 }
 
 // judge turns an answer into a verdict. last is the summary of the last valid answer, for a 304; zero without one.
 func judge(a answer, last summary, now time.Time, lim limits) verdict {
-	v := verdict{reachable: a.status != 0}
+	v := verdict{reachable: a.status != 0 || a.heard}
 	switch {
+	case a.status == 0 && a.heard:
+		return v.invalid(a.err.Error())
 	case a.status == 0:
 		v.state, v.reason = Down, a.err.Error()
 		return v
@@ -124,28 +137,42 @@ func skew(a answer) time.Duration {
 	return s.Round(100 * time.Millisecond)
 }
 
-// observe takes an answer and its verdict into the node and returns the state it had before.
-func (n *node) observe(a answer, v verdict, now time.Time, lim limits) (before State) {
-	before = n.pub.State
+// observe takes an answer and its verdict into the node.
+func (n *node) observe(a answer, v verdict, now time.Time, lim limits) {
 	n.doubtful = a.status == 0 && a.latency > lim.timeout/4 || v.state == Slow
+	n.past.add(a, v, now)
+	state, why := v.state, v.reason
+	if n.flaps.add(v.state) {
+		state = Flapping
+		why = fmt.Sprintf("changed %d times in %d polls; now %s", n.flaps.count(), flapWindow, v.state)
+		if v.reason != "" {
+			why += ": " + v.reason
+		}
+	}
 	p := &n.pub
+	p.ProbeAt = n.breaker.add(v.reachable, now, lim.poll)
 	p.PolledAt = now
 	p.LatencyMS = float64(a.latency) / float64(time.Millisecond)
 	p.StatusCode = a.status
 	p.Reachable, p.Fresh, p.Valid = v.reachable, v.fresh, v.valid
-	if p.Error.String() != v.reason {
-		p.Error = safetext.Bytes([]byte(v.reason), maxReason)
+	if p.Error.String() != why {
+		p.Error = safetext.Bytes([]byte(why), maxReason)
 	}
-	if v.state != p.State {
-		p.State, p.Since = v.state, now
+	if v.state != OK {
+		n.past.addError(now, p.Error)
+	}
+	if state != p.State {
+		n.past.addChange(NodeChange{At: now, From: p.State, To: state, Reason: p.Error})
+		p.State, p.Since = state, now
 	}
 	if !v.valid {
 		p.Failures++
 		if v.state == Invalid {
 			n.etag = "" // ask for the whole answer next time
 		}
-		return before
+		return
 	}
+	n.count(v.sum.RecordCount, now)
 	p.Failures = 0
 	p.Skew = v.skew
 	p.HasData = true
@@ -154,7 +181,43 @@ func (n *node) observe(a answer, v verdict, now time.Time, lim limits) (before S
 	if a.status == http.StatusOK {
 		n.etag = a.etag
 	}
-	return before
+}
+
+// rateMemory is the time constant of a node's record rate.
+const rateMemory = time.Minute
+
+// count derives the rate of records. A count below the one before is a counter that began again, not a negative rate.
+func (n *node) count(records int64, now time.Time) {
+	p := &n.pub
+	if !p.HasData {
+		n.countedAt = now
+		return
+	}
+	passed := now.Sub(n.countedAt).Seconds()
+	if passed <= 0 {
+		return
+	}
+	more := records - p.RecordCount
+	if more < 0 {
+		p.Resets++
+		more = records
+	}
+	weight := 1 - math.Exp(-passed/rateMemory.Seconds())
+	if !n.rated {
+		weight, n.rated = 1, true
+	}
+	p.RecordsPerSecond += weight * (float64(more)/passed - p.RecordsPerSecond)
+	n.countedAt = now
+}
+
+// leaveRounds lets go of the PollNow calls that wait for n.
+func (n *node) leaveRounds() {
+	for _, r := range n.rounds {
+		if r.left--; r.left == 0 {
+			close(r.done)
+		}
+	}
+	n.rounds = nil
 }
 
 // maxReason bounds a node's reason, in bytes.

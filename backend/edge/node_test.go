@@ -52,8 +52,8 @@ func TestJudge(t *testing.T) {
 		{"no content", answer{status: 204}, last, verdict{state: Invalid, reachable: true, reason: "answered 204 No Content"}, 0},
 		{"garbage", answer{status: 200, body: []byte("<html>")}, last,
 			verdict{state: Invalid, reachable: true, reason: "not a valid summary: expected a JSON object, found HTML or XML"}, 0},
-		{"broken off", answer{status: 200, err: errors.New("the body exceeds 1 MiB")}, last,
-			verdict{state: Invalid, reachable: true, reason: "the body exceeds 1 MiB"}, 0},
+		{"broken off", answer{status: 200, err: errors.New("the answer exceeds 1 MiB")}, last,
+			verdict{state: Invalid, reachable: true, reason: "the answer exceeds 1 MiB"}, 0},
 		{"down", answer{err: errors.New("connection refused")}, last, verdict{state: Down, reason: "connection refused"}, 0},
 	}
 	for _, tt := range tests {

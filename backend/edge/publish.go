@@ -30,6 +30,7 @@ func (e *Engine) Snapshot() *Snapshot {
 		e.publishedVersion, e.publishedAt, e.urgent = e.version, now, false
 	}
 	next.At, next.Cloud, next.Log = now, cloud, e.log.Recent()
+	next.Watched = e.watchedNow(now)
 	next.PollsPerSecond = e.polls.perSecond(now)
 	e.published = next
 	return next
@@ -44,7 +45,9 @@ func (e *Engine) fill(s *Snapshot) {
 		t.add(&n.pub)
 	}
 	s.Nodes, s.Reporting, s.ByState = t.nodes, t.reporting, t.byState
-	s.TotalRecords, s.Quality, s.QualityMean = t.records, t.quality(), t.mean()
+	s.TotalRecords, s.Quality, s.QualityMean, s.RecordsPerSecond = t.records, t.quality(), t.mean(), t.perSecond
+	s.Groups = groupsOf(e.nodes)
+	s.Sources = append([]SourceStatus(nil), e.roster.sources...)
 }
 
 // nameNodes gives each node the part of its URL that tells it from the others: where the last element of the path does
@@ -81,7 +84,11 @@ func nameNodes(nodes []*node) {
 	}
 	for i, n := range nodes {
 		p := all[i]
-		name := ""
+		name := n.name
+		if name != "" {
+			n.pub.Name = safetext.Clean(name)
+			continue
+		}
 		if len(nodes) > 1 && len(lasts) == len(nodes) {
 			n.pub.Name = safetext.Clean(path.Base(p.path))
 			continue

@@ -91,7 +91,7 @@ type round struct {
 
 // enqueue asks for a poll of n unless one is waiting or under way. The caller holds the mutex.
 func (e *Engine) enqueue(n *node) {
-	if n.queued || n.inFlight {
+	if n.queued || n.inFlight || n.quarantined || n.gone {
 		return
 	}
 	n.queued = true
@@ -114,6 +114,7 @@ func (e *Engine) enqueue(n *node) {
 func (e *Engine) schedule(ctx context.Context) error {
 	e.mu.Lock()
 	e.due = e.due[:0]
+	e.scheduling = true
 	now := e.cfg.Now()
 	for _, n := range e.nodes {
 		// Half an interval of rest, so that no node is asked twice in a row at the start.
@@ -146,7 +147,9 @@ func (e *Engine) startDue() time.Duration {
 		n := e.due[0]
 		n.due = nextSlot(now, n.offset, e.cfg.Poll)
 		heap.Fix(&e.due, 0)
-		e.enqueue(n)
+		if n.breaker.passes(now, e.cfg.Poll) {
+			e.enqueue(n)
+		}
 	}
 	if len(e.due) == 0 {
 		return time.Hour
@@ -194,8 +197,12 @@ func (e *Engine) pollOne(ctx context.Context, n *node) {
 		return // the engine stops: that says nothing about the node
 	}
 	since := now.Sub(n.pub.Since)
-	before := n.observe(a, v, now, e.limits)
 	e.polls.add(now)
+	if n.gone || n.quarantined {
+		return
+	}
+	before := n.pub.State
+	n.observe(a, v, now, e.limits)
 	e.version++
 	if before == Unknown {
 		e.firstAnswer()
@@ -203,17 +210,18 @@ func (e *Engine) pollOne(ctx context.Context, n *node) {
 	if before != n.pub.State {
 		e.teller.changed(now, before, since, &n.pub)
 	}
-	for _, r := range n.rounds {
-		if r.left--; r.left == 0 {
-			close(r.done)
-		}
-	}
-	n.rounds = nil
+	n.leaveRounds()
 }
 
 // firstAnswer counts the nodes not polled yet, and ends the first round with the last of them.
 func (e *Engine) firstAnswer() {
-	if e.unpolled--; e.unpolled == 0 && !e.roundDone {
+	e.unpolled--
+	e.endFirstRound()
+}
+
+// endFirstRound ends the first round once every source was read and every node polled.
+func (e *Engine) endFirstRound() {
+	if e.unpolled == 0 && len(e.roster.untried) == 0 && !e.roundDone {
 		e.roundDone = true
 		close(e.firstRound)
 	}

@@ -274,7 +274,7 @@ func newSender(c CloudConfig, now func() time.Time) *sender {
 	x.client = &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            newDialer().DialContext,
+			DialContext:            newDialer(nil).DialContext,
 			ForceAttemptHTTP2:      true,
 			MaxIdleConnsPerHost:    sendWorkers,
 			IdleConnTimeout:        90 * time.Second,

@@ -20,6 +20,8 @@ const (
 	Invalid  State = "invalid"  // it answers, but not with a valid summary
 	Down     State = "down"     // no answer
 	Flapping State = "flapping" // its state changed too often lately to be believed
+	// Quarantined is a node an operator took out: it is not polled and counts for nothing.
+	Quarantined State = "quarantined"
 )
 
 // Snapshot is everything the console can show about the fleet at one instant. It is immutable.
@@ -34,9 +36,25 @@ type Snapshot struct {
 	// mean. Both are NaN when nothing reports.
 	Quality, QualityMean float64
 	PollsPerSecond       float64
-	NodeData             []Node // in the order of the configuration
-	Cloud                Cloud
-	Log                  []event.Event
+	// RecordsPerSecond sums the rates of the reporting nodes.
+	RecordsPerSecond float64
+	NodeData         []Node // in the order of the configuration
+	// Groups sums the nodes up by each value of each label, ordered by label and value.
+	Groups []Group
+	// Sources are the lists of nodes beside the configuration's own.
+	Sources []SourceStatus
+	// Watched are the histories of the nodes somebody looks at, by URL; see Engine.Watch.
+	Watched map[string]*History
+	Cloud   Cloud
+	Log     []event.Event
+}
+
+// SourceStatus is how a source of nodes is doing.
+type SourceStatus struct {
+	Name  safetext.Text
+	Nodes int       // it lists
+	At    time.Time // when it was last read, zero before the first time
+	Error safetext.Text
 }
 
 // Node is one edge node as last seen.
@@ -60,6 +78,12 @@ type Node struct {
 	Error       safetext.Text
 	Failures    int           // attempts failed in a row
 	Skew        time.Duration // the node's clock minus ours, by its Date header
+	// RecordsPerSecond is the rate of records over about the last minute. Resets counts how often the record count
+	// fell: the node restarted, or counts anew.
+	RecordsPerSecond float64
+	Resets           int
+	// ProbeAt is when a node that does not answer is asked again, while that is rarer than its slots; else zero.
+	ProbeAt time.Time
 }
 
 // CloudState says how the sync is going.

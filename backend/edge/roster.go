@@ -1,0 +1,242 @@
+package edge
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"weir/backend/event"
+	"weir/backend/safetext"
+)
+
+// ErrNoNode says that no node has that URL.
+var ErrNoNode = errors.New("no such node")
+
+// roster is which nodes there are: those of the configuration, then those of each source. The engine's mutex guards it.
+type roster struct {
+	access  []accessOf
+	lists   [][]Target // of the configuration, then of each source
+	sources []SourceStatus
+	untried map[int]bool // the sources not read yet, with or without success
+}
+
+// accessOf is an Access ready for use.
+type accessOf struct {
+	Access
+	header http.Header
+	poller int // which of the poller's transports
+}
+
+// watch lists a source again and again until ctx ends, and takes the nodes it lists.
+func (e *Engine) watch(ctx context.Context, i int, s Source) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		}
+		listCtx, cancel := context.WithTimeout(ctx, sourceTimeout)
+		targets, err := s.List(listCtx)
+		cancel()
+		if ctx.Err() != nil {
+			return nil
+		}
+		e.listed(i, targets, err)
+		timer.Reset(s.Every())
+	}
+}
+
+// listed takes what source i lists. An error leaves its nodes as they were.
+func (e *Engine) listed(i int, targets []Target, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	defer e.endFirstRound()
+	delete(e.roster.untried, i)
+	now := e.cfg.Now()
+	s := &e.roster.sources[i]
+	failedBefore := !s.Error.IsEmpty()
+	if err != nil {
+		s.Error = safetext.Bytes([]byte(err.Error()), 2*maxReason)
+		if !failedBefore {
+			e.log.Add(event.Event{At: now, Kind: event.Node, Severity: event.Warning, Subject: s.Name,
+				Message: safetext.Sprintf("cannot be read, its %d nodes stay as they were: %v", s.Nodes, err)})
+		}
+		e.version++
+		return
+	}
+	if failedBefore {
+		e.log.Add(event.Event{At: now, Kind: event.Node, Severity: event.Recovered, Subject: s.Name,
+			Message: safetext.Clean("can be read again")})
+	}
+	first := s.At.IsZero()
+	s.Error, s.At = safetext.Text{}, now
+	old := e.roster.lists[i+1]
+	if !first && slices.EqualFunc(old, targets, sameTarget) {
+		return
+	}
+	s.Nodes = len(targets)
+	e.roster.lists[i+1] = targets
+	added, removed := e.rebuild(now)
+	if added+removed > 0 {
+		e.log.Add(event.Event{At: now, Kind: event.Node, Severity: event.Info, Subject: s.Name,
+			Message: safetext.Sprintf("lists %d nodes: %d new, %d gone", len(targets), added, removed)})
+	}
+}
+
+func sameTarget(a, b Target) bool {
+	if a.URL != b.URL || len(a.Labels) != len(b.Labels) {
+		return false
+	}
+	for k, v := range a.Labels {
+		if w, ok := b.Labels[k]; !ok || v != w {
+			return false
+		}
+	}
+	return true
+}
+
+// rebuild makes the nodes what the lists say. A node listed twice counts once, as its first list has it; a node whose
+// labels changed keeps what is known of it. The caller holds the mutex.
+func (e *Engine) rebuild(now time.Time) (added, removed int) {
+	had := e.byURL
+	e.byURL = make(map[string]*node, len(had))
+	nodes := make([]*node, 0, len(e.nodes))
+	for _, list := range e.roster.lists {
+		for _, t := range list {
+			if e.byURL[t.URL] != nil {
+				continue
+			}
+			n := had[t.URL]
+			if n == nil {
+				n = newNode(t.URL, now)
+				n.offset = offsetOf(t.URL, e.cfg.Poll)
+				added++
+				e.unpolled++
+			}
+			e.settle(n, t)
+			e.byURL[t.URL] = n
+			nodes = append(nodes, n)
+		}
+	}
+	for url, n := range had {
+		if e.byURL[url] == nil {
+			removed++
+			e.drop(n)
+		}
+	}
+	e.nodes = nodes
+	nameNodes(e.nodes)
+	e.version++
+	if e.run != nil && e.scheduling {
+		e.due = e.due[:0]
+		for _, n := range e.nodes {
+			if n.due.IsZero() { // new: asked at once
+				n.due = nextSlot(now.Add(e.cfg.Poll/2), n.offset, e.cfg.Poll)
+				e.enqueue(n)
+			}
+			e.due = append(e.due, n)
+		}
+		heap.Init(&e.due)
+		select {
+		case e.reschedule <- struct{}{}:
+		default:
+		}
+	}
+	return added, removed
+}
+
+// settle gives a node its labels and how it is asked.
+func (e *Engine) settle(n *node, t Target) {
+	n.pub.Labels = nil
+	n.name = t.Labels["name"]
+	if len(t.Labels) > 0 {
+		n.pub.Labels = make(map[string]safetext.Text, len(t.Labels))
+		for k, v := range t.Labels {
+			n.pub.Labels[safetext.Clean(k).String()] = safetext.Clean(v)
+		}
+	}
+	n.target = target{url: t.URL + summaryPath}
+	for i := range e.roster.access {
+		if a := &e.roster.access[i]; a.matches(t) {
+			n.target.header, n.target.token, n.target.transport = a.header, a.Token, a.poller
+			break
+		}
+	}
+	n.target.plain = newPlainTarget(n.target.url, n.target.header)
+}
+
+// drop forgets a node that is listed no more. A poll of it that is under way ends without effect.
+func (e *Engine) drop(n *node) {
+	n.gone = true
+	if n.pub.State == Unknown {
+		e.firstAnswer()
+	}
+	n.leaveRounds()
+}
+
+// Quarantine stops polling a node and takes it out of the aggregate until Release. Reason is shown beside it. It does
+// not outlive the process.
+func (e *Engine) Quarantine(url, reason string) error {
+	return e.command(url, func(n *node, now time.Time) {
+		n.quarantined = true
+		before, since := n.pub.State, now.Sub(n.pub.Since)
+		n.pub.Reachable, n.pub.Fresh, n.pub.Valid = false, false, false
+		n.pub.Error = safetext.Bytes([]byte("quarantined: "+reason), maxReason)
+		n.pub.ProbeAt = time.Time{}
+		if before == Unknown {
+			e.firstAnswer()
+		}
+		if before != Quarantined {
+			n.past.addChange(NodeChange{At: now, From: before, To: Quarantined, Reason: n.pub.Error})
+			n.pub.State, n.pub.Since = Quarantined, now
+			e.teller.changed(now, before, since, &n.pub)
+		}
+		n.leaveRounds()
+	})
+}
+
+// Release ends a quarantine: the node is asked at once.
+func (e *Engine) Release(url, reason string) error {
+	return e.command(url, func(n *node, now time.Time) {
+		if !n.quarantined {
+			return
+		}
+		n.quarantined = false
+		n.breaker, n.flaps = breaker{}, flaps{}
+		before, since := n.pub.State, now.Sub(n.pub.Since)
+		n.pub.Error = safetext.Bytes([]byte("released: "+reason), maxReason)
+		n.past.addChange(NodeChange{At: now, From: before, To: Unknown, Reason: n.pub.Error})
+		n.pub.State, n.pub.Since = Unknown, now
+		e.unpolled++
+		e.teller.changed(now, before, since, &n.pub)
+		if e.run != nil {
+			e.enqueue(n)
+		}
+	})
+}
+
+func (e *Engine) command(url string, f func(*node, time.Time)) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := e.byURL[url]
+	if n == nil {
+		return fmt.Errorf("%w: %q", ErrNoNode, url)
+	}
+	f(n, e.cfg.Now())
+	e.version++
+	e.urgent = true
+	return nil
+}
+
+// startSources watches every source for one run.
+func (e *Engine) startSources(r *run) {
+	for i, s := range e.cfg.Sources {
+		r.start("source "+s.Name(), func(ctx context.Context) error { return e.watch(ctx, i, s) })
+	}
+}
