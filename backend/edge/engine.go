@@ -205,7 +205,7 @@ func (e *Engine) tellFirstRound() {
 }
 
 // PollNow polls every node at once and returns when all have been, or when ctx ends. A node whose poll is under way
-// already is not asked a second time.
+// already is not asked a second time, and one in quarantine not at all.
 func (e *Engine) PollNow(ctx context.Context) error {
 	e.mu.Lock()
 	r := e.run
@@ -213,8 +213,12 @@ func (e *Engine) PollNow(ctx context.Context) error {
 		e.mu.Unlock()
 		return fmt.Errorf("poll now: %w", ErrNotRunning)
 	}
-	w := &round{left: len(e.nodes), done: make(chan struct{})}
+	w := &round{done: make(chan struct{})}
 	for _, n := range e.nodes {
+		if n.quarantined {
+			continue
+		}
+		w.left++
 		n.rounds = append(n.rounds, w)
 		e.enqueue(n)
 	}

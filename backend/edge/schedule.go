@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"hash/fnv"
+	"strings"
 	"time"
 )
 
@@ -193,6 +194,10 @@ func (e *Engine) pollOne(ctx context.Context, n *node) {
 		now = e.cfg.Now()
 		v = judge(a, last, now, e.limits)
 	}()
+	// A summary may say whose it is. Behind a gateway that routes wrongly it is another node's, and would count twice.
+	if other := e.byURL[strings.TrimRight(v.sum.NodeURL, "/")]; v.valid && other != nil && other != n {
+		v = verdict{reachable: true}.invalid("answers with the data of " + other.url)
+	}
 	if ctx.Err() != nil {
 		return // the engine stops: that says nothing about the node
 	}

@@ -17,6 +17,8 @@ type summary struct {
 	Quality     float64 // 0 to 1
 	LastUpdated time.Time
 	RawUpdated  string // last_updated as the node wrote it, a JSON string or number, for the aggregate
+	// NodeURL is whose data these are, where a node says so under the key node_url; empty where it does not.
+	NodeURL string
 }
 
 // Bounds on what a summary may hold.
@@ -40,7 +42,7 @@ func parseSummary(body []byte) (summary, error) {
 	if err := checkJSON(body); err != nil {
 		return s, err
 	}
-	var count, quality, updated string
+	var count, quality, updated, url string
 	err := eachKey(body, func(key, value string) error {
 		var into *string
 		switch key {
@@ -50,6 +52,8 @@ func parseSummary(body []byte) (summary, error) {
 			into = &quality
 		case "last_updated":
 			into = &updated
+		case "node_url":
+			into = &url
 		default:
 			return nil
 		}
@@ -67,6 +71,9 @@ func parseSummary(body []byte) (summary, error) {
 	}
 	if s.Quality, err = parseQuality(quality); err != nil {
 		return s, err
+	}
+	if url != "" && json.Unmarshal([]byte(url), &s.NodeURL) != nil {
+		s.NodeURL = "" // not a string: a key of the node's own
 	}
 	s.LastUpdated, err = parseUpdated(updated)
 	s.RawUpdated = strings.Clone(updated) // not a piece of body, which is larger

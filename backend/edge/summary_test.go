@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+func sum(records int64, quality float64, at time.Time, raw string) summary {
+	return summary{RecordCount: records, Quality: quality, LastUpdated: at, RawUpdated: raw}
+}
+
 func TestParseSummary(t *testing.T) {
 	at := time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC)
 	deep := strings.Repeat("[", 40) + strings.Repeat("]", 40)
@@ -16,24 +20,24 @@ func TestParseSummary(t *testing.T) {
 		err        string // a part of it; empty: none
 	}{
 		{"article", `{"record_count": 12004, "quality_score": 0.982, "last_updated": "2026-11-22T07:00:00"}`,
-			summary{12004, 0.982, at, `"2026-11-22T07:00:00"`}, ""},
+			sum(12004, 0.982, at, `"2026-11-22T07:00:00"`), ""},
 		{"RFC 3339", `{"record_count":0,"quality_score":1,"last_updated":"2026-11-22T08:00:00+01:00"}`,
-			summary{0, 1, at, `"2026-11-22T08:00:00+01:00"`}, ""},
+			sum(0, 1, at, `"2026-11-22T08:00:00+01:00"`), ""},
 		{"isoformat with microseconds", `{"record_count":1,"quality_score":0,"last_updated":"2026-11-22T07:00:00.123456"}`,
-			summary{1, 0, at.Add(123456 * time.Microsecond), `"2026-11-22T07:00:00.123456"`}, ""},
+			sum(1, 0, at.Add(123456*time.Microsecond), `"2026-11-22T07:00:00.123456"`), ""},
 		{"str(datetime)", `{"record_count":1,"quality_score":0.5,"last_updated":"2026-11-22 07:00:00+00:00"}`,
-			summary{1, 0.5, at, `"2026-11-22 07:00:00+00:00"`}, ""},
-		{"Unix seconds", `{"record_count":1,"quality_score":0.5,"last_updated":1795330800}`, summary{1, 0.5, at, `1795330800`}, ""},
+			sum(1, 0.5, at, `"2026-11-22 07:00:00+00:00"`), ""},
+		{"Unix seconds", `{"record_count":1,"quality_score":0.5,"last_updated":1795330800}`, sum(1, 0.5, at, `1795330800`), ""},
 		{"Unix seconds with a fraction", `{"record_count":1,"quality_score":0.5,"last_updated":1795330800.25}`,
-			summary{1, 0.5, at.Add(250 * time.Millisecond), `1795330800.25`}, ""},
+			sum(1, 0.5, at.Add(250*time.Millisecond), `1795330800.25`), ""},
 		{"Unix milliseconds", `{"record_count":1,"quality_score":0.5,"last_updated":1795330800000}`,
-			summary{1, 0.5, at, `1795330800000`}, ""},
+			sum(1, 0.5, at, `1795330800000`), ""},
 		{"extra keys", `{"a":{"record_count":[1,{"}":"\""}]},"record_count":12004.0,"quality_score":9e-1,"last_updated":"2026-11-22T07:00:00Z","z":null}`,
-			summary{12004, 0.9, at, `"2026-11-22T07:00:00Z"`}, ""},
+			sum(12004, 0.9, at, `"2026-11-22T07:00:00Z"`), ""},
 		{"escaped key", `{"record\u005fcount":7,"quality_score":0.5,"last_updated":"2026-11-22T07:00:00Z"}`,
-			summary{7, 0.5, at, `"2026-11-22T07:00:00Z"`}, ""},
+			sum(7, 0.5, at, `"2026-11-22T07:00:00Z"`), ""},
 		{"minus zero", `{"record_count":-0,"quality_score":-0.0,"last_updated":"2026-11-22T07:00:00Z"}`,
-			summary{0, 0, at, `"2026-11-22T07:00:00Z"`}, ""},
+			sum(0, 0, at, `"2026-11-22T07:00:00Z"`), ""},
 
 		{"empty", ``, summary{}, "the body is empty"},
 		{"HTML", "\n<html><body>502</body></html>", summary{}, "found HTML"},

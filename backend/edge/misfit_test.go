@@ -1,0 +1,422 @@
+package edge
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unicode"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+// misfit is one way to misbehave, and what weir must say of it.
+type misfit struct {
+	name   string
+	serve  http.HandlerFunc
+	raw    func(net.Conn) // instead of serve
+	url    string         // instead of both
+	want   State
+	reach  bool
+	reason string // exactly; a part when it ends in "…"
+}
+
+// good is a valid summary as of now plus shift.
+func good(shift time.Duration) string {
+	return fmt.Sprintf(`{"record_count":10,"quality_score":0.9,"last_updated":%q}`, time.Now().Add(shift).UTC().Format(time.RFC3339Nano))
+}
+
+func body(s string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, s) }
+}
+
+// endless writes chunk until the client goes.
+func endless(chunk string, pause time.Duration) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			if _, err := io.WriteString(w, chunk); err != nil {
+				return
+			}
+			w.(http.Flusher).Flush()
+			select {
+			case <-time.After(pause):
+			case <-r.Context().Done():
+			}
+		}
+	}
+}
+
+func withDate(shift time.Duration) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", time.Now().Add(shift).UTC().Format(http.TimeFormat))
+		_, _ = io.WriteString(w, good(shift-time.Second))
+	}
+}
+
+func gzipBomb() []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	zeros := bytes.Repeat([]byte(" "), 1<<20)
+	for range 64 {
+		_, _ = z.Write(zeros)
+	}
+	_ = z.Close()
+	return b.Bytes()
+}
+
+const misfitTimeout = 600 * time.Millisecond
+
+func misfits(elsewhere string) []misfit {
+	const not = "not a valid summary: "
+	bomb := gzipBomb()
+	hostile := "\x1b]0;owned\x07\u202e\u2066\u200b"
+	return []misfit{
+		{name: "good", serve: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, good(0)) }, want: OK, reach: true},
+		{name: "slow", serve: func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(misfitTimeout * 6 / 10)
+			_, _ = io.WriteString(w, good(0))
+		}, want: Slow, reach: true, reason: "answered after …"},
+		{name: "stale", serve: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, good(-time.Hour)) },
+			want: Stale, reach: true, reason: "its data are 1h0m0s old"},
+		{name: "clock a day ahead", serve: withDate(24 * time.Hour), want: Skewed, reach: true,
+			reason: "last_updated lies in the future: its clock is 24h0m0s ahead"},
+		{name: "clock a day behind", serve: withDate(-24 * time.Hour), want: Skewed, reach: true, reason: "its clock is 24h0m0s behind"},
+		{name: "data from tomorrow", serve: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, good(24*time.Hour)) },
+			want: Skewed, reach: true, reason: "last_updated lies 24h0m0s in the future of its own clock"},
+
+		{name: "huge", serve: body(`{"a":"` + strings.Repeat("x", 2<<20) + `"}`), want: Invalid, reach: true, reason: "the answer exceeds 1 MiB"},
+		{name: "endless", serve: endless(strings.Repeat("x", 64<<10), 0), want: Invalid, reach: true, reason: "the answer exceeds 1 MiB"},
+		{name: "endless headers", raw: func(c net.Conn) {
+			_, err := io.WriteString(c, "HTTP/1.1 200 OK\r\n")
+			for err == nil {
+				_, err = io.WriteString(c, "X-A: "+strings.Repeat("x", 8<<10)+"\r\n")
+			}
+		}, want: Invalid, reach: true, reason: "the answer exceeds 1 MiB"},
+		{name: "gzip bomb", serve: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = w.Write(bomb)
+		}, want: Invalid, reach: true, reason: "the answer exceeds 1 MiB"},
+		{name: "not gzip", serve: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = io.WriteString(w, good(0))
+		}, want: Invalid, reach: true, reason: "the body is not gzip as it says: gzip: invalid header"},
+		{name: "brotli", serve: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "br")
+			_, _ = io.WriteString(w, good(0))
+		}, want: Invalid, reach: true, reason: `content encoding "br" was not asked for`},
+		{name: "slow by the byte", serve: endless(" ", 20*time.Millisecond), want: Invalid, reach: true,
+			reason: "no complete answer within 600ms"},
+		{name: "slow by the byte in its header", raw: func(c net.Conn) {
+			for _, b := range []byte("HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("x", 200)) {
+				if _, err := c.Write([]byte{b}); err != nil {
+					return
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+		}, want: Invalid, reach: true, reason: "no complete answer within 600ms"},
+		{name: "silent", raw: func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, want: Down, reason: "no complete answer within 600ms"},
+		{name: "resets", raw: func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 1024))
+			_ = c.(*net.TCPConn).SetLinger(0)
+		}, want: Down, reason: "the connection was reset"},
+		{name: "hangs up", raw: func(c net.Conn) { _, _ = c.Read(make([]byte, 1024)) }, want: Down,
+			reason: "the connection was closed before the answer was complete"},
+		{name: "breaks off", raw: func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 1024))
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"record_count\":1")
+		}, want: Invalid, reach: true, reason: "the connection was closed before the answer was complete"},
+		{name: "is no web server", raw: func(c net.Conn) { _, _ = io.WriteString(c, "SSH-2.0-OpenSSH_9.6\r\n") }, want: Invalid, reach: true,
+			reason: "it does not speak HTTP as it should: malformed HTTP …"},
+		{name: "answers 100 for ever", raw: func(c net.Conn) {
+			_, _ = io.WriteString(c, strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 50))
+			_, _ = io.Copy(io.Discard, c)
+		}, want: Invalid, reach: true, reason: "it does not speak HTTP as it should: interim answers without end"},
+
+		{name: "HTML", serve: body("<!DOCTYPE html><h1>It works!</h1>"), want: Invalid, reach: true, reason: not + "expected a JSON object, found HTML or XML"},
+		{name: "1e999", serve: body(`{"record_count":1e999,"quality_score":0.9,"last_updated":1}`), want: Invalid, reach: true, reason: not + "record_count: 1e999 is out of range"},
+		{name: "negative", serve: body(`{"record_count":-3,"quality_score":0.9,"last_updated":1}`), want: Invalid, reach: true, reason: not + "record_count: expected at least 0, found -3"},
+		{name: "NaN", serve: body(`{"record_count":1,"quality_score":NaN,"last_updated":1}`), want: Invalid, reach: true,
+			reason: not + "invalid character 'N' looking for beginning of value at byte 35"},
+		{name: "nested", serve: body(`{"record_count":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`), want: Invalid, reach: true, reason: not + "nested 5001 deep, at most 32 is read"},
+		{name: "wrong type", serve: body(`{"record_count":"12","quality_score":0.9,"last_updated":1}`), want: Invalid, reach: true, reason: not + "record_count: expected a number, found a string"},
+		{name: "two values", serve: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, good(0)+good(0)) },
+			want: Invalid, reach: true, reason: not + "more than one JSON value …"},
+		{name: "hostile strings", serve: body(`{"record_count":1,"quality_score":0.9,"last_updated":"\u001b[2J` + "\u202e\u2066" + `"}`), want: Invalid, reach: true,
+			reason: not + `last_updated: "\\u001b[2J…`},
+		{name: "hostile bytes", serve: body(hostile), want: Invalid, reach: true, reason: not + "expected a JSON object, found …"},
+		{name: "hostile redirect", raw: func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 1024))
+			_, _ = io.WriteString(c, "HTTP/1.1 302 Found\r\nLocation: "+hostile+"\r\nContent-Length: 0\r\n\r\n")
+		}, want: Invalid, reach: true, reason: "…"},
+		{name: "redirect elsewhere", serve: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", elsewhere)
+			w.WriteHeader(http.StatusFound)
+		}, want: Invalid, reach: true, reason: "redirects to " + elsewhere + ", which is not followed"},
+		{name: "500", serve: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, want: Invalid, reach: true, reason: "answered 500 Internal Server Error"},
+		{name: "304 unasked", serve: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(304) }, want: Invalid, reach: true,
+			reason: "answered 304 to a question that had no condition"},
+		{name: "another's data", serve: func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = fmt.Fprintf(w, `{"node_url":%q,%s`, elsewhere, good(0)[1:])
+		}, want: Invalid, reach: true, reason: "answers with the data of " + elsewhere},
+
+		{name: "metadata address", url: "http://169.254.169.254", want: Down, reason: "address refused: 169.254.169.254 is link-local, where cloud metadata lives"},
+		{name: "name of a metadata address", url: "http://metadata.example.test", want: Down, reason: "address refused: 169.254.169.254 is link-local, where cloud metadata lives"},
+		{name: "name of a link-local address", url: "http://local6.example.test:81", want: Down, reason: "address refused: fe80::1 is link-local, where cloud metadata lives"},
+		{name: "metadata over TLS", url: "https://metadata.example.test", want: Down, reason: "address refused: 169.254.169.254 is link-local, where cloud metadata lives"},
+		{name: "no such name", url: "http://nowhere.example.test", want: Down, reason: `no such host "nowhere.example.test"`},
+	}
+}
+
+// TestMisfits runs a fleet that misbehaves in every way at once, and checks the exact state and reason of each node.
+func TestMisfits(t *testing.T) {
+	var lured atomic.Int32
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != summaryPath {
+			lured.Add(1)
+		}
+		_, _ = io.WriteString(w, good(0))
+	}))
+	t.Cleanup(elsewhere.Close)
+	all := misfits(elsewhere.URL)
+	config := Config{Poll: time.Hour, Timeout: misfitTimeout, Nodes: []string{elsewhere.URL}, Resolver: fakeDNS(t, map[string]string{
+		"metadata.example.test.": "169.254.169.254", "local6.example.test.": "fe80::1",
+	})}
+	all = append(all, certificates(t, &config)...)
+	for i := range all {
+		m := &all[i]
+		switch {
+		case m.raw != nil:
+			m.url = rawServer(t, m.raw)
+		case m.serve != nil:
+			s := httptest.NewUnstartedServer(m.serve)
+			s.Config.ErrorLog = log.New(io.Discard, "", 0)
+			s.Start()
+			t.Cleanup(s.Close)
+			m.url = s.URL
+		}
+		config.Nodes = append(config.Nodes, m.url)
+	}
+	e, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, e)
+	if err := e.PollNow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s := e.Snapshot()
+	for i, m := range all {
+		n := s.NodeData[i+1]
+		if n.State != m.want || n.Reachable != m.reach {
+			t.Errorf("%s: %s, reachable %v; want %s, %v (%s)", m.name, n.State, n.Reachable, m.want, m.reach, n.Error)
+		}
+		if part, cut := strings.CutSuffix(m.reason, "…"); n.Error.String() != m.reason && (!cut || !contains(n.Error.String(), part)) {
+			t.Errorf("%s: reason %q, want %q", m.name, n.Error, m.reason)
+		}
+		h, ok := e.History(m.url)
+		if !ok {
+			t.Fatalf("%s has no history", m.name)
+		}
+		for _, text := range []string{n.Error.String(), h.Answer.String(), n.Name.String()} {
+			for _, r := range text {
+				if unicode.In(r, unicode.Cc, unicode.Cf) {
+					t.Errorf("%s: %q reaches the screen", m.name, r)
+				}
+			}
+		}
+	}
+	if lured.Load() > 0 {
+		t.Error("a redirect was followed")
+	}
+}
+
+func rawServer(t *testing.T, serve func(net.Conn)) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+			serve(c)
+			_ = c.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = l.Close()
+		<-done
+	})
+	return "http://" + l.Addr().String()
+}
+
+// fakeDNS answers from a map of names to addresses.
+func fakeDNS(t *testing.T, names map[string]string) *net.Resolver {
+	t.Helper()
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		buf := make([]byte, 1500)
+		for {
+			n, from, err := pc.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			if b := answerDNS(buf[:n], names); b != nil {
+				_, _ = pc.WriteTo(b, from)
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = pc.Close()
+		<-done
+	})
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp", pc.LocalAddr().String())
+	}}
+}
+
+func answerDNS(query []byte, names map[string]string) []byte {
+	var m dnsmessage.Message
+	if err := m.Unpack(query); err != nil || len(m.Questions) != 1 {
+		return nil
+	}
+	q := m.Questions[0]
+	m.Response, m.RecursionAvailable, m.Additionals = true, true, nil
+	h := dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1}
+	value, known := names[q.Name.String()]
+	ip := net.ParseIP(value)
+	switch {
+	case !known:
+		m.RCode = dnsmessage.RCodeNameError
+	case q.Type == dnsmessage.TypeA && ip.To4() != nil:
+		m.Answers = []dnsmessage.Resource{{Header: h, Body: &dnsmessage.AResource{A: [4]byte(ip.To4())}}}
+	case q.Type == dnsmessage.TypeAAAA && ip != nil && ip.To4() == nil:
+		m.Answers = []dnsmessage.Resource{{Header: h, Body: &dnsmessage.AAAAResource{AAAA: [16]byte(ip)}}}
+	case q.Type == dnsmessage.TypeSRV:
+		for target := range strings.FieldsSeq(value) {
+			m.Answers = append(m.Answers, dnsmessage.Resource{Header: h, Body: &dnsmessage.SRVResource{
+				Port: 8080, Target: dnsmessage.MustNewName(target)}})
+		}
+	}
+	b, err := m.Pack()
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// certificates are TLS nodes: one in order, one expired, one for another name, one nobody signed, and two that want a
+// client certificate, which only one is given.
+func certificates(t *testing.T, config *Config) []misfit {
+	t.Helper()
+	ca := newCA(t)
+	roots := x509.NewCertPool()
+	roots.AddCert(ca.cert)
+	serve := func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 {
+			http.Error(w, "no HTTP/2", http.StatusHTTPVersionNotSupported)
+			return
+		}
+		_, _ = io.WriteString(w, good(0))
+	}
+	node := func(cert tls.Certificate, clients *x509.CertPool) string {
+		s := httptest.NewUnstartedServer(http.HandlerFunc(serve))
+		s.EnableHTTP2 = true
+		s.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+		if clients != nil {
+			s.TLS.ClientAuth, s.TLS.ClientCAs = tls.RequireAndVerifyClientCert, clients
+		}
+		s.Config.ErrorLog = log.New(io.Discard, "", 0)
+		s.StartTLS()
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	now := time.Now()
+	local := func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)} }
+	fine := ca.sign(t, now.Add(time.Hour), local)
+	strict := node(fine, roots)
+	config.Access = append(config.Access,
+		Access{Prefix: strict, TLS: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{ca.sign(t, now.Add(time.Hour), local)}}},
+		Access{Prefix: "https://127.0.0.1", TLS: &tls.Config{RootCAs: roots}})
+	return []misfit{
+		{name: "TLS and HTTP/2", url: node(fine, nil), want: OK, reach: true},
+		{name: "client certificate", url: strict, want: OK, reach: true},
+		{name: "client certificate missing", url: node(fine, roots), want: Down, reason: "remote error: tls: certificate required"},
+		{name: "expired", url: node(ca.sign(t, now.Add(-time.Hour), local), nil), want: Down, reason: "tls: failed to verify certificate: x509: certificate has expired …"},
+		{name: "for another name", url: node(ca.sign(t, now.Add(time.Hour), func(c *x509.Certificate) { c.DNSNames = []string{"other.example"} }), nil),
+			want: Down, reason: "tls: failed to verify certificate: x509: cannot validate certificate for 127.0.0.1 …"},
+		{name: "signed by nobody", url: node(newCA(t).sign(t, now.Add(time.Hour), local), nil), want: Down,
+			reason: "tls: failed to verify certificate: x509: certificate signed by unknown authority…"},
+	}
+}
+
+type testCA struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newCA(t *testing.T) testCA {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "weir test"}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(48 * time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return testCA{cert, key}
+}
+
+func (ca testCA) sign(t *testing.T, until time.Time, change func(*x509.Certificate)) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), NotBefore: until.Add(-24 * time.Hour), NotAfter: until,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	change(template)
+	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, &key.PublicKey, ca.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
