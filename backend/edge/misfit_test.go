@@ -80,7 +80,7 @@ func gzipBomb() []byte {
 	return b.Bytes()
 }
 
-const misfitTimeout = 600 * time.Millisecond
+const misfitTimeout = 2 * time.Second
 
 func misfits(elsewhere string) []misfit {
 	const not = "not a valid summary: "
@@ -121,16 +121,16 @@ func misfits(elsewhere string) []misfit {
 			_, _ = io.WriteString(w, good(0))
 		}, want: Invalid, reach: true, reason: `content encoding "br" was not asked for`},
 		{name: "slow by the byte", serve: endless(" ", 20*time.Millisecond), want: Invalid, reach: true,
-			reason: "no complete answer within 600ms"},
+			reason: "no complete answer within 2s"},
 		{name: "slow by the byte in its header", raw: func(c net.Conn) {
-			for _, b := range []byte("HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("x", 200)) {
+			for _, b := range []byte("HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("x", 500)) {
 				if _, err := c.Write([]byte{b}); err != nil {
 					return
 				}
 				time.Sleep(10 * time.Millisecond)
 			}
-		}, want: Invalid, reach: true, reason: "no complete answer within 600ms"},
-		{name: "silent", raw: func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, want: Down, reason: "no complete answer within 600ms"},
+		}, want: Invalid, reach: true, reason: "no complete answer within 2s"},
+		{name: "silent", raw: func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, want: Down, reason: "no complete answer within 2s"},
 		{name: "resets", raw: func(c net.Conn) {
 			_, _ = c.Read(make([]byte, 1024))
 			_ = c.(*net.TCPConn).SetLinger(0)
