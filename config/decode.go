@@ -182,7 +182,7 @@ func (d *decoder) value(node ast.Node, f field, key string, at place, depth int)
 	d.places[key] = at
 	switch to := f.to.(type) {
 	case *[]string:
-		d.list(node, f, key, to, depth)
+		d.list(node, f, key, to)
 	case *map[string]float64:
 		*to = d.numbers(node, f, key)
 	case *map[string]map[string]float64:
@@ -220,12 +220,16 @@ func (d *decoder) enter(node ast.Node, f field, key string, depth int) {
 }
 
 // list decodes a list of texts, each of them once.
-func (d *decoder) list(node ast.Node, f field, key string, to *[]string, depth int) {
+func (d *decoder) list(node ast.Node, f field, key string, to *[]string) {
 	sequence, ok := node.(*ast.SequenceNode)
 	if !ok {
 		hint := ""
 		if text, isText := node.(*ast.StringNode); isText {
-			hint = "write [" + unshift.Replace(text.Value) + "]"
+			one := unshift.Replace(text.Value)
+			if f.is.name == address.name && !strings.Contains(one, ":") {
+				one += ":9092"
+			}
+			hint = "write [" + one + "]"
 		}
 		d.wrong(key, d.want(f), d.describe(node), hint)
 		return

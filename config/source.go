@@ -196,7 +196,7 @@ func (s *source) addSyntax(err error) {
 		at = place{t.Position.Line, t.Position.Column, 1}
 	}
 	message := syntax.GetMessage()
-	hint := ""
+	var hint string
 	switch {
 	case strings.Contains(message, "mapping value is not allowed"):
 		hint = "put a text that holds a colon and a space in quotes, and check the indentation"

@@ -73,7 +73,7 @@ func formatDuration(d time.Duration) string {
 				continue
 			}
 			b.WriteString(strconv.FormatInt(int64(n), 10) + u.name)
-			d -= n * u.unit
+			d %= u.unit
 		}
 	}
 	return b.String()

@@ -20,11 +20,10 @@ func checkRegistry(c *config.Mesh) []Row {
 	const what = "data products"
 	registry, err := mesh.OpenRegistry(c.Registry)
 	if err != nil {
-		do := "correct mesh.registry"
 		if _, statErr := os.Stat(c.Registry); errors.Is(statErr, os.ErrNotExist) {
-			do = "make the folder, or correct mesh.registry"
+			return []Row{row(Failed, what, "the folder "+c.Registry+" is not there", "make it, or correct mesh.registry")}
 		}
-		return []Row{row(Failed, what, err.Error(), do)}
+		return []Row{row(Failed, what, err.Error(), "correct mesh.registry")}
 	}
 	defer func() { _ = registry.Close() }()
 	entries, _, err := registry.Scan()

@@ -58,7 +58,7 @@ func TestRegistry(t *testing.T) {
 	}
 	expect(t, rows[1:], Failed, nil, "correct the file")
 
-	expect(t, checkRegistry(&config.Mesh{Registry: filepath.Join(registry, "none")}), Failed, []string{"does not exist"}, "make the folder")
+	expect(t, checkRegistry(&config.Mesh{Registry: filepath.Join(registry, "none")}), Failed, []string{"is not there"}, "make it")
 	file := filepath.Join(registry, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
