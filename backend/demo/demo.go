@@ -168,15 +168,15 @@ func (w *World) open(ctx context.Context, o Options) error {
 const (
 	minTopicBytes = 16 << 20  // a partition
 	maxTopicBytes = 128 << 20 // a partition
-	keptSeconds   = 600
+	kept          = 6 * time.Minute
 	bytesPerEvent = 230 // with Kafka's own
 )
 
 func (w *World) startBroker(o Options) error {
 	const partitions = 6
-	size := int64(clamp(o.Rate*bytesPerEvent*keptSeconds/partitions, minTopicBytes, maxTopicBytes))
+	size := int64(clamp(o.Rate*bytesPerEvent*kept.Seconds()/partitions, minTopicBytes, maxTopicBytes))
 	topic := func(name string, partitions int32) kafka.EmbeddedTopic {
-		return kafka.EmbeddedTopic{Name: name, Partitions: partitions, RetentionBytes: size}
+		return kafka.EmbeddedTopic{Name: name, Partitions: partitions, Retention: kept, RetentionBytes: size}
 	}
 	var err error
 	w.broker, err = kafka.StartEmbedded(kafka.EmbeddedOptions{

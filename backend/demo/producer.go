@@ -12,8 +12,9 @@ import (
 
 // Bounds of the producer.
 const (
-	// tickEvery is the size of a batch in time: the events of one tick carry one timestamp and travel together.
-	tickEvery = 20 * time.Millisecond
+	// tickEvery is the size of a batch in time: the events of one tick carry one timestamp and travel together. The
+	// broker remembers some hundred bytes of each batch for as long as it keeps it, so many small ones would cost memory.
+	tickEvery = 50 * time.Millisecond
 	linger    = 2 * time.Millisecond
 	// maxBehind bounds what is made up for after a pause, and what may wait for a broker that is away, in time.
 	maxBehind = time.Second
