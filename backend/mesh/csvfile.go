@@ -112,45 +112,80 @@ type csvWorker struct {
 	slots   []int
 	scanner *scan.CSV
 	cells   []judge.Cell
+	nulls   *scan.Nulls // nil when the contract asks for more than nulls
 }
 
 func (f *csvFile) worker(j *judge.Judge, slots []int) *csvWorker {
-	return &csvWorker{file: f, judge: j, slots: slots, scanner: scan.NewCSV(f.comma), cells: make([]judge.Cell, len(slots))}
+	w := &csvWorker{file: f, judge: j, slots: slots, scanner: scan.NewCSV(f.comma), cells: make([]judge.Cell, len(slots))}
+	if j.NullsOnly() {
+		w.nulls = scan.NewNulls(len(slots), judge.KeepSamples)
+	}
+	return w
 }
 
 // rows judges the rows at the start of data, numbered from first on, and gives how many bytes and rows they were. It
 // stops before a row that does not end in data unless final is set; with strict set also before one RFC 4180 does not
 // allow.
 func (w *csvWorker) rows(data []byte, first int64, final, strict bool) (length int, rows int64, err error) {
-	where := judge.Where{Partition: -1, At: w.file.v.options.Now}
+	fast, slow := w.nulls != nil && scan.OnlyCRLF(data), 1
 	for length < len(data) {
-		fields, n, open := w.scanner.Row(data[length:], final)
-		if strict && w.scanner.Irregular {
-			return length, rows, nil
-		}
-		if n == 0 {
-			if open && final {
-				return length, rows, fmt.Errorf("row %d: %w", first+rows, errQuote)
+		if fast {
+			n, counted := w.countNulls(data[length:], first+rows)
+			length, rows = length+n, rows+counted
+			if slow = min(2*slow, 1024); n > 0 {
+				slow = 1 // where rows are irregular one after the other, the fast way is tried ever less often
 			}
-			return length, rows, nil
 		}
-		length += n
-		if len(fields) == 1 && len(fields[0].Raw) == 0 && n <= 2 {
-			continue // a blank line
+		for i := 0; length < len(data) && (!fast || i < slow); i++ {
+			n, counted, err := w.one(data[length:], first+rows, final, strict)
+			if err != nil || n == 0 {
+				return length, rows, err
+			}
+			length, rows = length+n, rows+counted
 		}
-		where.Offset = first + rows
-		rows++
-		if len(fields) > len(w.slots) {
-			w.judge.Undecodable(nil, where, fmt.Errorf("%d fields; the header has %d", len(fields), len(w.slots)))
-			continue
-		}
-		cells := w.cells[:len(fields)]
-		for i := range fields {
-			cells[i] = judge.Cell{Kind: fields[i].Kind, Raw: fields[i].Raw}
-		}
-		w.judge.Row(w.slots[:len(fields)], cells, where)
 	}
 	return length, rows, nil
+}
+
+// one judges the row at the start of data. No bytes mean that there is no whole row, or none to be judged.
+func (w *csvWorker) one(data []byte, number int64, final, strict bool) (length int, rows int64, err error) {
+	fields, n, open := w.scanner.Row(data, final)
+	switch {
+	case strict && w.scanner.Irregular:
+		return 0, 0, nil
+	case n == 0 && open && final:
+		return 0, 0, fmt.Errorf("row %d: %w", number, errQuote)
+	case n == 0:
+		return 0, 0, nil
+	case len(fields) == 1 && len(fields[0].Raw) == 0 && n <= 2: // a blank line
+		return n, 0, nil
+	}
+	where := judge.Where{Partition: -1, Offset: number, At: w.file.v.options.Now}
+	if len(fields) > len(w.slots) {
+		w.judge.Undecodable(nil, where, fmt.Errorf("%d fields; the header has %d", len(fields), len(w.slots)))
+		return n, 1, nil
+	}
+	w.judge.Row(w.slots[:len(fields)], w.fill(fields), where)
+	return n, 1, nil
+}
+
+func (w *csvWorker) fill(fields []scan.Field) []judge.Cell {
+	cells := w.cells[:len(fields)]
+	for i := range fields {
+		cells[i] = judge.Cell{Kind: fields[i].Kind, Raw: fields[i].Raw}
+	}
+	return cells
+}
+
+// countNulls judges rows by a contract that asks for nulls only.
+func (w *csvWorker) countNulls(data []byte, first int64) (length int, rows int64) {
+	w.nulls.Reset()
+	length = w.scanner.CountNulls(data, w.nulls)
+	w.judge.AddNulls(w.slots, w.nulls, first, w.file.v.options.Now, func(offset int) string {
+		fields, _, _ := w.scanner.Row(data[offset:], true)
+		return w.judge.Sample(w.slots[:len(fields)], w.fill(fields))
+	})
+	return length, w.nulls.Rows
 }
 
 // serial judges a text in one goroutine, row by row, with no assumption about its quotes.

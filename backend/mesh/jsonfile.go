@@ -29,10 +29,10 @@ func (v *validation) jsonLines(text io.Reader) error {
 	var long []byte
 	for {
 		line, err := lines.ReadSlice('\n')
+		if len(long)+len(line) > maxRow {
+			return fmt.Errorf("line %d: longer than %d bytes", where.Offset+1, maxRow)
+		}
 		if errors.Is(err, bufio.ErrBufferFull) {
-			if len(long)+len(line) > maxRow {
-				return fmt.Errorf("line %d: longer than %d bytes", where.Offset+1, maxRow)
-			}
 			long = append(long, line...)
 			continue
 		}

@@ -1,10 +1,436 @@
 package mesh
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"math"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
+
+	"weir/backend/mesh/judge"
+	"weir/backend/mesh/scan"
 )
 
-func (v *validation) parquet(io.Reader) error {
-	return fmt.Errorf("%w: parquet", ErrFormat)
+// parquet judges a Parquet file. One that comes as a stream is put in a temporary file first, for its end must be read
+// before its beginning.
+func (v *validation) parquet(source io.Reader) (err error) {
+	// The library reads bytes from outside; a panic of it is an unreadable file.
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("parquet: the file is damaged: %v", r)
+		}
+	}()
+	file, isFile := source.(*os.File)
+	if isFile {
+		info, err := file.Stat()
+		isFile = err == nil && info.Mode().IsRegular()
+	}
+	if !isFile {
+		file, err = os.CreateTemp("", "weir-*.parquet")
+		if err != nil {
+			return fmt.Errorf("parquet from a stream: %w", err)
+		}
+		defer func() { err = errors.Join(err, file.Close(), os.Remove(file.Name())) }()
+		if _, err := io.Copy(file, source); err != nil {
+			return fmt.Errorf("parquet from a stream: %w", err)
+		}
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if err := checkFooter(file, info.Size()); err != nil {
+		return fmt.Errorf("parquet: %w", err)
+	}
+	pf, err := parquet.OpenFile(file, info.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(256<<10), parquet.FileReadMode(parquet.ReadModeAsync))
+	if err != nil {
+		return fmt.Errorf("parquet: %w", err)
+	}
+	roots := pf.Root().Columns()
+	if len(roots) > judge.MaxColumns {
+		return fmt.Errorf("parquet: %d columns; at most %d are judged", len(roots), judge.MaxColumns)
+	}
+	names := make([]string, len(roots))
+	for i, c := range roots {
+		names[i] = c.Name()
+	}
+	if v.judge == nil {
+		v.judge = judge.New(v.product, judge.Options{Columnar: true, Unmasked: v.options.Unmasked, MaxDistinct: fileDistinct})
+	}
+	t := &table{v: v, file: pf, slots: v.judge.Columns(names)}
+	for i, c := range roots {
+		t.columns = append(t.columns, newTableColumn(c))
+		if !c.Leaf() {
+			v.judge.Opaque(t.slots[i], "inside a nested Parquet column only nulls of the whole are judged")
+		}
+	}
+	if v.judge.NullsOnly() {
+		return t.nulls()
+	}
+	return t.rows()
+}
+
+// checkFooter looks at the length of the footer before the library reserves memory for it.
+func checkFooter(file io.ReaderAt, size int64) error {
+	const magic, most = "PAR1", 64 << 20
+	var tail [8]byte
+	if size < 12 {
+		return fmt.Errorf("the file has %d bytes and is cut short", size)
+	}
+	if _, err := file.ReadAt(tail[:], size-8); err != nil {
+		return err
+	}
+	if string(tail[4:]) != magic {
+		return errors.New("the file does not end as Parquet does; it is cut short, encrypted, or something else")
+	}
+	if n := int64(binary.LittleEndian.Uint32(tail[:])); n > min(size-12, most) {
+		return fmt.Errorf("the file says its footer has %d bytes; it has %d in all", n, size)
+	}
+	return nil
+}
+
+// table is a Parquet file that is judged.
+type table struct {
+	v       *validation
+	file    *parquet.File
+	slots   []int
+	columns []tableColumn
+	base    int64 // rows of the row groups before
+}
+
+// tableColumn is a root column of a table.
+type tableColumn struct {
+	leaf     int // index of its first leaf, whose levels tell where it is null
+	nullable bool
+	kind     scan.Kind // of a nested column: Object or Array
+	floats   bool
+	single   bool // floats of 32 bits
+	// write appends a value in JSON's words; nil for a nested column.
+	write func(dst []byte, value parquet.Value) ([]byte, scan.Kind)
+}
+
+func newTableColumn(c *parquet.Column) tableColumn {
+	t := tableColumn{nullable: c.Optional(), kind: scan.Object}
+	if c.Leaf() && !c.Repeated() {
+		t.leaf = c.Index()
+		k := c.Type().Kind()
+		t.floats, t.single = k == parquet.Double || k == parquet.Float, k == parquet.Float
+		t.write = writerOf(c.Type())
+		return t
+	}
+	if lt := c.Type().LogicalType(); c.Repeated() || lt != nil && isList(lt) {
+		t.kind = scan.Array
+	}
+	for !c.Leaf() {
+		c = c.Columns()[0]
+	}
+	t.leaf = c.Index()
+	return t
+}
+
+func isList(lt *format.LogicalType) bool {
+	_, ok := lt.Value.(*format.ListType)
+	return ok
+}
+
+// nulls judges a table by a contract that asks for nulls only: every page is read and decoded, by column, no row is
+// put together but the few that are samples.
+func (t *table) nulls() error {
+	for _, group := range t.file.RowGroups() {
+		if err := t.v.ctx.Err(); err != nil {
+			return err
+		}
+		chunks := group.ColumnChunks()
+		n := scan.NewNulls(len(t.columns), judge.KeepSamples)
+		n.Rows = group.NumRows()
+		errs := make([]error, len(t.columns))
+		tokens := make(chan struct{}, t.v.options.Workers)
+		var wg sync.WaitGroup
+		for i, c := range t.columns {
+			tokens <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-tokens }()
+				defer func() {
+					if r := recover(); r != nil {
+						errs[i] = fmt.Errorf("the file is damaged: %v", r)
+					}
+				}()
+				errs[i] = c.countNulls(chunks[c.leaf], n, i)
+			})
+		}
+		wg.Wait()
+		for i, err := range errs {
+			if err != nil {
+				return fmt.Errorf("parquet: column %s, after row %d: %w", t.file.Root().Columns()[i].Name(), t.base, err)
+			}
+		}
+		t.v.judge.AddNulls(t.slots, n, t.base+1, t.v.options.Now, func(row int) string { return t.sample(group, int64(row)) })
+		t.base += n.Rows
+	}
+	return nil
+}
+
+// countNulls reads all pages of a column. As in pandas a NaN is a null.
+func (c tableColumn) countNulls(chunk parquet.ColumnChunk, n *scan.Nulls, column int) (err error) {
+	pages := chunk.Pages()
+	defer func() { err = errors.Join(err, pages.Close()) }()
+	row := int64(0)
+	for {
+		page, err := pages.ReadPage()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if c.write == nil || c.floats || page.NumNulls() > 0 {
+			c.nullsOf(page, row, n, column)
+		}
+		row += page.NumRows()
+		parquet.Release(page)
+	}
+	if row != n.Rows {
+		return fmt.Errorf("%d rows, but its row group says %d", row, n.Rows)
+	}
+	return nil
+}
+
+func (c tableColumn) nullsOf(page parquet.Page, row int64, n *scan.Nulls, column int) {
+	found := func(r int64) {
+		if n.Count[column] == 0 {
+			n.First[column] = r
+		}
+		n.Count[column]++
+		n.Last[column] = r
+		if s := n.Samples[column]; len(s) < cap(s) {
+			n.Samples[column], n.Numbers[column] = append(s, int(r)), append(n.Numbers[column], r)
+		}
+	}
+	definition, repetition := page.DefinitionLevels(), page.RepetitionLevels()
+	if !c.nullable {
+		definition = nil
+	}
+	var nan func(i int) bool // of the i-th value that is not null
+	if c.floats {
+		nan = c.nans(page)
+	}
+	count, value := int(page.NumValues()), 0
+	r := row - 1
+	for i := range count {
+		if len(repetition) == 0 || repetition[i] == 0 {
+			r++
+		} else {
+			continue
+		}
+		null := len(definition) > 0 && definition[i] == 0
+		if !null && nan != nil {
+			null = nan(value)
+			value++
+		}
+		if null {
+			found(r)
+		}
+	}
+}
+
+// nans tells which values of a page of floats are NaN; nil if none can be.
+func (c tableColumn) nans(page parquet.Page) func(i int) bool {
+	data := page.Data()
+	dictionary := page.Dictionary()
+	if dictionary == nil {
+		if c.single {
+			values := data.Float()
+			return func(i int) bool { return values[i] != values[i] }
+		}
+		values := data.Double()
+		return func(i int) bool { return values[i] != values[i] }
+	}
+	bad := map[int32]bool{}
+	for i := range int32(dictionary.Len()) {
+		v := dictionary.Index(i)
+		if c.single && math.IsNaN(float64(v.Float())) || !c.single && math.IsNaN(v.Double()) {
+			bad[i] = true
+		}
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	indexes := data.Int32()
+	return func(i int) bool { return bad[indexes[i]] }
+}
+
+// sample reads one row of a row group and renders it.
+func (t *table) sample(group parquet.RowGroup, row int64) string {
+	rows := group.Rows()
+	defer func() { _ = rows.Close() }() // only read from
+	if err := rows.SeekToRow(row); err != nil {
+		return ""
+	}
+	buffer := make([]parquet.Row, 1)
+	if n, _ := rows.ReadRows(buffer); n == 0 {
+		return ""
+	}
+	var r rowCells
+	return t.v.judge.Sample(t.slots, r.fill(t, buffer[0]))
+}
+
+// rows judges a table row by row.
+func (t *table) rows() error {
+	buffer := make([]parquet.Row, 256)
+	var cells rowCells
+	where := judge.Where{Partition: -1, At: t.v.options.Now}
+	for _, group := range t.file.RowGroups() {
+		rows := group.Rows()
+		for {
+			if err := t.v.ctx.Err(); err != nil {
+				return errors.Join(err, rows.Close())
+			}
+			n, err := rows.ReadRows(buffer)
+			for _, row := range buffer[:n] {
+				t.base++
+				where.Offset = t.base
+				t.v.judge.Row(t.slots, cells.fill(t, row), where)
+			}
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return errors.Join(fmt.Errorf("parquet: after row %d: %w", t.base, err), rows.Close())
+			}
+		}
+		if err := rows.Close(); err != nil {
+			return err
+		}
+	}
+	if t.base != t.file.NumRows() {
+		return fmt.Errorf("parquet: %d rows, but the file says %d", t.base, t.file.NumRows())
+	}
+	return nil
+}
+
+// rowCells turns Parquet rows into cells, reusing its memory.
+type rowCells struct {
+	cells []judge.Cell
+	arena []byte
+}
+
+func (r *rowCells) fill(t *table, row parquet.Row) []judge.Cell {
+	if r.cells == nil {
+		r.cells = make([]judge.Cell, len(t.columns))
+	}
+	r.arena = r.arena[:0]
+	at := 0 // both the columns and the row's values are in the order of the leaves
+	for i, c := range t.columns {
+		r.cells[i] = judge.Cell{Kind: scan.Null}
+		for at < len(row) && row[at].Column() < c.leaf {
+			at++
+		}
+		if at < len(row) && row[at].Column() == c.leaf {
+			switch value := row[at]; {
+			case c.nullable && value.DefinitionLevel() == 0:
+			case c.write == nil:
+				r.cells[i] = judge.Cell{Kind: c.kind, Raw: []byte("…")}
+			default:
+				start := len(r.arena)
+				var kind scan.Kind
+				r.arena, kind = c.write(r.arena, value)
+				r.cells[i] = judge.Cell{Kind: kind, Raw: r.arena[start:]}
+			}
+		}
+	}
+	return r.cells
+}
+
+// writerOf writes the values of a type as JSON would: numbers as digits, everything that has words between quotes.
+func writerOf(typ parquet.Type) func([]byte, parquet.Value) ([]byte, scan.Kind) {
+	quoted := func(text func(dst []byte, v parquet.Value) []byte) func([]byte, parquet.Value) ([]byte, scan.Kind) {
+		return func(dst []byte, v parquet.Value) ([]byte, scan.Kind) {
+			return append(text(append(dst, '"'), v), '"'), scan.String
+		}
+	}
+	instant := func(t func(parquet.Value) time.Time, layout string) func([]byte, parquet.Value) ([]byte, scan.Kind) {
+		return quoted(func(dst []byte, v parquet.Value) []byte { return t(v).UTC().AppendFormat(dst, layout) })
+	}
+	if lt := typ.LogicalType(); lt != nil {
+		switch l := lt.Value.(type) {
+		case *format.TimestampType:
+			unit := time.Millisecond
+			if l.Unit.Value != nil {
+				unit = l.Unit.Value.Duration()
+			}
+			return instant(func(v parquet.Value) time.Time {
+				per := int64(time.Second / unit)
+				n := v.Int64()
+				return time.Unix(n/per, n%per*int64(unit))
+			}, time.RFC3339Nano)
+		case *format.DateType:
+			return instant(func(v parquet.Value) time.Time { return time.Unix(int64(v.Int32())*86400, 0) }, time.DateOnly)
+		case *format.DecimalType:
+			k, scale := typ.Kind(), math.Pow10(int(l.Scale))
+			return func(dst []byte, v parquet.Value) ([]byte, scan.Kind) {
+				var unscaled float64
+				switch k {
+				case parquet.Int32:
+					unscaled = float64(v.Int32())
+				case parquet.Int64:
+					unscaled = float64(v.Int64())
+				default: // two's complement, the highest byte first
+					for i, b := range v.ByteArray() {
+						digit := float64(b)
+						if i == 0 {
+							digit = float64(int8(b))
+						}
+						unscaled = unscaled*256 + digit
+					}
+				}
+				return strconv.AppendFloat(dst, unscaled/scale, 'f', -1, 64), scan.Number
+			}
+		}
+	}
+	switch typ.Kind() {
+	case parquet.Boolean:
+		return func(dst []byte, v parquet.Value) ([]byte, scan.Kind) {
+			if v.Boolean() {
+				return append(dst, "true"...), scan.True
+			}
+			return append(dst, "false"...), scan.False
+		}
+	case parquet.Int32:
+		return func(dst []byte, v parquet.Value) ([]byte, scan.Kind) {
+			return strconv.AppendInt(dst, int64(v.Int32()), 10), scan.Number
+		}
+	case parquet.Int64:
+		return func(dst []byte, v parquet.Value) ([]byte, scan.Kind) {
+			return strconv.AppendInt(dst, v.Int64(), 10), scan.Number
+		}
+	case parquet.Int96:
+		const julianEpoch = 2_440_588 // the Julian day of 1970-01-01
+		return instant(func(v parquet.Value) time.Time {
+			i := v.Int96()
+			return time.Unix((int64(i[2])-julianEpoch)*86400, int64(uint64(i[1])<<32|uint64(i[0])))
+		}, time.RFC3339Nano)
+	case parquet.Float, parquet.Double:
+		bits := 64
+		if typ.Kind() == parquet.Float {
+			bits = 32
+		}
+		return func(dst []byte, v parquet.Value) ([]byte, scan.Kind) {
+			f := v.Double()
+			if bits == 32 {
+				f = float64(v.Float())
+			}
+			if math.IsNaN(f) { // as in pandas
+				return dst, scan.Null
+			}
+			return strconv.AppendFloat(dst, f, 'g', -1, bits), scan.Number
+		}
+	}
+	return quoted(func(dst []byte, v parquet.Value) []byte { return append(dst, v.ByteArray()...) })
 }

@@ -249,3 +249,43 @@ func BenchmarkObject(b *testing.B) {
 		}
 	})
 }
+
+// countSlowly is what CountNulls must find, by Row.
+func countSlowly(data []byte, width int) (counts []int64, rows int64) {
+	counts = make([]int64, width)
+	c := NewCSV(',')
+	for len(data) > 0 {
+		fields, n, _ := c.Row(data, true)
+		data = data[n:]
+		if len(fields) == 1 && len(fields[0].Raw) == 0 && n <= 2 {
+			continue
+		}
+		rows++
+		for i := range counts {
+			if i >= len(fields) || fields[i].Kind == Null {
+				counts[i]++
+			}
+		}
+	}
+	return counts, rows
+}
+
+func FuzzCountNulls(f *testing.F) {
+	for _, s := range []string{"1,2,3\n,NA,\n4,5,6\n7,8,9\n", "\"a,\nb\",\"\",\"NA\"\r\n1,,\r\n", "a\n\n,\n1,2,3,4\n", "\"\"\"\",x,\"n/a\"\n", "-1.#QNAN,1.#IND,#N/A N/A\n12345678,123456789,null\n"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if !OnlyCRLF(data) {
+			return
+		}
+		n := NewNulls(3, 2)
+		length := NewCSV(',').CountNulls(data, n)
+		if _, open, irregular := rowsOf(data[:length], ','); open || irregular {
+			t.Fatalf("%q: went past what is irregular, to %d", data, length)
+		}
+		want, rows := countSlowly(data[:length], 3)
+		if rows != n.Rows || !reflect.DeepEqual(want, n.Count) {
+			t.Fatalf("%q up to %d: %d rows, nulls %v; want %d, %v", data, length, n.Rows, n.Count, rows, want)
+		}
+	})
+}

@@ -3,9 +3,13 @@
 Run by hand (python3 make.py) when a fixture is added; go test only reads what it wrote.
 """
 
+import datetime as dt
+import decimal
 import json
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 
 def validate(data, quality_sla):
@@ -71,10 +75,29 @@ if __name__ == "__main__":
             f.write(text)
         data = pd.read_csv(f"{name}.csv")
         expected[f"{name}.csv"] = {k: validate(data, v) for k, v in SLAS.items()}
+        # No row group holds more than three rows, so that counting goes over their borders.
+        data.to_parquet(f"{name}.parquet", row_group_size=3, compression=["snappy", "gzip", "zstd", None][len(expected) % 4])
+        expected[f"{name}.parquet"] = {k: validate(pd.read_parquet(f"{name}.parquet"), v) for k, v in SLAS.items()}
     for name, rows in JSONL.items():
         with open(f"{name}.jsonl", "w") as f:
             f.writelines(json.dumps(r) + "\n" for r in rows)
         data = pd.DataFrame([json.loads(line) for line in open(f"{name}.jsonl")])
         expected[f"{name}.jsonl"] = {k: validate(data, v) for k, v in SLAS.items()}
+    # What only Parquet can say: types, NaN beside null, nested columns.
+    table = pa.table({
+        "user_id": pa.array([1, None, 3, 4], pa.int32()),
+        "timestamp": pa.array([dt.datetime(2026, 1, i + 1) for i in range(4)], pa.timestamp("us", "UTC")),
+        "day": pa.array([dt.date(2026, 1, 1), None, None, None]),
+        "price": pa.array([None, decimal.Decimal("1.25"), decimal.Decimal("2.50"), decimal.Decimal("3.75")], pa.decimal128(9, 2)),
+        "nan": pa.array([float("nan"), 1.0, None, float("nan")], pa.float64()),
+        "nan32": pa.array([float("nan"), 1.0, 2.0, 3.0], pa.float32()),
+        "list": pa.array([[1, None], [], None, [2]], pa.list_(pa.int64())),
+        "struct": pa.array([{"a": None}, None, {"a": 1}, {"a": 2}], pa.struct([("a", pa.int64())])),
+        "flag": pa.array([True, False, None, True]),
+        "blob": pa.array([b"", None, b"\xff", b"x"], pa.binary()),
+    })
+    for name, dictionary in {"typed": False, "typed_dictionary": True}.items():
+        pq.write_table(table, f"{name}.parquet", use_dictionary=dictionary, row_group_size=2)
+        expected[f"{name}.parquet"] = {k: validate(pd.read_parquet(f"{name}.parquet"), v) for k, v in SLAS.items()}
     with open("expected.json", "w") as f:
         json.dump({"pandas": pd.__version__, "slas": SLAS, "results": expected}, f, indent=1, sort_keys=True)

@@ -1,0 +1,351 @@
+package mesh
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+
+	"weir/backend/mesh/contract"
+)
+
+func write(t testing.TB, name string, data []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func validate(t testing.TB, p DataProduct, o FileOptions, files ...string) Report {
+	t.Helper()
+	r, err := ValidateFiles(context.Background(), p, files, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func gzipped(t testing.TB, data []byte) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func zstandard(t testing.TB, data []byte) []byte {
+	z, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return z.EncodeAll(data, nil)
+}
+
+const smallCSV = "user_id,timestamp,email\n1,t,a\n2,t,\n"
+
+func TestFormatsAreToldByNameOrContent(t *testing.T) {
+	t.Parallel()
+	lines := `{"user_id":1,"timestamp":"t","email":"a"}` + "\n\n" + `{"user_id":2,"timestamp":"t","email":null}`
+	for _, c := range []struct {
+		name   string
+		data   []byte
+		format string
+	}{
+		{"a.csv", []byte(smallCSV), "csv"},
+		{"a.tsv", []byte(strings.ReplaceAll(smallCSV, ",", "\t")), "csv"},
+		{"semicolons.csv", []byte(strings.ReplaceAll(smallCSV, ",", ";")), "csv"},
+		{"a.csv.gz", gzipped(t, []byte(smallCSV)), "csv in gzip"},
+		{"a.csv.zst", zstandard(t, []byte(smallCSV)), "csv in zstd"},
+		{"a.jsonl", []byte(lines), "jsonl"},
+		{"a.ndjson.gz", gzipped(t, []byte(lines)), "jsonl in gzip"},
+		{"a.json", []byte("[" + strings.Replace(lines, "\n\n", ",", 1) + "]"), "json"},
+		{"objects.json", []byte(lines), "json"},
+		{"nameless", []byte(lines), "jsonl"},
+		{"nameless-array", []byte(" [" + strings.Replace(lines, "\n\n", ",", 1) + "]"), "json"},
+		{"nameless-csv", []byte(smallCSV), "csv"},
+		{"bom.jsonl", []byte("\xef\xbb\xbf" + lines), "jsonl"},
+	} {
+		for _, workers := range []int{1, 2} {
+			r := validate(t, articleProduct, FileOptions{Workers: workers}, write(t, c.name, c.data))
+			if r.Rows != 2 || r.Files[0].Format != c.format || r.ExitCode() != ExitBroken || len(r.Issues) != 1 || r.Issues[0].Column != "email" {
+				t.Errorf("%s: %d rows, %+v, exit code %d, issues %+v", c.name, r.Rows, r.Files, r.ExitCode(), r.Issues)
+			}
+		}
+		r := validate(t, articleProduct, FileOptions{Stdin: bytes.NewReader(c.data), Comma: comma(c.name)}, "-")
+		if r.Rows != 2 && !strings.Contains(c.name, "objects") {
+			t.Errorf("%s from standard input: %d rows, %+v", c.name, r.Rows, r.Files)
+		}
+	}
+}
+
+func comma(name string) byte {
+	if strings.Contains(name, "tsv") {
+		return '\t'
+	}
+	return 0
+}
+
+func TestFoldersAndSeveralFilesAreOneDataSet(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, data := range map[string]string{"a/1.csv": smallCSV, "a/2.jsonl": `{"user_id":1,"timestamp":"t","email":"x"}`, "a/ignored.txt": "x", "a/.hidden.csv": "x"} {
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := validate(t, articleProduct, FileOptions{}, dir)
+	if r.Rows != 3 || len(r.Files) != 2 || r.Files[0].Rows != 2 || r.Files[1].Rows != 1 {
+		t.Errorf("%d rows, %+v", r.Rows, r.Files)
+	}
+	if _, err := ValidateFiles(context.Background(), articleProduct, []string{t.TempDir()}, FileOptions{}); err == nil {
+		t.Error("an empty folder is no error")
+	}
+}
+
+// TestWhatCannotBeReadWholeIsExitCodeTwo and says where.
+func TestWhatCannotBeReadWholeIsExitCodeTwo(t *testing.T) {
+	t.Parallel()
+	good, err := os.ReadFile("testdata/parity/typed.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := bytes.Clone(good)
+	copy(damaged[30:], bytes.Repeat([]byte{0xff}, 60))
+	lying := bytes.Clone(good)
+	copy(lying[len(lying)-8:], []byte{0xff, 0xff, 0xff, 0x7f})
+	deep := strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000)
+	for _, c := range []struct {
+		name string
+		data []byte
+		want string
+	}{
+		{"empty.csv", nil, "no header: the file is empty"},
+		{"blank.csv", []byte("\n\n"), "no header"},
+		{"open.csv", []byte("a,b\n1,2\n3,\"x\n4,5\n"), "row 2: a quoted field is never closed"},
+		{"open-header.csv", []byte("\"a,b\n1,2\n"), "line 1: a quoted field is never closed"},
+		{"nul.csv", []byte("a,b\n1,\x00\n"), "a NUL byte"},
+		{"nul-header.csv", []byte("a\x00,b\n1,2\n"), "a NUL byte"},
+		{"utf16.csv", []byte("\xff\xfea\x00,\x00"), "UTF-16"},
+		{"long.csv", append([]byte("a,b\n1,"), bytes.Repeat([]byte("x"), maxRow+1)...), "row 1: longer than"},
+		{"long-header.csv", bytes.Repeat([]byte("x"), 40<<10), "the header does not end"},
+		{"wide.csv", []byte(strings.Repeat("a,", 2000) + "\n"), "2001 columns"},
+		{"long.jsonl", append([]byte(`{"a":"`), bytes.Repeat([]byte("x"), maxRow+1)...), "line 1: longer than"},
+		{"cut.csv.gz", gzipped(t, []byte(smallCSV))[:30], "unexpected EOF"},
+		{"cut.csv.zst", zstandard(t, bytes.Repeat([]byte(smallCSV), 100))[:40], "EOF"},
+		{"open.json", []byte(`[{"user_id":1}`), "unexpected EOF"},
+		{"garbage.json", []byte(`[{"user_id":1} x]`), "expected comma"},
+		{"after.json", []byte(`[] x`), "bytes after the array"},
+		{"deep.json", []byte(`[{"a":` + deep + `}]`), "exceeded max depth"},
+		{"cut.parquet", good[:len(good)/2], "parquet"},
+		{"damaged.parquet", damaged, "parquet"},
+		{"lying.parquet", lying, "parquet"},
+		{"empty.parquet", nil, "parquet"},
+		{"what", []byte("\x01\x02\x00"), "unknown format"},
+	} {
+		for _, workers := range []int{1, 2} {
+			r := validate(t, articleProduct, FileOptions{Workers: workers}, write(t, c.name, c.data))
+			if r.ExitCode() != ExitUnknown || r.Files[0].Err == nil || !strings.Contains(r.Files[0].Err.Error(), c.want) {
+				t.Errorf("%s, %d workers: exit code %d, %v; want %q", c.name, workers, r.ExitCode(), r.Files[0].Err, c.want)
+			}
+			var b bytes.Buffer
+			if err := r.WriteText(&b); err != nil || !strings.HasPrefix(b.String(), "? ") {
+				t.Errorf("%s: %v %s", c.name, err, b.String())
+			}
+		}
+	}
+	for _, path := range []string{"/dev/zero", filepath.Join(t.TempDir(), "absent.csv")} {
+		if r := validate(t, articleProduct, FileOptions{}, path); r.ExitCode() != ExitUnknown || r.Files[0].Err == nil {
+			t.Errorf("%s: exit code %d, %+v", path, r.ExitCode(), r.Files)
+		}
+	}
+}
+
+func TestRowsThatAreNoRowsAreToldApart(t *testing.T) {
+	t.Parallel()
+	r := validate(t, articleProduct, FileOptions{}, write(t, "a.jsonl", []byte(`{"user_id":1,"timestamp":"t"}`+"\n[1]\n{\n")))
+	if r.Rows != 1 || r.Undecodable != 2 || r.ExitCode() != ExitUnknown || len(r.Garbage) != 2 || r.Garbage[0].Offset != 2 {
+		t.Errorf("%+v", r)
+	}
+	r = validate(t, articleProduct, FileOptions{}, write(t, "a.csv", []byte("user_id,timestamp\n1,t\n1,t,x,y\n2\n")))
+	if r.Rows != 2 || r.Undecodable != 1 || r.ExitCode() != ExitUnknown || r.Garbage[0].Offset != 2 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text string
+		want int
+	}{
+		{"user_id,timestamp\n1,t\n", ExitHolds}, {"user_id,timestamp\n1,\n", ExitBroken}, {"user_id\n1\n", ExitBroken},
+		{"user_id,timestamp\n", ExitUnknown}, // no rows: no data is never a pass
+		{"user_id\n", ExitBroken},            // but a header without a required column is broken
+	} {
+		if got := validate(t, articleProduct, FileOptions{}, write(t, "a.csv", []byte(c.text))).ExitCode(); got != c.want {
+			t.Errorf("%q: %d, want %d", c.text, got, c.want)
+		}
+	}
+	p := odcs(t, "{name: user_id, quality: [{type: sql, query: 'select 1', mustBe: 0}]}")
+	r := validate(t, p, FileOptions{}, write(t, "a.csv", []byte("user_id\n1\n")))
+	if r.ExitCode() != ExitUnknown || len(r.Unjudged()) != 1 {
+		t.Errorf("a rule that is not judged passed: %+v", r.Checks)
+	}
+}
+
+func odcs(t testing.TB, properties string) DataProduct {
+	t.Helper()
+	p, err := contract.Parse([]byte("apiVersion: v3.1.0\nkind: DataContract\nid: x\nversion: 1.0.0\nstatus: active\nschema:\n- name: t\n  properties: ["+properties+"]\n"), "d", "n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// TestManyGoroutinesFindWhatOneFinds on random texts, regular and not, in small blocks.
+func TestManyGoroutinesFindWhatOneFinds(t *testing.T) {
+	t.Parallel()
+	product := odcs(t, `{name: id, unique: true, logicalType: integer}, {name: note, logicalType: string, required: true, logicalTypeOptions: {maxLength: 12}}, {name: v, logicalType: number}`)
+	for seed := range uint64(6) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		var b strings.Builder
+		b.WriteString("id,note,v\n")
+		for b.Len() < 3<<20 {
+			note := []string{"plain", "", "NA", `"quoted, with comma"`, "\"two\nlines\"", `"say ""hi"""`, "a rather long text"}[r.IntN(7)]
+			if seed%2 == 1 && r.IntN(20_000) == 0 {
+				note = `5" pipe`
+			}
+			fmt.Fprintf(&b, "%d,%s,%d", r.IntN(1<<20), note, r.IntN(100))
+			if r.IntN(5000) == 0 {
+				b.WriteString(",too,many")
+			}
+			b.WriteString([]string{"\n", "\r\n"}[r.IntN(2)])
+		}
+		path := write(t, "a.csv", []byte(b.String()))
+		for _, p := range []DataProduct{articleProduct, product} {
+			one, two := validate(t, p, FileOptions{Workers: 1}, path), validate(t, p, FileOptions{Workers: 3}, path)
+			if a, b := summary(one), summary(two); a != b {
+				t.Fatalf("seed %d:\none goroutine\n%s\nmany\n%s", seed, a, b)
+			}
+			if one.Rows < 50_000 || one.Undecodable == 0 {
+				t.Fatalf("%d rows, %d undecodable", one.Rows, one.Undecodable)
+			}
+		}
+	}
+}
+
+// summary is what must not depend on the number of goroutines. Of duplicates only the rows are known, not the values.
+func summary(r Report) string {
+	var b strings.Builder
+	fmt.Fprintln(&b, r.Rows, r.Undecodable, r.Schema, r.Quality, r.Files[0].Rows, r.Whole())
+	for _, i := range r.Issues {
+		fmt.Fprintln(&b, i.Rule.Name, i.Column, i.Message, i.Failed, i.Of, i.First.Offset, i.Last.Offset)
+		for _, s := range i.Samples {
+			if i.Rule.Kind == contract.Duplicates {
+				s.Value = ""
+			}
+			fmt.Fprintln(&b, " ", s.Offset, s.Value)
+		}
+	}
+	for _, c := range r.Checks {
+		fmt.Fprintln(&b, c.Rule.Name, c.Column, c.Status, c.Observed, c.Failed, c.Of)
+	}
+	for _, c := range r.Columns {
+		fmt.Fprintln(&b, c)
+	}
+	for _, s := range r.Garbage {
+		fmt.Fprintln(&b, s.Offset, s.Value)
+	}
+	return b.String()
+}
+
+func TestTypedColumnsOfParquet(t *testing.T) {
+	t.Parallel()
+	p := odcs(t, `{name: user_id, logicalType: integer, required: true}, {name: timestamp, logicalType: timestamp, logicalTypeOptions: {maximum: '2026-01-02T00:00:00Z'}},
+    {name: day, logicalType: date}, {name: price, logicalType: number, logicalTypeOptions: {minimum: 2}}, {name: nan, logicalType: number},
+    {name: nan32, logicalType: string}, {name: list, logicalType: array}, {name: struct, logicalType: object, properties: [{name: a, logicalType: integer}]},
+    {name: flag, logicalType: boolean}, {name: blob}`)
+	for _, file := range []string{"typed", "typed_dictionary"} {
+		r := validate(t, p, FileOptions{}, "testdata/parity/"+file+".parquet")
+		var got []string
+		for _, i := range r.Issues {
+			got = append(got, fmt.Sprintf("%s %s %d/%d", i.Rule.Name, i.Column, i.Failed, i.Of))
+		}
+		want := []string{"logicalType nan32 3/3", "required user_id 1/4", "maximum timestamp 2/4", "minimum price 1/3"}
+		if !reflect.DeepEqual(got, want) || !r.Whole() {
+			t.Errorf("%s: %q, whole %v %v", file, got, r.Whole(), r.Files)
+		}
+		if n := len(r.Unjudged()); n != 1 {
+			t.Errorf("%s: %d checks inside the struct are not judged", file, n)
+		}
+	}
+}
+
+func TestTheReportInJSONHasTheArticlesKeys(t *testing.T) {
+	t.Parallel()
+	r := validate(t, articleProduct, FileOptions{}, write(t, "a.csv", []byte("user_id,email\n1,\n2,x\x1b[31m\n")))
+	var b bytes.Buffer
+	if err := r.WriteJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := []any{"Missing columns: {'timestamp'}", "Column 'email' exceeds null threshold: 50.00%"}
+	if got["schema_compliance"] != false || got["quality_compliance"] != false || !reflect.DeepEqual(got["issues"], want) {
+		t.Errorf("%s", b.String())
+	}
+	b.Reset()
+	if err := r.WriteText(&b); err != nil || strings.Contains(b.String(), "\x1b") || !strings.Contains(b.String(), "owners nobody named") {
+		t.Errorf("%v %q", err, b.String())
+	}
+}
+
+func FuzzFiles(f *testing.F) {
+	files, err := filepath.Glob("testdata/parity/*.*")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for i, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		if len(data) < 4096 {
+			f.Add(data, i%2 == 0)
+		}
+	}
+	p := odcs(f, `{name: user_id, unique: true, logicalType: integer}, {name: timestamp, required: true, logicalType: string, logicalTypeOptions: {maxLength: 3}}`)
+	f.Fuzz(func(t *testing.T, data []byte, article bool) {
+		product := p
+		if article {
+			product = articleProduct
+		}
+		r, err := ValidateFiles(context.Background(), product, []string{"-"}, FileOptions{Stdin: bytes.NewReader(data), Workers: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.ExitCode() == ExitHolds && (r.Rows == 0 || !r.Whole()) {
+			t.Fatalf("%+v holds", r)
+		}
+	})
+}

@@ -1,0 +1,100 @@
+package judge
+
+import (
+	"time"
+
+	"weir/backend/mesh/contract"
+	"weir/backend/mesh/scan"
+)
+
+// NullsOnly tells whether the contract asks nothing of the rows but which columns they have and where they are null,
+// so that AddNulls may stand for Row.
+func (j *Judge) NullsOnly() bool {
+	if len(j.perRow) > 0 || len(j.newest) > 0 {
+		return false
+	}
+	for i := range j.columns {
+		if len(j.columns[i].checks)+len(j.columns[i].children) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// AddNulls counts rows of a columnar feed whose nulls were counted already: column i of n belongs to slots[i], row 0 of n
+// is the row numbered first. sample gives the sample of the row that starts at an offset.
+func (j *Judge) AddNulls(slots []int, n *scan.Nulls, first int64, at time.Time, sample func(offset int) string) {
+	if n.Rows == 0 {
+		return
+	}
+	j.sheet.grow(j)
+	j.sheet.rows += n.Rows
+	j.arrived = max(j.arrived, at.UnixNano())
+	where := func(row int64) Where { return Where{Partition: -1, Offset: first + row, At: at} }
+	for i, slot := range slots {
+		t := &j.sheet.columns[slot]
+		t.present += n.Rows
+		t.nonNull += n.Rows - n.Count[i]
+		if n.Count[i] == 0 {
+			continue
+		}
+		if t.nulls.count == 0 {
+			t.nulls.first = where(n.First[i])
+		}
+		t.nulls.count += n.Count[i]
+		t.nulls.last = where(n.Last[i])
+		for k, offset := range n.Samples[i] {
+			if len(t.nulls.samples) < KeepSamples {
+				t.nulls.samples = append(t.nulls.samples, Sample{Where: where(n.Numbers[i][k]), Value: sample(offset)})
+			}
+		}
+	}
+	for _, slot := range j.roots { // columns that a rule names and the feed lacks
+		if t := &j.sheet.columns[slot]; t.present == 0 {
+			t.nulls.count += n.Rows
+		}
+	}
+}
+
+// Sample renders a row of a columnar feed without counting it.
+func (j *Judge) Sample(slots []int, cells []Cell) string {
+	j.row++
+	j.record = nil
+	for i, slot := range slots {
+		j.stamps[slot], j.cells[slot] = j.row, cells[i]
+	}
+	return j.renderRecord()
+}
+
+// Opaque tells the judge that the values of a column cannot be looked into, so that the checks on what is inside are
+// not judged, for the reason given.
+func (j *Judge) Opaque(slot int, why string) {
+	for i := range j.checks {
+		c := &j.checks[i]
+		for _, s := range c.slots {
+			root := s
+			for j.columns[root].parent >= 0 {
+				root = j.columns[root].parent
+			}
+			whole := s == root && (c.rule.Kind == contract.Nulls || c.rule.Kind == contract.Present || c.rule.Kind == contract.TypeOf)
+			if root == slot && !whole && c.why == "" {
+				c.why = why
+			}
+		}
+	}
+	j.columns[slot].children = nil
+	kept := j.columns[slot].checks[:0]
+	for _, i := range j.columns[slot].checks {
+		if j.checks[i].why == "" {
+			kept = append(kept, i)
+		}
+	}
+	j.columns[slot].checks = kept
+	rows := j.perRow[:0]
+	for _, i := range j.perRow {
+		if j.checks[i].why == "" {
+			rows = append(rows, i)
+		}
+	}
+	j.perRow = rows
+}
