@@ -1,0 +1,217 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"weir/backend/demo"
+	"weir/backend/event"
+	"weir/backend/pipeline"
+	"weir/backend/timeline"
+	"weir/config"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// go-metrics, which sarama brings, starts one ticker for the life of the process.
+		goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
+}
+
+// worldFaults is the demo world as the runtime sees it.
+type worldFaults struct{ *demo.World }
+
+func (w worldFaults) FaultNames() []string { return demo.FaultNames() }
+func (w worldFaults) InForce() []timeline.Fault {
+	var out []timeline.Fault
+	for _, f := range w.Faults() {
+		out = append(out, timeline.Fault{Name: f.Name, Since: f.Since, Until: f.Until})
+	}
+	return out
+}
+
+// inDemo runs a runtime over the embedded world, at a tick that does not keep a test waiting.
+func inDemo(t *testing.T, change func(*Runtime)) *Runtime {
+	t.Helper()
+	world, err := demo.Start(t.Context(), demo.Options{Rate: 500, Folder: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(world.ConfigPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Console.Refresh = 50 * time.Millisecond
+	r, err := New(c, Options{World: "demo", Faults: worldFaults{world}, State: filepath.Join(t.TempDir(), "state")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if change != nil {
+		change(r)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := world.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// await returns the first snapshot that holds what is asked for.
+func await(t *testing.T, r *Runtime, what string, holds func(*timeline.Snapshot) bool) *timeline.Snapshot {
+	t.Helper()
+	ticks, cancel := r.Subscribe()
+	defer cancel()
+	deadline := time.After(30 * time.Second)
+	for {
+		if s := r.Timeline().Newest(); s != nil && holds(s) {
+			return s
+		}
+		select {
+		case <-ticks:
+		case <-deadline:
+			t.Fatalf("not within 30 s: %s; the last snapshot: %+v", what, r.Timeline().Newest())
+		}
+	}
+}
+
+func TestEveryPaneShowsRealTraffic(t *testing.T) {
+	r := inDemo(t, nil)
+	s := await(t, r, "all engines at work", func(s *timeline.Snapshot) bool {
+		return s.Pipeline.Predicted > 500 && s.Edge.Reporting == 14 && s.Edge.Cloud.Synced > 0 && s.Host.Process.RSS > 0 &&
+			len(s.Mesh.Products) == 6 && s.Mesh.Products[0].Rows > 0 && len(s.Events) > 0
+	})
+	for _, e := range s.Engines {
+		if e.State != timeline.EngineRunning || e.Restarts != 0 {
+			t.Errorf("engine %s is %s after %d restarts: %s", e.Name, e.State, e.Restarts, e.Error)
+		}
+	}
+	if s.World.String() != "demo" || s.Group.String() != "weir" {
+		t.Errorf("world %q, group %q", s.World, s.Group)
+	}
+}
+
+func TestAPanicInOneEngineIsShownAndNobodyElseNotices(t *testing.T) {
+	r := inDemo(t, func(r *Runtime) {
+		for _, w := range r.workers {
+			if w.name == "edge" {
+				w.run = func(context.Context) error { panic("assignment to entry in nil map") }
+			}
+		}
+	})
+	s := await(t, r, "edge failed twice, the pipeline at work", func(s *timeline.Snapshot) bool {
+		return engine(s, "edge").Restarts >= 2 && s.Pipeline.Predicted > 500
+	})
+	if e := engine(s, "edge"); !strings.Contains(e.Error.String(), "nil map") {
+		t.Errorf("the console would not say why: %+v", e)
+	}
+	for _, name := range []string{"pipeline", "mesh", "host"} {
+		if e := engine(s, name); e.State != timeline.EngineRunning || e.Restarts != 0 {
+			t.Errorf("%s noticed: %+v", name, e)
+		}
+	}
+	if !hasEvent(s, event.Engine, "nil map") {
+		t.Errorf("no event tells of it: %v", s.Events)
+	}
+}
+
+func engine(s *timeline.Snapshot, name string) timeline.Engine {
+	for _, e := range s.Engines {
+		if e.Name == name {
+			return e
+		}
+	}
+	return timeline.Engine{}
+}
+
+func hasEvent(s *timeline.Snapshot, kind event.Kind, text string) bool {
+	for _, e := range s.Events {
+		if e.Kind == kind && strings.Contains(e.Subject.String()+" "+e.Message.String(), text) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestHoldingStopsTheCursorAndNoEngine(t *testing.T) {
+	r := inDemo(t, nil)
+	await(t, r, "predictions", func(s *timeline.Snapshot) bool { return s.Pipeline.Predicted > 100 })
+	cursor := timeline.NewCursor(r.Timeline()).Freeze()
+	held := cursor.Snapshot()
+	await(t, r, "more predictions", func(s *timeline.Snapshot) bool { return s.Pipeline.Predicted > held.Pipeline.Predicted+200 })
+	if cursor.Snapshot() != held || cursor.Held() <= 0 {
+		t.Errorf("the cursor moved: held %v", cursor.Held())
+	}
+}
+
+func TestCommandsChangeTheWorldAndAreRecorded(t *testing.T) {
+	r := inDemo(t, nil)
+	await(t, r, "predictions", func(s *timeline.Snapshot) bool { return s.Pipeline.Predicted > 100 })
+	do := func(name string, args ...string) {
+		t.Helper()
+		if _, err := r.Do(t.Context(), Command{Name: name, Args: args, Reason: "a test", Who: "ada"}); err != nil {
+			t.Fatalf("%s %v: %v", name, args, err)
+		}
+	}
+	do("pause")
+	await(t, r, "paused", func(s *timeline.Snapshot) bool { return s.Pipeline.State == pipeline.Paused })
+	do("resume")
+	await(t, r, "running again", func(s *timeline.Snapshot) bool { return s.Pipeline.State == pipeline.Running })
+	do("poll")
+	do("sync")
+	do("mark", "looked", "here")
+	do("fault", "poison-events", "2s")
+	s := await(t, r, "dead letters", func(s *timeline.Snapshot) bool { return s.Pipeline.DeadLettered > 10 && len(s.Faults) == 1 })
+	if !hasEvent(s, event.Command, "pause by ada (a test)") || !hasEvent(s, event.Mark, "looked here") {
+		t.Errorf("the events do not tell who did what: %v", s.Events)
+	}
+	do("fault", "clear", "poison-events")
+	await(t, r, "no fault", func(s *timeline.Snapshot) bool { return len(s.Faults) == 0 })
+}
+
+func TestCommandsRefuseWhatTheyDoNotUnderstand(t *testing.T) {
+	r := inDemo(t, nil)
+	for _, c := range []struct {
+		line string
+		says string
+	}{
+		{"pose", "pause"},
+		{"fault", "null-spike"},
+		{"fault null-spik", "null-spike"},
+		{"fault null-spike soon", "30s"},
+		{"fault null-spike -3s", "duration"},
+		{"fault clear", "after clear"},
+		{"fault clear null-spike", "null-spike"},
+		{"fault null-spike 3s please", "3 words"},
+		{"mark", "text"},
+	} {
+		words := strings.Fields(c.line)
+		_, err := r.Do(t.Context(), Command{Name: words[0], Args: words[1:]})
+		if err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%q = %v; expected it to say %q", c.line, err, c.says)
+		}
+	}
+	if _, err := r.Do(t.Context(), Command{Name: "pose"}); !errors.Is(err, ErrUnknownCommand) {
+		t.Errorf("an unknown command = %v", err)
+	}
+}
+
+func TestARuntimeRunsOnce(t *testing.T) {
+	r := inDemo(t, nil)
+	await(t, r, "a snapshot", func(*timeline.Snapshot) bool { return true })
+	if err := r.Run(t.Context()); err == nil {
+		t.Error("it ran a second time")
+	}
+}
