@@ -111,7 +111,7 @@ func (l *linearModel) scores(x *tensor, y *tensor) error {
 			for i, w := range l.weights[o*columns : (o+1)*columns] {
 				sum += w * features[i]
 			}
-			if l.intercepts != nil {
+			if len(l.intercepts) > 0 {
 				sum += l.intercepts[o]
 			}
 			y.num[r*l.outputs+o] = sum

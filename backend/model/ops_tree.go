@@ -132,7 +132,7 @@ func buildTreeClassifier(_ *compiler, n *nodeProto, a *attributes) (kernel, erro
 	}
 	targets := classes
 	ids := a.ints("class_ids")
-	if classes == 2 && oneValue(ids) {
+	if classes == 2 && allZero(ids) {
 		targets = 1 // the other class is what is left
 	}
 	if err := checkBase(base, classes); err != nil {
@@ -159,9 +159,9 @@ func buildTreeClassifier(_ *compiler, n *nodeProto, a *attributes) (kernel, erro
 	}, nil
 }
 
-func oneValue(ids []int64) bool {
+func allZero(ids []int64) bool {
 	for _, id := range ids {
-		if id != ids[0] {
+		if id != 0 {
 			return false
 		}
 	}
@@ -169,7 +169,7 @@ func oneValue(ids []int64) bool {
 }
 
 // twoClasses is a classifier of two classes whose leaves speak of one. Weights that are all positive are that class's
-// probability; others are a score, whose opposite is the other class's.
+// probability; others are a score, whose opposite is the other class's. Of the links only the logistic one counts here.
 func (t *treeScorer) twoClasses(n *nodeProto, base []float64, link link, labels labels) kernel {
 	positive := true
 	for _, w := range t.e.leaves {
@@ -205,9 +205,6 @@ func (t *treeScorer) twoClasses(n *nodeProto, base []float64, link link, labels 
 				low = 1 - v
 			}
 			y.num[2*r], y.num[2*r+1] = low, v
-			if link != linkLogistic && !positive {
-				link.apply(y.num[2*r : 2*r+2])
-			}
 		}
 		return labels.best(y, 2, out[0])
 	}
