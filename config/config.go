@@ -128,9 +128,11 @@ type History struct {
 // Console is how the terminal looks.
 type Console struct {
 	Refresh  time.Duration
-	Theme    string // auto, dark, light
+	Theme    string // auto, dark, light, colour-blind, or the path of a theme file
 	ReadOnly bool
 	TimeZone string // local, utc
+	// Keys are keys in place of the console's own, by the name of their binding (see the help in the console).
+	Keys map[string][]string
 }
 
 // HTTP is the port for probes and scripts.

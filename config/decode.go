@@ -187,11 +187,13 @@ func (d *decoder) value(node ast.Node, f field, key string, at place, depth int)
 		*to = d.numbers(node, f, key)
 	case *map[string]map[string]float64:
 		*to = d.tables(node, f, key)
+	case *map[string][]string:
+		*to = d.lists(node, f, key)
 	default:
 		if text, ok := d.scalar(node, f, key, at); ok {
 			if problem := assign(f, text); problem != nil {
 				d.refuse(f, key, at, text, problem)
-			} else if to, ok := f.to.(*string); ok && f.is.path {
+			} else if to, ok := f.to.(*string); ok && f.is.path != nil && f.is.path(*to) {
 				*to = d.resolve(*to)
 			}
 		}
@@ -262,12 +264,16 @@ func (d *decoder) list(node ast.Node, f field, key string, to *[]string) {
 		if f.is.name == httpURL.name {
 			text = strings.TrimRight(text, "/")
 		}
-		if line, again := lines[strings.ToLower(text)]; again {
+		same := text
+		if f.is.same != nil {
+			same = f.is.same(text)
+		}
+		if line, again := lines[same]; again {
 			d.bad[key] = true
 			d.add(at, entryKey, "each of "+key+" once", text+" again, after line "+strconv.Itoa(line), "remove one of the two")
 			continue
 		}
-		lines[strings.ToLower(text)] = at.line
+		lines[same] = at.line
 		all = append(all, text)
 	}
 	*to = all
@@ -300,6 +306,25 @@ func (d *decoder) tables(node ast.Node, f field, key string) map[string]map[stri
 			d.wrong(entryKey, "at least one text with its number", "an empty map", "write {a: 0, b: 1}")
 		}
 		d.bad[key] = d.bad[key] || d.bad[entryKey]
+	})
+	return all
+}
+
+// lists decodes a map from names to lists of texts; a single text is a list of one.
+func (d *decoder) lists(node ast.Node, f field, key string) map[string][]string {
+	all := map[string][]string{}
+	d.entries(node, f, key, func(name, entryKey string, value ast.Node) {
+		var list []string
+		one, word := field{key: f.key, to: &list, is: anyText}, field{to: new(string), is: anyText}
+		if _, isList := value.(*ast.SequenceNode); isList {
+			d.list(value, one, entryKey, &list)
+		} else if text, ok := d.scalar(value, word, entryKey, nodePlace(value)); ok {
+			if problem := assign(word, text); problem != nil {
+				d.refuse(word, entryKey, nodePlace(value), text, problem)
+			}
+			list = []string{text}
+		}
+		all[name] = list
 	})
 	return all
 }
@@ -543,9 +568,11 @@ func (d *decoder) want(f field) string {
 	case *time.Duration:
 		return "a duration such as " + durationExample(f) + within
 	case *[]string:
-		return "a list, each " + strings.TrimPrefix(f.is.want, "a ")
+		return "a list, each " + f.is.want
 	case *map[string]float64:
 		return "a map of names and numbers"
+	case *map[string][]string:
+		return "a map of names, each with a text or a list of texts"
 	default:
 		return "a map of names, each with a map of texts and numbers"
 	}

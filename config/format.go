@@ -14,23 +14,41 @@ type format struct {
 	name  string // for the reference's Type column
 	want  string // for messages: "expected …"
 	check func(s string) (hint string, ok bool)
-	path  bool // a relative one resolves against the file's folder
+	path  func(s string) bool // whether s is a path: a relative one resolves against the file's folder
 	oneOf []string
+	same  func(s string) string // two texts are one if same gives one; nil: if they are equal
 }
 
 var (
 	anyText    = format{name: "text", want: "a text"}
-	filePath   = format{name: "file", want: "a file's path", path: true}
-	folderPath = format{name: "folder", want: "a folder's path", path: true}
-	address    = format{name: "host:port", want: "host:port such as localhost:9092", check: checkAddress}
+	filePath   = format{name: "file", want: "a file's path", path: always}
+	folderPath = format{name: "folder", want: "a folder's path", path: always}
+	address    = format{name: "host:port", want: "host:port such as localhost:9092", check: checkAddress, same: strings.ToLower}
 	listen     = format{name: "host:port", want: "host:port such as 127.0.0.1:9464 or :9464", check: checkListen}
-	httpURL    = format{name: "URL", want: "a URL such as http://localhost:8080", check: checkURL}
+	httpURL    = format{name: "URL", want: "a URL such as http://localhost:8080", check: checkURL, same: lowerHost}
 	endpoint   = format{name: "URL", want: "a URL such as https://api.example.com/data/ingest", check: checkEndpoint}
 	topicName  = format{name: "topic", want: "a Kafka topic's name", check: checkTopic}
 	groupName  = format{name: "text", want: "a consumer group's name", check: checkGroup}
 	feature    = format{name: "view:feature", want: "view:feature such as user_profile:age", check: checkFeature}
 	hostName   = format{name: "host", want: "a host's name", check: checkHost}
 )
+
+// themeName is one of the console's own themes or the path of a theme file, told by its dot or slash.
+var themeName = func() format {
+	f := oneOf("auto", "dark", "light", "colour-blind")
+	words := f.check
+	f.name, f.want = f.name+", or a file", f.want+", or a theme file's path"
+	f.path = func(s string) bool { return strings.ContainsAny(s, "./") }
+	f.check = func(s string) (string, bool) {
+		if f.path(s) {
+			return "", true
+		}
+		return words(s)
+	}
+	return f
+}()
+
+func always(string) bool { return true }
 
 func oneOf(words ...string) format {
 	return format{
@@ -111,6 +129,15 @@ func checkURL(s string) (string, bool) {
 		return "leave out the ? or # part: weir appends its own path", false
 	}
 	return "", true
+}
+
+// lowerHost writes a URL's scheme and host in lower case; its path means what it says.
+func lowerHost(s string) string {
+	if scheme, rest, ok := strings.Cut(s, "://"); ok {
+		host, path, _ := strings.Cut(rest, "/")
+		return strings.ToLower(scheme+"://"+host) + "/" + path
+	}
+	return s
 }
 
 func checkEndpoint(s string) (string, bool) {

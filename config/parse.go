@@ -61,7 +61,7 @@ func setDefaults(fields []field) {
 func (d *decoder) resolveDefaults(fields []field, section string) {
 	for _, f := range fields {
 		key := join(section, f.key)
-		if to, ok := f.to.(*string); ok && f.is.path && !d.given(key) {
+		if to, ok := f.to.(*string); ok && f.is.path != nil && f.is.path(*to) && !d.given(key) {
 			*to = d.resolve(*to)
 		}
 		d.resolveDefaults(f.fields, key)

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -72,6 +73,32 @@ func TestDerivedDefaults(t *testing.T) {
 	}
 	if c.Pipeline.DeadLetters != "clicks.dead_letters" || c.Model.Version != "churn" || c.Mesh.Registry != "/home/me/products" {
 		t.Errorf("got %q, %q, %q", c.Pipeline.DeadLetters, c.Model.Version, c.Mesh.Registry)
+	}
+}
+
+func TestConsole(t *testing.T) {
+	c, err := Parse("/etc/weir/weir.yaml", []byte("kafka: {brokers: [a:1]}\nconsole: {theme: themes/dusk.json, keys: {freeze: [p, space], quit: ctrl+c, top: [g, G], 'help': [\"?\"]}}\n"), env())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]string{"freeze": {"p", "space"}, "quit": {"ctrl+c"}, "top": {"g", "G"}, "help": {"?"}}
+	if diff := cmp.Diff(want, c.Console.Keys); diff != "" || c.Console.Theme != "/etc/weir/themes/dusk.json" {
+		t.Errorf("theme %s, keys %s", c.Console.Theme, diff)
+	}
+	for _, theme := range []string{"dark", "colour-blind"} {
+		if c, err = Parse("/etc/weir/weir.yaml", []byte("kafka: {brokers: [a:1]}\nconsole: {theme: "+theme+"}\n"), env()); err != nil || c.Console.Theme != theme {
+			t.Errorf("%s: %v", theme, err)
+		}
+	}
+}
+
+func TestSameNode(t *testing.T) {
+	const nodes = "kafka: {brokers: [a:1]}\nedge: {nodes: [http://fleet/A, http://fleet/a, %s]}\n"
+	if _, err := Parse("weir.yaml", []byte(fmt.Sprintf(nodes, "http://fleet/b")), env()); err != nil {
+		t.Error(err)
+	}
+	if _, err := Parse("weir.yaml", []byte(fmt.Sprintf(nodes, "HTTP://Fleet/A/")), env()); err == nil || !strings.Contains(err.Error(), "again") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -338,7 +365,7 @@ func TestTable(t *testing.T) {
 				t.Errorf("%s has neither default nor example", key)
 			}
 			switch f.to.(type) {
-			case *[]string, *map[string]float64, *map[string]map[string]float64, nil:
+			case *[]string, *map[string]float64, *map[string]map[string]float64, *map[string][]string, nil:
 			default:
 				if f.fallback != "" && f.fallback != `""` {
 					if p := assign(f, f.fallback); p != nil {

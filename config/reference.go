@@ -56,6 +56,8 @@ func (f field) typeName() string {
 		return "list of " + f.is.name
 	case *map[string]float64:
 		return "map of numbers"
+	case *map[string][]string:
+		return "map of lists of text"
 	case *map[string]map[string]float64:
 		return "map of maps of numbers"
 	case *bool:

@@ -7,7 +7,7 @@ import "time"
 type field struct {
 	key      string
 	doc      string
-	to       any    // where the value goes: *string, *Secret, *bool, *int, *int64 (a size), *time.Duration, *[]string, *map[string]float64, *map[string]map[string]float64
+	to       any    // where the value goes: *string, *Secret, *bool, *int, *int64 (a size), *time.Duration, *[]string, *map[string]float64, *map[string]map[string]float64, *map[string][]string
 	is       format // of the text, or of each text of a list
 	fallback string // the default as it is written in the file
 	example  string // what the starter file writes where there is no default
@@ -120,8 +120,9 @@ func schema(c *Config) []field {
 		}},
 		{key: "console", doc: "How the terminal looks.", fields: []field{
 			{key: "refresh", to: &c.Console.Refresh, fallback: "1s", min: 100 * ms, max: minute, doc: "how often it is drawn"},
-			{key: "theme", to: &c.Console.Theme, is: oneOf("auto", "dark", "light"), fallback: "auto", doc: "auto asks the terminal"},
+			{key: "theme", to: &c.Console.Theme, is: themeName, fallback: "auto", doc: "auto asks the terminal"},
 			{key: "read_only", to: &c.Console.ReadOnly, fallback: "false", doc: "true: no command changes the world"},
+			{key: "keys", to: &c.Console.Keys, off: true, example: `{freeze: [space, p], quit: [ctrl+c]}`, doc: "keys of your own, by the name the help gives"},
 			{key: "time_zone", to: &c.Console.TimeZone, is: oneOf("local", "utc"), fallback: "local", doc: "of every time shown"},
 		}},
 		{key: "http", doc: "A port for probes and scripts: /healthz /readyz /metrics /snapshot.", fields: []field{
