@@ -23,7 +23,7 @@ const (
 	maxLive      = 32  // new aggregates that go before the backlog
 	backoffFirst = 500 * time.Millisecond
 	backoffMost  = time.Minute
-	putRetry     = 5 * time.Second
+	putRetryTime = 5 * time.Second
 )
 
 // syncer makes an aggregate each interval, keeps it, and sends what is kept. One goroutine makes, one sends; the
@@ -37,7 +37,8 @@ type syncer struct {
 	store     *store
 	send      func(context.Context, entry, bool) outcome
 	closeIdle func()
-	kept      func() // nil but in a test: an aggregate is durable
+	putRetry  time.Duration // between two attempts to write what is held
+	kept      func()        // nil but in a test: an aggregate is durable
 
 	requests chan *request // SyncNow
 	poke     chan struct{} // something waits to be sent
@@ -65,7 +66,7 @@ type outcome struct {
 func newSyncer(c Config, log *event.Log, aggregate func(time.Time) aggregate) *syncer {
 	s := &syncer{
 		cfg: c.Cloud, now: c.Now, rand: c.Rand, log: log, aggregate: aggregate,
-		requests: make(chan *request), poke: make(chan struct{}, 1),
+		requests: make(chan *request), putRetry: putRetryTime, poke: make(chan struct{}, 1),
 		waiters: map[int64]*request{}, state: Cloud{State: CloudOff, Since: c.Now()},
 	}
 	if c.Cloud == nil {
@@ -128,7 +129,7 @@ func (s *syncer) makeLoop(ctx context.Context, firstRound <-chan struct{}, faile
 			wait = next.Sub(s.now())
 		}
 		if len(held) > 0 {
-			wait = min(wait, putRetry)
+			wait = min(wait, s.putRetry)
 		}
 		timer.Reset(max(wait, 0))
 		select {
@@ -210,8 +211,10 @@ func (s *syncer) keep(ctx context.Context, held []heldAggregate) []heldAggregate
 		e, err := s.store.put(ctx, h.body, h.at)
 		if err != nil {
 			s.outboxFails(err)
-			h.ask.answer(err)
-			held[0].ask = nil
+			for i := range held {
+				held[i].ask.answer(err)
+				held[i].ask = nil
+			}
 			return held
 		}
 		s.mu.Lock()

@@ -1,0 +1,454 @@
+package edge
+
+import (
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"weir/backend/event"
+)
+
+// syncing is an engine without nodes over a cloud, whose pauses after failures are short.
+func syncing(t *testing.T, path, url string, change func(*Config)) *Engine {
+	t.Helper()
+	c := Config{Outbox: path, Rand: func() float64 { return 0.01 }, Cloud: &CloudConfig{URL: url, Every: time.Hour, Timeout: 2 * time.Second}}
+	if change != nil {
+		change(&c)
+	}
+	e, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestCloudAnswers(t *testing.T) {
+	answer := func(code int, header, body string) func(http.ResponseWriter, *http.Request) bool {
+		return func(w http.ResponseWriter, _ *http.Request) bool {
+			if k, v, ok := strings.Cut(header, ": "); ok {
+				w.Header().Set(k, v)
+			}
+			w.WriteHeader(code)
+			_, _ = io.WriteString(w, body)
+			return true
+		}
+	}
+	tests := []struct {
+		name   string
+		answer func(http.ResponseWriter, *http.Request) bool
+		state  CloudState
+		dead   bool // it goes to the dead letters; else it waits
+		err    string
+	}{
+		{"200 with an error page", answer(200, "Content-Type: text/html", "\n <!DOCTYPE html><h1>Log in</h1>"), CloudDown, false, "answered 200 with an HTML page, which acknowledges nothing"},
+		{"302", answer(302, "Location: http://127.0.0.1:1/", ""), CloudDown, false, "redirects to http://127.0.0.1:1/, which is not followed"},
+		{"400", answer(400, "", "no such field"), CloudRefused, true, "answered 400 Bad Request: no such field"},
+		{"401", answer(401, "", "\x1b[31mwho?"), CloudRefused, true, `answered 401 Unauthorized: \x1b[31mwho?`},
+		{"408", answer(408, "", ""), CloudDown, false, "answered 408 Request Timeout"},
+		{"413", answer(413, "", "too large"), CloudRefused, true, "answered 413 Request Entity Too Large: too large"},
+		{"429", answer(429, "Retry-After: 3600", ""), CloudDown, false, "answered 429 Too Many Requests"},
+		{"503", answer(503, "", ""), CloudDown, false, "answered 503 Service Unavailable"},
+		{"reset", func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }, CloudDown, false, "the connection was closed before the answer was complete"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cloud := newCloud(t, tt.answer)
+			cloud.Config.ErrorLog = nil
+			e := syncing(t, filepath.Join(t.TempDir(), "o.db"), cloud.URL, func(c *Config) {
+				c.Rand = func() float64 { return 1 }
+				c.Cloud.Every = time.Hour
+			})
+			start(t, e)
+			if err := e.SyncNow(t.Context()); err == nil || !contains(err.Error(), tt.err) && !contains(err.Error(), strings.ReplaceAll(tt.err, `\x1b`, "\x1b")) {
+				t.Errorf("SyncNow: %v, want %q", err, tt.err)
+			}
+			until(t, "the state is shown", func() bool {
+				c := e.Snapshot().Cloud // there are two: the first round's, and SyncNow's
+				return c.State == tt.state && (tt.dead && c.DeadLettered == 2 || !tt.dead && c.Outbox == 2)
+			})
+			c := e.Snapshot().Cloud
+			if !contains(c.Error.String(), tt.err) || c.Failed == 0 || c.Synced != 0 {
+				t.Errorf("cloud %+v, want %q", c, tt.err)
+			}
+			if tt.dead != (c.DeadLettered > 0) || tt.dead != (c.Outbox == 0) {
+				t.Errorf("%d dead letters, %d waiting", c.DeadLettered, c.Outbox)
+			}
+		})
+	}
+}
+
+func TestRetryAfterIsHonoured(t *testing.T) {
+	for _, form := range []string{"seconds", "date"} {
+		t.Run(form, func(t *testing.T) {
+			var mu sync.Mutex
+			var tries []time.Time
+			cloud := newCloud(t, func(w http.ResponseWriter, _ *http.Request) bool {
+				mu.Lock()
+				defer mu.Unlock()
+				if tries = append(tries, time.Now()); len(tries) > 1 {
+					return false
+				}
+				w.Header().Set("Retry-After", "1")
+				if form == "date" {
+					w.Header().Set("Retry-After", time.Now().Add(2*time.Second).UTC().Format(http.TimeFormat))
+				}
+				w.WriteHeader(http.StatusTooManyRequests)
+				return true
+			})
+			e := syncing(t, filepath.Join(t.TempDir(), "o.db"), cloud.URL, nil)
+			start(t, e)
+			until(t, "the second try", func() bool { return e.Snapshot().Cloud.Synced == 1 })
+			mu.Lock()
+			defer mu.Unlock()
+			if gap := tries[1].Sub(tries[0]); len(tries) != 2 || gap < 950*time.Millisecond || gap > 10*time.Second {
+				t.Errorf("tried %d times, %v apart", len(tries), gap)
+			}
+		})
+	}
+	if d := parseRetryAfter("999999999999", time.Now()); d != maxRetryAfter {
+		t.Errorf("a far Retry-After is %v", d)
+	}
+	for _, s := range []string{"", "-5", "soon", "Mon, 02 Jan 2006 15:04:05 GMT"} {
+		if d := parseRetryAfter(s, time.Now()); d != 0 {
+			t.Errorf("Retry-After %q is %v", s, d)
+		}
+	}
+}
+
+// TestBackoffIsFullJitter checks the bounds of the pause after each failure.
+func TestBackoffIsFullJitter(t *testing.T) {
+	s := &syncer{cfg: &CloudConfig{Every: 5 * time.Minute}, rand: func() float64 { return 0.5 }}
+	want := []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 30 * time.Second, 30 * time.Second}
+	for i, w := range want {
+		if got := s.backoff(i+1, 0); got != w {
+			t.Errorf("pause %d is %v, want %v", i+1, got, w)
+		}
+	}
+	if got := s.backoff(100, time.Minute); got != 90*time.Second {
+		t.Errorf("with a Retry-After of a minute: %v", got)
+	}
+}
+
+func TestGzipAndWithout(t *testing.T) {
+	for _, takes := range []bool{true, false} {
+		t.Run(fmt.Sprint(takes), func(t *testing.T) {
+			var compressed, plain, tries atomic.Int32
+			cloud := newCloud(t, func(w http.ResponseWriter, r *http.Request) bool {
+				tries.Add(1)
+				if r.Header.Get("Content-Encoding") != "gzip" {
+					plain.Add(1)
+					return false
+				}
+				compressed.Add(1)
+				if !takes {
+					w.WriteHeader(http.StatusUnsupportedMediaType)
+				}
+				return !takes
+			})
+			e := syncing(t, filepath.Join(t.TempDir(), "o.db"), cloud.URL, func(c *Config) { c.Cloud.Gzip = true })
+			start(t, e)
+			for range 3 {
+				if err := e.SyncNow(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			until(t, "all arrived", func() bool { return e.Snapshot().Cloud.Outbox == 0 })
+			if takes && plain.Load() > 0 || !takes && compressed.Load() > 2 {
+				t.Errorf("%d compressed, %d plain", compressed.Load(), plain.Load())
+			}
+			cloud.mu.Lock()
+			defer cloud.mu.Unlock()
+			for _, b := range cloud.bodies {
+				if takes {
+					z, err := gzip.NewReader(strings.NewReader(b))
+					if err != nil {
+						t.Fatal(err)
+					}
+					raw, _ := io.ReadAll(z)
+					b = string(raw)
+				}
+				if !json.Valid([]byte(b)) {
+					t.Errorf("body %q", b)
+				}
+			}
+		})
+	}
+}
+
+// fill puts n aggregates into the outbox at path, as processes before this one did.
+func fillOutbox(tb testing.TB, path string, n int, at time.Time) {
+	tb.Helper()
+	o, _, err := openOutbox(context.Background(), path, DefaultMaxBytes, DefaultMaxAge, at)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	body, err := pack(aggregate{EdgeNodes: 14, NodeData: make([]aggregateNode, 14)})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for range n {
+		if _, err := o.put(context.Background(), body, at); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	if err := o.close(); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// TestLiveBeforeBacklog has a slow cloud and a backlog: a new aggregate is not behind it, and what is late says so.
+func TestLiveBeforeBacklog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "o.db")
+	fillOutbox(t, path, 300, time.Now().Add(-time.Hour))
+	cloud := newCloud(t, func(http.ResponseWriter, *http.Request) bool {
+		time.Sleep(5 * time.Millisecond)
+		return false
+	})
+	e := syncing(t, path, cloud.URL, nil)
+	start(t, e)
+	until(t, "the backlog is under way", func() bool { return e.Snapshot().Cloud.Synced > 10 })
+	if err := e.SyncNow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := e.Snapshot().Cloud.Outbox; left < 50 {
+		t.Errorf("the new aggregate waited for the backlog: %d left", left)
+	}
+	until(t, "all arrived", func() bool { return e.Snapshot().Cloud.Outbox == 0 })
+	cloud.mu.Lock()
+	defer cloud.mu.Unlock()
+	late := 0
+	var ids []int
+	for _, k := range cloud.order {
+		if cloud.late[k] {
+			late++
+			var id int
+			if _, err := fmt.Sscanf(k[strings.LastIndexByte(k, '-')+1:], "%d", &id); err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, id)
+		}
+	}
+	if late != 300 || len(cloud.order) != 302 {
+		t.Errorf("%d of %d marked as backfill, want 300 of 302", late, len(cloud.order))
+	}
+	for i, id := range ids { // eight at once, so nearly in order
+		if want := i + 1; id < want-2*sendWorkers || id > want+2*sendWorkers {
+			t.Errorf("aggregate %d came as number %d of the backlog", id, want)
+		}
+	}
+}
+
+func TestOutboxCaps(t *testing.T) {
+	ctx := t.Context()
+	now := time.Now()
+	o, _, err := openOutbox(ctx, filepath.Join(t.TempDir(), "o.db"), 1000, time.Hour, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = o.close() }()
+	put := func(size int, at time.Time) entry {
+		t.Helper()
+		e, err := o.put(ctx, make([]byte, size), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	put(300, now.Add(-2*time.Hour)) // too old for the next
+	second := put(400, now)
+	third := put(400, now)
+	if o.stats.dropped != 1 || o.stats.waiting != 2 || o.bytes != 800 {
+		t.Fatalf("after age: %+v, %d bytes", o.stats, o.bytes)
+	}
+	put(900, now) // pushes both out
+	if o.stats.dropped != 3 || o.stats.waiting != 1 || o.bytes != 900 {
+		t.Fatalf("after size: %+v, %d bytes", o.stats, o.bytes)
+	}
+	huge := put(5000, now) // larger than the cap alone: the newest is never dropped
+	if o.stats.dropped != 4 || o.stats.waiting != 1 {
+		t.Fatalf("after a huge one: %+v", o.stats)
+	}
+	if err := o.acknowledge(ctx, []entry{second, third, huge}); err != nil {
+		t.Fatal(err)
+	}
+	if o.bytes != 0 || o.stats.waiting != 0 {
+		t.Errorf("after all: %+v, %d bytes", o.stats, o.bytes)
+	}
+}
+
+func TestOutboxOutlivesItsProcess(t *testing.T) {
+	ctx := t.Context()
+	path := filepath.Join(t.TempDir(), "a folder?", "o%20.db")
+	open := func() *outbox {
+		t.Helper()
+		o, setAside, err := openOutbox(ctx, path, DefaultMaxBytes, DefaultMaxAge, time.Now())
+		if err != nil || setAside != "" {
+			t.Fatal(err, setAside)
+		}
+		return o
+	}
+	o := open()
+	var keys []string
+	for i := range 3 {
+		e, err := o.put(ctx, fmt.Appendf(nil, "body %d", i), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, e.key)
+	}
+	if _, _, err := openOutbox(ctx, path, 1, 1, time.Now()); !errors.Is(err, errInUse) {
+		t.Errorf("a second weir on the outbox: %v", err)
+	}
+	page, err := o.oldest(ctx, 0, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.acknowledge(ctx, page[2:]); err != nil { // the newest: its id must not be given again
+		t.Fatal(err)
+	}
+	if err := o.refuse(ctx, page[0], 413, []byte("too large"), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.close(); err != nil {
+		t.Fatal(err)
+	}
+	o = open()
+	defer func() { _ = o.close() }()
+	if want := (outboxStats{waiting: 1, synced: 1, deadLettered: 1}); o.stats != want {
+		t.Errorf("stats %+v, want %+v", o.stats, want)
+	}
+	page, err = o.oldest(ctx, 0, 10)
+	if err != nil || len(page) != 1 || page[0].key != keys[1] || string(page[0].body) != "body 1" {
+		t.Errorf("waiting %+v, %v", page, err)
+	}
+	e, err := o.put(ctx, []byte("body 3"), time.Now())
+	if err != nil || slices.Contains(keys, e.key) {
+		t.Errorf("key %s was given before (%v), %v", e.key, keys, err)
+	}
+	var status int
+	var answer, body string
+	if err := o.db.QueryRowContext(ctx, `SELECT status, answer, body FROM dead_letters`).Scan(&status, &answer, &body); err != nil ||
+		status != 413 || answer != "too large" || body != "body 0" {
+		t.Errorf("dead letter %d %q %q, %v", status, answer, body, err)
+	}
+}
+
+// TestCorruptOutbox damages the file in several ways, at rest and in use. It is set aside, said so, and replaced.
+func TestCorruptOutbox(t *testing.T) {
+	damage := map[string]func(t *testing.T, path string){
+		"not a database": func(t *testing.T, path string) {
+			if err := os.WriteFile(path, []byte(strings.Repeat("this is not a database\n", 400)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"torn pages": func(t *testing.T, path string) {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := 4096 + 100; i < len(b); i++ {
+				b[i] = byte(i * 7)
+			}
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+	for name, hurt := range damage {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "o.db")
+			fillOutbox(t, path, 50, time.Now())
+			hurt(t, path)
+			cloud := newCloud(t, nil)
+			e := syncing(t, path, cloud.URL, nil)
+			start(t, e)
+			if err := e.SyncNow(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			files, err := filepath.Glob(path + ".corrupt-*")
+			if err != nil || len(files) == 0 {
+				t.Errorf("set aside: %v, %v", files, err)
+			}
+			said := slices.ContainsFunc(e.Snapshot().Log, func(v event.Event) bool {
+				return v.Severity == event.Critical && contains(v.Message.String(), "was corrupt and is set aside as ")
+			})
+			if !said {
+				t.Errorf("nothing said of it: %v", e.Snapshot().Log)
+			}
+		})
+	}
+}
+
+// TestFullDisk lets the database grow no further, as a full disk does. Aggregates are held, the cloud's state says why,
+// and they arrive when there is space again.
+func TestFullDisk(t *testing.T) {
+	cloud := newCloud(t, nil)
+	e := syncing(t, filepath.Join(t.TempDir(), "o.db"), cloud.URL, nil)
+	e.sync.aggregate = func(time.Time) aggregate {
+		return aggregate{NodeData: []aggregateNode{{ErrorMessage: noise(64 << 10)}}}
+	}
+	e.sync.putRetry = 10 * time.Millisecond
+	start(t, e)
+	until(t, "the first aggregate", func() bool { return e.Snapshot().Cloud.Synced == 1 })
+	pragma := func(max int) {
+		t.Helper()
+		err := e.sync.store.with(t.Context(), func(ctx context.Context, o *outbox) error {
+			_, err := o.db.ExecContext(ctx, fmt.Sprintf("VACUUM; PRAGMA max_page_count = %d", max))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	pragma(1) // SQLite takes it as the present size
+	if err := e.SyncNow(t.Context()); err == nil || !contains(err.Error(), "full") {
+		t.Fatalf("on a full disk: %v", err)
+	}
+	if c := e.Snapshot().Cloud; c.State != CloudDown || !contains(c.Error.String(), "outbox: ") || !contains(c.Error.String(), "full") {
+		t.Errorf("cloud %+v", c)
+	}
+	pragma(1 << 20)
+	until(t, "the held aggregate arrives", func() bool { c := e.Snapshot().Cloud; return c.Synced == 2 && c.State == CloudOK })
+}
+
+// noise is text that does not compress.
+func noise(n int) string {
+	b := make([]byte, n)
+	x := uint32(1)
+	for i := range b {
+		x = x*1664525 + 1013904223
+		b[i] = 'a' + byte(x>>24)%26
+	}
+	return string(b)
+}
+
+func TestOutboxCannotBeMade(t *testing.T) {
+	blocked := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(blocked, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cloud := newCloud(t, nil)
+	e := syncing(t, filepath.Join(blocked, "o.db"), cloud.URL, nil)
+	e.sync.putRetry = 10 * time.Millisecond
+	start(t, e)
+	if err := e.SyncNow(t.Context()); err == nil || !contains(err.Error(), "making the outbox's folder") {
+		t.Errorf("SyncNow: %v", err)
+	}
+	until(t, "the state says so", func() bool { return contains(e.Snapshot().Cloud.Error.String(), "making the outbox's folder") })
+	if err := os.Remove(blocked); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "what was held arrives", func() bool { c := e.Snapshot().Cloud; return c.Synced >= 2 && c.State == CloudOK })
+}
