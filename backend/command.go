@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"weir/backend/edge"
 	"weir/backend/event"
 	"weir/backend/safetext"
 )
@@ -113,6 +114,17 @@ func (r *Runtime) commandTable() []command {
 				s := e.Snapshot()
 				return fmt.Sprintf("polled: %d of %d nodes report", s.Reporting, s.Nodes), nil
 			}})
+		table = append(table,
+			command{CommandSpec{Name: "quarantine", Usage: "NODE [REASON]", Changes: true, Complete: completeNode(e),
+				Summary: "stop polling a node and leave it out of the aggregate, until release"},
+				func(_ context.Context, args []string) (string, error) {
+					return onNode(e, args, e.Quarantine, "is in quarantine: not polled, not counted")
+				}},
+			command{CommandSpec{Name: "release", Usage: "NODE [REASON]", Changes: true, Complete: completeNode(e),
+				Summary: "end a quarantine and poll the node at once"},
+				func(_ context.Context, args []string) (string, error) {
+					return onNode(e, args, e.Release, "is polled and counted again")
+				}})
 		if r.config.Edge.Cloud != nil {
 			table = append(table, command{CommandSpec{Name: "sync", Summary: "send an aggregate to the cloud now", Changes: true},
 				func(ctx context.Context, _ []string) (string, error) {
@@ -138,6 +150,35 @@ func (r *Runtime) commandTable() []command {
 			func(_ context.Context, args []string) (string, error) { return doFault(f, args) }})
 	}
 	return table
+}
+
+// onNode does something to the node that the first argument means, by its URL or its short name; the others are the
+// reason.
+func onNode(e *edge.Engine, args []string, do func(url, reason string) error, done string) (string, error) {
+	if len(args) == 0 {
+		return "", errors.New("expected a node's name or URL")
+	}
+	for _, n := range e.Snapshot().NodeData {
+		if n.URL.String() == args[0] || n.Name.String() == args[0] {
+			return n.Name.String() + " " + done, do(n.URL.String(), strings.Join(args[1:], " "))
+		}
+	}
+	return "", fmt.Errorf("%w: %q", edge.ErrNoNode, args[0])
+}
+
+// mostOffered bounds what completion offers of a large fleet.
+const mostOffered = 50
+
+func completeNode(e *edge.Engine) func(string) []string {
+	return func(prefix string) []string {
+		var out []string
+		for _, n := range e.Snapshot().NodeData {
+			if name := n.Name.String(); strings.HasPrefix(name, prefix) && len(out) < mostOffered {
+				out = append(out, name)
+			}
+		}
+		return out
+	}
 }
 
 func doFault(f Faults, args []string) (string, error) {

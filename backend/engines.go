@@ -8,6 +8,7 @@ import (
 
 	"weir/backend/edge"
 	"weir/backend/features"
+	"weir/backend/history"
 	"weir/backend/host"
 	"weir/backend/kafka"
 	"weir/backend/mesh"
@@ -23,6 +24,7 @@ type engines struct {
 	edge     *edge.Engine
 	mesh     *mesh.Engine
 	host     *host.Engine
+	history  *history.Recorder
 }
 
 // named is one engine as the supervisor sees it.
@@ -42,7 +44,17 @@ func (e *engines) list() []named {
 	if e.mesh != nil {
 		out = append(out, named{"mesh", e.mesh.Run})
 	}
-	return append(out, named{"host", e.host.Run})
+	return append(out, named{"host", e.host.Run}, named{"history", e.record})
+}
+
+// record runs the flight recorder. A second weir on the same recording leaves it to the first.
+func (e *engines) record(ctx context.Context) error {
+	err := e.history.Run(ctx)
+	if errors.Is(err, history.ErrInUse) {
+		<-ctx.Done()
+		return nil
+	}
+	return err
 }
 
 // observe puts each engine's snapshot into s.
@@ -60,7 +72,7 @@ func (e *engines) observe(s *timeline.Snapshot) {
 }
 
 // build makes the engines of c.
-func (e *engines) build(c *config.Config, o Options) error {
+func (e *engines) build(c *config.Config, o Options, line *timeline.Timeline) error {
 	cluster, err := kafka.NewCluster(c.Kafka)
 	if err != nil {
 		return wrap("kafka", err)
@@ -80,7 +92,13 @@ func (e *engines) build(c *config.Config, o Options) error {
 			Logger: o.Logger.With("engine", "mesh")})
 	}
 	e.host = host.New(host.Config{Folder: "."})
-	return nil
+	path := c.History.Path
+	if path == "" {
+		path = filepath.Join(o.State, "history.db")
+	}
+	e.history, err = history.New(history.Config{Path: path, Retain: c.History.Retain,
+		Logger: o.Logger.With("engine", "history")}, line)
+	return wrap("history", err)
 }
 
 func newPipeline(c *config.Config, cluster kafka.Cluster, o Options) (*pipeline.Engine, error) {
@@ -125,6 +143,11 @@ func newStore(f *config.Features) (features.Store, error) {
 
 // modelLoader loads the configured model, again at each start of the pipeline, so that a file put right is picked up.
 func modelLoader(m *config.Model) func(context.Context) (model.Model, error) {
+	if i := m.Inference; i != nil {
+		return func(context.Context) (model.Model, error) {
+			return model.NewInference(model.InferenceConfig{URL: i.URL, Name: i.Name})
+		}
+	}
 	return func(context.Context) (model.Model, error) { return model.LoadONNX(m.ONNX) }
 }
 

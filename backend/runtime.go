@@ -60,7 +60,7 @@ func New(c *config.Config, o Options) (*Runtime, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Runtime{config: c, options: o, line: timeline.New()}
-	if err := r.engines.build(c, o); err != nil {
+	if err := r.engines.build(c, o, r.line); err != nil {
 		return nil, err
 	}
 	for _, e := range r.engines.list() {
@@ -181,4 +181,9 @@ func (h *hub) publish() {
 }
 
 // wrap says which section of the configuration an error belongs to.
-func wrap(section string, err error) error { return fmt.Errorf("%s: %w", section, err) }
+func wrap(section string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", section, err)
+}

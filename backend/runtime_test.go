@@ -169,6 +169,10 @@ func TestCommandsChangeTheWorldAndAreRecorded(t *testing.T) {
 	await(t, r, "paused", func(s *timeline.Snapshot) bool { return s.Pipeline.State == pipeline.Paused })
 	do("resume")
 	await(t, r, "running again", func(s *timeline.Snapshot) bool { return s.Pipeline.State == pipeline.Running })
+	do("quarantine", "edge-node-03", "lies")
+	await(t, r, "one node left out", func(s *timeline.Snapshot) bool { return s.Edge.Reporting == 13 })
+	do("release", "edge-node-03")
+	await(t, r, "all nodes counted", func(s *timeline.Snapshot) bool { return s.Edge.Reporting == 14 })
 	do("poll")
 	do("sync")
 	do("mark", "looked", "here")
@@ -192,6 +196,8 @@ func TestCommandsRefuseWhatTheyDoNotUnderstand(t *testing.T) {
 		{"fault null-spik", "null-spike"},
 		{"fault null-spike soon", "30s"},
 		{"fault null-spike -3s", "duration"},
+		{"quarantine", "node's name"},
+		{"quarantine edge-node-99", "edge-node-99"},
 		{"fault clear", "after clear"},
 		{"fault clear null-spike", "null-spike"},
 		{"fault null-spike 3s please", "3 words"},
