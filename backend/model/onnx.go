@@ -24,7 +24,8 @@ var ErrNotONNX = errors.New("not an ONNX model")
 
 // LoadONNX reads a classifier exported to ONNX (by skl2onnx, onnxmltools or alike) and makes it ready to score. The
 // error says what was expected of the file and what was found; it wraps ErrNotONNX for a file that is no whole ONNX
-// model and ErrUnsupported for one that needs operators weir does not evaluate.
+// model, ErrUnsupported for one that needs operators weir does not evaluate, and ErrSamples for one that contradicts
+// the samples it brings along.
 func LoadONNX(path string) (Model, error) {
 	data, err := readModelFile(path)
 	if err != nil {
@@ -65,6 +66,7 @@ func readModelFile(path string) ([]byte, error) {
 type onnxModel struct {
 	program     *program
 	description Description
+	features    []string // in the order of the one wide input; nil if the file does not tell
 }
 
 func parseONNX(data []byte) (*onnxModel, error) {
@@ -94,6 +96,14 @@ func parseONNX(data []byte) (*onnxModel, error) {
 		if in.kind != tensorValue || !in.elem.supported() {
 			return nil, fmt.Errorf("%w: the input %q is not a tensor of numbers or strings", ErrUnsupported, in.name)
 		}
+	}
+	if text := proto.metadata[FeaturesKey]; text != "" && len(p.inputs) == 1 {
+		for _, name := range strings.Split(text, ",") {
+			m.features = append(m.features, strings.TrimSpace(name))
+		}
+	}
+	if text, ok := proto.metadata[SamplesKey]; ok {
+		return m, m.checkSamples(text)
 	}
 	return m, nil
 }
@@ -254,6 +264,11 @@ func (m *onnxModel) Bind(columns []Column) (Scorer, error) {
 	feeds, err := bindColumns(m.program.inputs, columns)
 	if err != nil {
 		return nil, err
+	}
+	if len(feeds) == 1 {
+		if err := reorder(&feeds[0], m.features, columns); err != nil {
+			return nil, err
+		}
 	}
 	s := &onnxScorer{machine: newMachine(m.program), feeds: feeds, columns: len(columns)}
 	for i := range feeds {

@@ -1,0 +1,201 @@
+package model
+
+import (
+	"encoding/csv"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// sumFile is a linear regressor a·1 + b·10 over one input.
+func sumFile(metadata map[string]string) onnxFile {
+	return onnxFile{
+		inputs:   []valueSpec{{"X", elemFloat, []int{0, 2}}},
+		outputs:  []valueSpec{{"variable", elemFloat, []int{0, 1}}},
+		nodes:    []nodeSpec{{mlDomain, "LinearRegressor", []string{"X"}, []string{"variable"}, map[string]any{"coefficients": []float64{1, 10}}}},
+		metadata: metadata,
+	}
+}
+
+func TestSamplesProveTheExport(t *testing.T) {
+	for _, c := range []struct{ samples, says string }{
+		{`{"columns":["a","b"],"rows":[[1,2],[0,true]],"probabilities":[21,10]}`, ""},
+		{`{"columns":["a","b"],"rows":[[1,2],[3,4]],"probabilities":[21,42]}`, "of sample 2 its library says 42, the file gives 43"},
+		{`{"columns":["a","b"],"rows":[[1,null]],"probabilities":[21]}`, "the file gives NaN"},
+		{`{"columns":["a"],"rows":[[1]],"probabilities":[21]}`, "takes 2 columns"},
+		{`{"columns":["a","b"],"rows":[[1]],"probabilities":[21]}`, "row 1 has 1 values"},
+		{`{"columns":["a","b"],"rows":[[1,{}]],"probabilities":[21]}`, "neither a number"},
+		{`{"columns":["a","b"],"rows":[[1,2]],"probabilities":[]}`, "1 rows of 2 columns with 0"},
+		{`{`, "expected JSON"},
+	} {
+		_, err := LoadONNX(sumFile(map[string]string{SamplesKey: c.samples}).write(t))
+		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s: error %v, want %q", c.samples, err, c.says)
+		}
+	}
+	_, err := LoadONNX(sumFile(map[string]string{SamplesKey: `{"columns":["a","b"],"rows":[[1,2]],"probabilities":[0]}`}).write(t))
+	if !errors.Is(err, ErrSamples) {
+		t.Errorf("error %v, want ErrSamples", err)
+	}
+}
+
+func TestFeaturesOfTheFileSettleTheOrder(t *testing.T) {
+	for _, c := range []struct {
+		features string
+		columns  []string
+		score    float64 // of the row 1, 2
+		fails    bool
+	}{
+		{"a,b", []string{"v:a", "v:b"}, 21, false},
+		{"a,b", []string{"v:b", "v:a"}, 12, false},
+		{"v__b, v__a", []string{"v:a", "v:b"}, 12, false},
+		{"x,y", []string{"v:b", "v:a"}, 21, false},
+		{"a,b,c", []string{"v:b", "v:a"}, 21, false},
+		{"a,z", []string{"v:a", "v:b"}, 0, true},
+	} {
+		m, err := LoadONNX(sumFile(map[string]string{FeaturesKey: c.features}).write(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		columns := Columns(c.columns, m.Describe().Inputs)
+		scorer, err := m.Bind(columns)
+		if c.fails {
+			if !errors.Is(err, ErrColumns) || !strings.Contains(err.Error(), "trained on a, z") {
+				t.Errorf("%+v: error %v", c, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out [1]float64
+		if err := scorer.Score(t.Context(), frameOf(columns, []float64{1, 2}), out[:]); err != nil || out[0] != c.score {
+			t.Errorf("%+v: %v, error %v", c, out, err)
+		}
+	}
+}
+
+// bringScript saves three models and the rows they were trained on.
+const bringScript = `
+import joblib, numpy as np, pandas as pd
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+def save(name, model, X, y):
+    joblib.dump(model.fit(X, y), name + ".joblib")
+    X.assign(target=y, p=model.predict_proba(X)[:, 1]).to_csv(name + ".csv", index=False)
+d = load_breast_cancer()
+X = pd.DataFrame(d.data[:, :5], columns=["radius", "texture", "perimeter", "area", "smoothness"])
+save("forest", make_pipeline(StandardScaler(), RandomForestClassifier(50, max_depth=6, random_state=7)), X, d.target)
+save("discriminant", LinearDiscriminantAnalysis(), X, d.target)
+w = load_wine()
+W = pd.DataFrame({"alcohol": w.data[:, 0], "shade": np.where(w.data[:, 10] > 0.96, "red", "purple")})
+W.loc[::9, "alcohol"] = np.nan
+save("mixed", make_pipeline(make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["shade"]), (SimpleImputer(), ["alcohol"])),
+     RandomForestClassifier(20, random_state=7)), W, w.target == 1)
+`
+
+// TestJoblibToONNX brings joblib files by the command that README.md shows. It needs WEIR_SLOW=1 and a Python with
+// scikit-learn, skl2onnx and pandas: python3, or the one WEIR_PYTHON names.
+func TestJoblibToONNX(t *testing.T) {
+	if os.Getenv("WEIR_SLOW") == "" {
+		t.Skip("set WEIR_SLOW=1 to convert joblib files with Python")
+	}
+	python := os.Getenv("WEIR_PYTHON")
+	if python == "" {
+		python = "python3"
+	}
+	folder := t.TempDir()
+	train := exec.CommandContext(t.Context(), python, "-c", bringScript)
+	train.Dir = folder
+	if out, err := train.CombinedOutput(); err != nil {
+		t.Skipf("the training script does not run: %v: %s", err, out)
+	}
+	convert := func(name string) string {
+		path := filepath.Join(folder, name)
+		out, err := exec.CommandContext(t.Context(), python, filepath.Join("..", "..", "examples", "joblib_to_onnx.py"),
+			path+".joblib", path+".csv", path+".onnx").CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return path
+	}
+	for name, features := range map[string][]string{
+		"forest": {"v:smoothness", "v:area", "v:perimeter", "v:texture", "v:radius"}, // not the order of the training
+		"mixed":  {"v:shade", "v:alcohol"},
+	} {
+		path := convert(name)
+		m, err := LoadONNX(path + ".onnx")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(m.Describe().Baseline) != baselineBins {
+			t.Errorf("%s: baseline %v", name, m.Describe().Baseline)
+		}
+		columns := Columns(features, m.Describe().Inputs)
+		scorer, err := m.Bind(columns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		frame, want := trainingRows(t, path+".csv", columns)
+		got := make([]float64, frame.Rows)
+		if err := scorer.Score(t.Context(), frame, got); err != nil {
+			t.Fatal(err)
+		}
+		near(t, got, want, 1e-5)
+	}
+	if _, err := LoadONNX(convert("discriminant") + ".onnx"); !errors.Is(err, ErrSamples) {
+		t.Errorf("a model that is exported wrongly: error %v, want ErrSamples", err)
+	}
+}
+
+func trainingRows(t *testing.T, path string, columns []Column) (*Frame, []float64) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	records, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := map[string]int{}
+	for i, name := range records[0] {
+		at[name] = i
+	}
+	s := samples{}
+	var want []float64
+	for _, r := range records[1:] {
+		var row []any
+		for _, c := range columns {
+			text := r[at[strings.TrimPrefix(c.Name, "v:")]]
+			if v, err := strconv.ParseFloat(text, 64); err == nil {
+				row = append(row, v)
+			} else if text == "" {
+				row = append(row, nil)
+			} else {
+				row = append(row, text)
+			}
+		}
+		s.Rows = append(s.Rows, row)
+		p, err := strconv.ParseFloat(r[at["p"]], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, p)
+	}
+	frame, err := s.frame(columns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return frame, want
+}

@@ -1,0 +1,126 @@
+"""Turns a classifier saved with joblib into an ONNX file for weir. One command:
+
+    pip install skl2onnx joblib pandas          # and onnxmltools for XGBoost or LightGBM
+    python examples/joblib_to_onnx.py model.joblib training.csv model.onnx
+
+training.csv holds the features as columns, in the order of weir.yaml's features.names (view:feature, view__feature or
+feature); columns the model does not know, such as the target, are left out. The file also gets
+
+    weir.features   the features in order, so that weir can match them by name
+    weir.baseline   the histogram of the training predictions, the base line of drift
+    weir.samples    a few rows with the model's own predict_proba: weir scores them when it loads the file, and refuses
+                    one that was exported wrongly
+
+Any binary classifier with predict_proba that skl2onnx converts will do: linear models, trees, forests, boosting (also
+XGBoost and LightGBM), support vectors, neighbours, naive Bayes, networks, and pipelines of them with scalers, imputers
+and encoders.
+"""
+
+import argparse
+import json
+import sys
+
+import joblib
+import numpy as np
+import pandas as pd
+
+BINS = 20
+SAMPLES = 64
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Turns a joblib classifier into an ONNX file for weir.")
+    parser.add_argument("joblib")
+    parser.add_argument("training_csv")
+    parser.add_argument("onnx")
+    parser.add_argument("--features", help="comma-separated columns in order, if they are not the model's or all")
+    args = parser.parse_args()
+
+    model = joblib.load(args.joblib)
+    if not hasattr(model, "predict_proba"):
+        sys.exit(f"{args.joblib}: expected a classifier with predict_proba, found {type(model).__name__}; "
+                 "a margin classifier can be wrapped in CalibratedClassifierCV")
+    data = features(model, pd.read_csv(args.training_csv), args.features)
+    rows = data if hasattr(model, "feature_names_in_") else data.to_numpy()
+    p = np.asarray(model.predict_proba(rows), dtype=np.float64)
+    if p.shape[1] != 2:
+        sys.exit(f"{args.joblib}: expected a classifier of two classes, found {p.shape[1]}")
+
+    onnx = convert(model, data)
+    counts, _ = np.histogram(p[:, 1], bins=BINS, range=(0, 1))
+    chosen = np.random.default_rng(0).permutation(len(data))[:SAMPLES]
+    samples = {"columns": list(data.columns), "rows": data.iloc[chosen].values.tolist(), "probabilities": p[chosen, 1].tolist()}
+    for key, value in {
+        "weir.features": ",".join(data.columns),
+        "weir.baseline": ",".join(str(c) for c in counts),
+        "weir.samples": json.dumps(samples, default=lambda v: v.item()).replace("NaN", "null"),
+    }.items():
+        entry = onnx.metadata_props.add()
+        entry.key, entry.value = key, value
+    with open(args.onnx, "wb") as f:
+        f.write(onnx.SerializeToString())
+    print(f"{args.onnx}: {type(model).__name__} of {', '.join(data.columns)}; mean prediction {p[:, 1].mean():.3f}")
+    return 0
+
+
+def features(model, data: pd.DataFrame, chosen: str | None) -> pd.DataFrame:
+    """The columns the model was trained on, in its order, the view's name before them tolerated."""
+    if chosen:
+        names = [n.strip() for n in chosen.split(",")]
+    elif hasattr(model, "feature_names_in_"):
+        names = list(model.feature_names_in_)
+    else:
+        names = list(data.columns)[: model.n_features_in_]
+    plain = {c.replace(":", "__"): c for c in data.columns}
+    missing = [n for n in names if n not in data and n.replace(":", "__") not in plain]
+    if missing or len(names) != model.n_features_in_:
+        sys.exit(f"expected the columns {names}, {model.n_features_in_} of them; found {list(data.columns)}")
+    picked = data[[n if n in data else plain[n.replace(":", "__")] for n in names]].copy()
+    picked.columns = names
+    return picked
+
+
+def convert(model, data: pd.DataFrame):
+    """Doubles where they are taken: float32 means and thresholds would move some rows over a border."""
+    from skl2onnx import convert_sklearn
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
+
+    register_boosters(model)
+    last = model.steps[-1][1] if hasattr(model, "steps") else model
+    errors = []
+    for number in (DoubleTensorType, FloatTensorType):
+        texts = [not pd.api.types.is_numeric_dtype(t) for t in data.dtypes]
+        if any(texts) or by_name(model):
+            types = [(c, (StringTensorType if text else number)([None, 1])) for c, text in zip(data.columns, texts)]
+        else:
+            types = [("features", number([None, data.shape[1]]))]
+        try:
+            return convert_sklearn(model, initial_types=types, options={id(last): {"zipmap": False}},
+                                   target_opset={"": 18, "ai.onnx.ml": 3})
+        except Exception as e:  # converters raise whatever comes to them
+            errors.append(f"{number.__name__}: {type(e).__name__}: {str(e)[:500]}")
+    sys.exit("skl2onnx cannot convert this model:\n  " + "\n  ".join(errors))
+
+
+def by_name(model) -> bool:
+    """Whether a step picks columns by name, as a ColumnTransformer does."""
+    return any(type(s).__name__ == "ColumnTransformer" for _, s in getattr(model, "steps", []))
+
+
+def register_boosters(model) -> None:
+    """Tells skl2onnx how onnxmltools converts XGBoost's and LightGBM's classifiers."""
+    steps = [s for _, s in model.steps] if hasattr(model, "steps") else [model]
+    from skl2onnx import update_registered_converter
+    from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes as shapes
+    options = {"nocl": [True, False], "zipmap": [True, False, "columns"], "raw_scores": [True, False]}
+    for step in steps:
+        if type(step).__name__ == "XGBClassifier":
+            from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
+            update_registered_converter(type(step), "XGBoostXGBClassifier", shapes, convert_xgboost, options=options)
+        elif type(step).__name__ == "LGBMClassifier":
+            from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
+            update_registered_converter(type(step), "LightGbmLGBMClassifier", shapes, convert_lightgbm, options=options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
