@@ -160,7 +160,7 @@ func (w *csvWorker) one(data []byte, number int64, final, strict bool) (length i
 	case len(fields) == 1 && len(fields[0].Raw) == 0 && n <= 2: // a blank line
 		return n, 0, nil
 	}
-	where := judge.Where{Partition: -1, Offset: number, At: w.file.v.options.Now}
+	where := w.file.v.where(number)
 	if len(fields) > len(w.slots) {
 		w.judge.Undecodable(nil, where, fmt.Errorf("%d fields; the header has %d", len(fields), len(w.slots)))
 		return n, 1, nil
@@ -181,7 +181,7 @@ func (w *csvWorker) fill(fields []scan.Field) []judge.Cell {
 func (w *csvWorker) countNulls(data []byte, first int64) (length int, rows int64) {
 	w.nulls.Reset()
 	length = w.scanner.CountNulls(data, w.nulls)
-	w.judge.AddNulls(w.slots, w.nulls, first, w.file.v.options.Now, func(offset int) string {
+	w.judge.AddNulls(w.slots, w.nulls, w.file.v.where(first), func(offset int) string {
 		fields, _, _ := w.scanner.Row(data[offset:], true)
 		return w.judge.Sample(w.slots[:len(fields)], w.fill(fields))
 	})

@@ -172,7 +172,7 @@ func (f *csvFile) merge(ordered <-chan *block, spare chan<- *judge.Part, buffers
 			err = fmt.Errorf("after row %d: %w", f.base, errNUL)
 			continue
 		}
-		f.v.judge.Merge(b.part, f.base)
+		f.v.judge.Merge(b.part, f.v.where(f.base))
 		f.base += b.rows
 		if b.length < len(b.data) { // be it for an error: the serial reader knows the row's number
 			halt()

@@ -78,7 +78,8 @@ func ValidateFiles(ctx context.Context, p DataProduct, files []string, o FileOpt
 	for _, f := range files {
 		v.total += sizeOf(f)
 	}
-	for _, f := range files {
+	for i, f := range files {
+		v.index = int32(i)
 		one := v.file(f)
 		if err := ctx.Err(); err != nil {
 			return Report{}, fmt.Errorf("validating %s: %w", f, err)
@@ -102,8 +103,14 @@ type validation struct {
 	product DataProduct
 	options FileOptions
 	judge   *judge.Judge
+	index   int32 // of the file at hand
 	read    int64
 	total   int64
+}
+
+// where is the place of a row of the file at hand.
+func (v *validation) where(row int64) judge.Where {
+	return judge.Where{Partition: -1 - v.index, Offset: row, At: v.options.Now}
 }
 
 // files that are folders become the data files in them, in order.

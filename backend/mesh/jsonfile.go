@@ -25,7 +25,7 @@ func (v *validation) jsonJudge() *judge.Judge {
 func (v *validation) jsonLines(text io.Reader) error {
 	j := v.jsonJudge()
 	lines := bufio.NewReaderSize(text, blockSize)
-	where := judge.Where{Partition: -1, At: v.options.Now}
+	where := v.where(0)
 	var long []byte
 	for {
 		line, err := lines.ReadSlice('\n')
@@ -57,7 +57,7 @@ func (v *validation) jsonLines(text io.Reader) error {
 // jsonDocument judges a JSON array of objects, or objects one after the other.
 func (v *validation) jsonDocument(text io.Reader) error {
 	j := v.jsonJudge()
-	where := judge.Where{Partition: -1, At: v.options.Now}
+	where := v.where(0)
 	buffered := bufio.NewReaderSize(text, 64<<10)
 	inArray, err := startsArray(buffered)
 	if err != nil {

@@ -171,7 +171,7 @@ func (t *table) nulls() error {
 				return fmt.Errorf("parquet: column %s, after row %d: %w", t.file.Root().Columns()[i].Name(), t.base, err)
 			}
 		}
-		t.v.judge.AddNulls(t.slots, n, t.base+1, t.v.options.Now, func(row int) string { return t.sample(group, int64(row)) })
+		t.v.judge.AddNulls(t.slots, n, t.v.where(t.base+1), func(row int) string { return t.sample(group, int64(row)) })
 		t.base += n.Rows
 	}
 	return nil
@@ -285,7 +285,7 @@ func (t *table) sample(group parquet.RowGroup, row int64) string {
 func (t *table) rows() error {
 	buffer := make([]parquet.Row, 256)
 	var cells rowCells
-	where := judge.Where{Partition: -1, At: t.v.options.Now}
+	where := t.v.where(0)
 	for _, group := range t.file.RowGroups() {
 		rows := group.Rows()
 		for {

@@ -168,6 +168,7 @@ type jsonIssue struct {
 }
 
 type jsonSample struct {
+	File  string `json:"file"`
 	Row   int64  `json:"row"`
 	Value string `json:"value"`
 }
@@ -197,7 +198,7 @@ func (r Report) WriteJSON(w io.Writer) error {
 			Observed: i.Observed, Failed: i.Failed, Of: i.Of, Samples: []jsonSample{},
 		}
 		for _, s := range i.Samples {
-			issue.Samples = append(issue.Samples, jsonSample{s.Offset, s.Value})
+			issue.Samples = append(issue.Samples, jsonSample{r.fileOf(s.Where), s.Offset, s.Value})
 		}
 		out.Evidence = append(out.Evidence, issue)
 	}
@@ -238,14 +239,11 @@ func (r Report) WriteText(w io.Writer) error {
 		}
 		p.line("  %s %s   [%s]", sign, i.Message, rule)
 		for _, s := range i.Samples {
-			p.line("      row %-8d %s", s.Offset, s.Value)
+			p.line("      %-12s %s", r.place(s.Where), s.Value)
 		}
 		if rest := i.Failed - int64(len(i.Samples)); rest > 0 && len(i.Samples) > 0 {
-			p.line("      and %s more, the last at row %d", grouped(rest), i.Last.Offset)
+			p.line("      and %s more, the last at %s", grouped(rest), r.place(i.Last))
 		}
-	}
-	for _, s := range r.Garbage {
-		p.line("      row %-8d %s", s.Offset, s.Value)
 	}
 	for _, c := range r.Unjudged() {
 		p.line("  ? %s was not judged: %s", c.Rule.Title(), c.Why)
@@ -259,6 +257,22 @@ func (r Report) WriteText(w io.Writer) error {
 		p.line("  owners %s · consumers %s", orNobody(r.Product.Owners), orNobody(r.Product.Consumers))
 	}
 	return p.err
+}
+
+// fileOf is the file a row is of.
+func (r Report) fileOf(w judge.Where) string {
+	if i := int(-1 - w.Partition); i >= 0 && i < len(r.Files) {
+		return r.Files[i].Path
+	}
+	return ""
+}
+
+// place is a row's number, with its file where there are several.
+func (r Report) place(w judge.Where) string {
+	if len(r.Files) < 2 {
+		return fmt.Sprintf("row %d", w.Offset)
+	}
+	return fmt.Sprintf("%s row %d", r.fileOf(w), w.Offset)
 }
 
 // printer writes cleaned lines and keeps the first error.

@@ -10,7 +10,8 @@ import (
 	"weir/backend/mesh/scan"
 )
 
-// Where is the place of a row. Offset is the row's number from 1 for files, whose Partition is -1.
+// Where is the place of a row. Offset is the row's number from 1 for files, whose Partition is -1 for the first file, -2
+// for the second, and so on.
 type Where struct {
 	Partition int32
 	Offset    int64

@@ -21,9 +21,10 @@ func (j *Judge) Take(spare *Part) *Part {
 // Rows is the number of rows of the part, undecodable ones included.
 func (p *Part) Rows() int64 { return p.sheet.rows + p.sheet.undecodable }
 
-// Merge adds a part that a judge of the same contract and columns counted, base rows into the file. Parts are merged
-// in the order of the file.
-func (j *Judge) Merge(p *Part, base int64) {
+// Merge adds a part that a judge of the same contract and columns counted, start being the place of the row before its
+// first. Parts are merged in the order of the file.
+func (j *Judge) Merge(p *Part, start Where) {
+	base := start.Offset
 	t, s := &j.ring.sheets[0], &p.sheet
 	t.grow(j)
 	t.rows += s.rows
@@ -47,7 +48,7 @@ func (j *Judge) Merge(p *Part, base int64) {
 			if !j.distincts[c.dups].add(h) {
 				continue
 			}
-			at := Where{Partition: -1, Offset: base + int64(s.rowsOf[c.dups][k])}
+			at := Where{Partition: start.Partition, Offset: base + int64(s.rowsOf[c.dups][k]), At: start.At}
 			f := &t.checks[i]
 			if f.count++; f.count == 1 {
 				f.first = at

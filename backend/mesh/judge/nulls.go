@@ -1,8 +1,6 @@
 package judge
 
 import (
-	"time"
-
 	"weir/backend/mesh/contract"
 	"weir/backend/mesh/scan"
 )
@@ -22,15 +20,17 @@ func (j *Judge) NullsOnly() bool {
 }
 
 // AddNulls counts rows of a columnar feed whose nulls were counted already: column i of n belongs to slots[i], row 0 of n
-// is the row numbered first. sample gives the sample of the row that starts at an offset.
-func (j *Judge) AddNulls(slots []int, n *scan.Nulls, first int64, at time.Time, sample func(offset int) string) {
+// is the row at first. sample gives the sample of the row that starts at an offset.
+func (j *Judge) AddNulls(slots []int, n *scan.Nulls, first Where, sample func(offset int) string) {
 	if n.Rows == 0 {
 		return
 	}
 	j.sheet.grow(j)
 	j.sheet.rows += n.Rows
-	j.arrived = max(j.arrived, at.UnixNano())
-	where := func(row int64) Where { return Where{Partition: -1, Offset: first + row, At: at} }
+	j.arrived = max(j.arrived, first.At.UnixNano())
+	where := func(row int64) Where {
+		return Where{Partition: first.Partition, Offset: first.Offset + row, At: first.At}
+	}
 	for i, slot := range slots {
 		t := &j.sheet.columns[slot]
 		t.present += n.Rows

@@ -1,0 +1,333 @@
+package contract
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// Change is one difference between two versions of a product.
+//
+// A contract is the set of data it allows. What makes the set larger breaks consumers, who may now meet data they were
+// promised not to; what makes it smaller breaks producers, whose data were allowed and are no more.
+type Change struct {
+	What      string // such as "email: required, was optional"
+	Consumers bool   // it breaks consumers
+	Producers bool   // it breaks producers
+	Why       string
+}
+
+// Mode is a compatibility a new version may be held to, in the words of schema registries.
+type Mode string
+
+// The modes. With Backward, data of the old version satisfy the new one (no producer breaks); with Forward, data of the
+// new version satisfy the old one (no consumer breaks); with Full, both.
+const (
+	Backward Mode = "BACKWARD"
+	Forward  Mode = "FORWARD"
+	Full     Mode = "FULL"
+)
+
+// ParseMode reads a mode; its _TRANSITIVE form, which asks for the same of every earlier version, is told by the flag.
+func ParseMode(s string) (mode Mode, transitive bool, err error) {
+	word, transitive := strings.CutSuffix(strings.ToUpper(strings.TrimSpace(s)), "_TRANSITIVE")
+	switch m := Mode(word); m {
+	case Backward, Forward, Full:
+		return m, transitive, nil
+	}
+	return "", false, fmt.Errorf("compatibility %q: expected BACKWARD, FORWARD or FULL, each with or without _TRANSITIVE", s)
+}
+
+// Allows tells whether a change is compatible.
+func (m Mode) Allows(c Change) bool {
+	return !(c.Producers && m != Forward) && !(c.Consumers && m != Backward)
+}
+
+const (
+	wider    = "data may now come that the old version ruled out"
+	narrower = "data the old version allowed are now refused"
+)
+
+// Diff lists what changed from an old version of a product to a new one: columns first, then rules, then the rest.
+func Diff(old, new Product) []Change {
+	d := &differ{}
+	d.columns(old.Columns, new.Columns, "")
+	d.rules(old, new)
+	if old.Topic != new.Topic && (old.Topic != "" || new.Topic != "") {
+		d.add(fmt.Sprintf("topic: %s, was %s", or(new.Topic, "none"), or(old.Topic, "none")), true, true, "both sides read and write elsewhere")
+	}
+	d.plain("owners", strings.Join(old.Owners, ", "), strings.Join(new.Owners, ", "))
+	d.plain("consumers", strings.Join(old.Consumers, ", "), strings.Join(new.Consumers, ", "))
+	d.plain("refresh", old.Refresh, new.Refresh)
+	d.plain("version", old.Version, new.Version)
+	if old.Version == new.Version && slices.ContainsFunc(d.changes, func(c Change) bool { return c.Consumers || c.Producers }) {
+		d.add("version: still "+or(new.Version, "none"), false, false, "the contract changed, its version did not")
+	}
+	return d.changes
+}
+
+type differ struct {
+	changes []Change
+	gone    []string // paths of columns that came or went: their rules are not told one by one
+}
+
+func (d *differ) add(what string, consumers, producers bool, why string) {
+	d.changes = append(d.changes, Change{what, consumers, producers, why})
+}
+
+func (d *differ) plain(what, old, new string) {
+	if old != new {
+		d.add(fmt.Sprintf("%s: %s, was %s", what, or(new, "none"), or(old, "none")), false, false, "")
+	}
+}
+
+func (d *differ) columns(old, new []Column, parent string) {
+	find := func(columns []Column, name string) *Column {
+		i := slices.IndexFunc(columns, func(c Column) bool { return c.Name == name })
+		if i < 0 {
+			return nil
+		}
+		return &columns[i]
+	}
+	for _, c := range old {
+		path := parent + c.Name
+		now := find(new, c.Name)
+		if now == nil {
+			d.gone = append(d.gone, path)
+			d.add(path+": removed", true, false, "consumers that read it find nothing")
+			continue
+		}
+		d.column(c, *now, path)
+	}
+	for _, c := range new {
+		path := parent + c.Name
+		if find(old, c.Name) != nil {
+			continue
+		}
+		d.gone = append(d.gone, path)
+		if c.Required {
+			d.add(path+": added, required", false, true, "producers of the old version do not send it")
+		} else {
+			d.add(path+": added, optional", false, false, "old data lack it, which is allowed; old consumers do not look at it")
+		}
+	}
+}
+
+func (d *differ) column(old, new Column, path string) {
+	if old.Type != new.Type {
+		switch {
+		case new.Type == "" || old.Type == "integer" && new.Type == "number":
+			d.add(fmt.Sprintf("%s: type %s, was %s", path, or(new.Type, "any"), old.Type), true, false, wider)
+		case old.Type == "" || old.Type == "number" && new.Type == "integer":
+			d.add(fmt.Sprintf("%s: type %s, was %s", path, new.Type, or(old.Type, "any")), false, true, narrower)
+		default:
+			d.add(fmt.Sprintf("%s: type %s, was %s", path, new.Type, old.Type), true, true, "neither side's values are of the other's type")
+		}
+	}
+	d.plain(path+" physicalType", old.Physical, new.Physical)
+	d.plain(path+" classification", old.Class, new.Class)
+	d.columns(old.Fields, new.Fields, path+".")
+	switch {
+	case old.Items != nil && new.Items != nil:
+		d.column(*old.Items, *new.Items, path+"[]")
+	case old.Items != nil:
+		d.add(path+"[]: its items are no longer described", true, false, wider)
+	case new.Items != nil:
+		d.add(path+"[]: its items are described now", false, true, narrower)
+	}
+}
+
+// identity is what makes two rules versions of one.
+func identity(r Rule, n int) string {
+	return fmt.Sprintf("%d\x00%s\x00%s\x00%d", r.Kind, r.Name, strings.Join(r.Columns, "\x00"), n)
+}
+
+func (d *differ) rules(old, new Product) {
+	index := func(rules []Rule) (map[string]Rule, []string) {
+		found, order := map[string]Rule{}, []string(nil)
+		for _, r := range rules {
+			if r.Kind == TypeOf && r.Text == "" || r.Kind == Present && r.Name == "present" || r.Kind == Drift || d.isGone(r) {
+				continue // told with the columns
+			}
+			n := 0
+			for ; ; n++ {
+				if _, taken := found[identity(r, n)]; !taken {
+					break
+				}
+			}
+			found[identity(r, n)] = r
+			order = append(order, identity(r, n))
+		}
+		return found, order
+	}
+	before, beforeOrder := index(old.Rules)
+	after, afterOrder := index(new.Rules)
+	for _, id := range beforeOrder {
+		was := before[id]
+		now, still := after[id]
+		switch {
+		case !still && was.Breaks():
+			d.add(was.Title()+": removed", true, false, wider)
+		case !still:
+			d.add(was.Title()+": removed", false, false, "it was no more than a "+string(was.Severity))
+		default:
+			d.rule(was, now)
+		}
+	}
+	for _, id := range afterOrder {
+		if _, known := before[id]; known {
+			continue
+		}
+		now := after[id]
+		d.add(now.Title()+": added"+limitText(now), false, now.Breaks(), narrower)
+	}
+}
+
+func (d *differ) isGone(r Rule) bool {
+	for _, path := range r.Columns {
+		for _, gone := range d.gone {
+			if path == gone || strings.HasPrefix(path, gone+".") || strings.HasPrefix(path, gone+"[]") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// rule compares two versions of a rule.
+func (d *differ) rule(was, now Rule) {
+	loose, tight := compare(was, now)
+	if was.Breaks() != now.Breaks() {
+		loose, tight = loose || was.Breaks(), tight || now.Breaks()
+		d.add(fmt.Sprintf("%s: severity %s, was %s", now.Title(), or(string(now.Severity), "error"), or(string(was.Severity), "error")), loose, tight, why(loose, tight))
+		return
+	}
+	if !loose && !tight {
+		return
+	}
+	what := fmt.Sprintf("%s:%s, was%s", now.Title(), limitText(now), limitText(was))
+	if !now.Breaks() {
+		d.add(what, false, false, "it is no more than a "+string(now.Severity))
+		return
+	}
+	d.add(what, loose, tight, why(loose, tight))
+}
+
+func why(loose, tight bool) string {
+	switch {
+	case loose && tight:
+		return "neither version's data all satisfy the other"
+	case loose:
+		return wider
+	}
+	return narrower
+}
+
+// limitText is what a rule asks, after a space.
+func limitText(r Rule) string {
+	var words []string
+	for _, l := range r.Limits {
+		if r.Share {
+			l.A *= 100
+		}
+		word := l.String()
+		if r.Percent || r.Share {
+			word += "%"
+		}
+		words = append(words, word)
+	}
+	if len(r.Values) > 0 {
+		words = append(words, "values "+strings.Join(r.Values, ", "))
+	}
+	if r.Text != "" {
+		words = append(words, r.Text)
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return " " + strings.Join(words, " and ")
+}
+
+// compare tells whether the second version of a rule allows something the first did not, and the other way round.
+func compare(was, now Rule) (loose, tight bool) {
+	down := func(a, b float64) { loose, tight = loose || b < a, tight || b > a } // a lower bound that falls is looser
+	up := func(a, b float64) { loose, tight = loose || b > a, tight || b < a }
+	switch was.Kind {
+	case Length, Items, Fields, Range:
+		down(was.Min, now.Min)
+		up(was.Max, now.Max)
+	case TimeRange:
+		loose = loose || now.After.Before(was.After) || !was.Before.IsZero() && (now.Before.IsZero() || now.Before.After(was.Before))
+		tight = tight || now.After.After(was.After) || !now.Before.IsZero() && (was.Before.IsZero() || now.Before.Before(was.Before))
+	case Multiple:
+		if was.Min != now.Min {
+			loose, tight = !isMultiple(now.Min, was.Min), !isMultiple(was.Min, now.Min)
+		}
+	case Matches, Formatted, TypeOf:
+		if was.Text != now.Text {
+			loose, tight = true, true
+		}
+	case Invalid, Missing:
+		for _, v := range now.Values {
+			loose = loose || !slices.Contains(was.Values, v)
+		}
+		for _, v := range was.Values {
+			tight = tight || !slices.Contains(now.Values, v)
+		}
+		if was.Kind == Missing {
+			loose, tight = tight || was.WithNull && !now.WithNull, loose || now.WithNull && !was.WithNull
+		}
+		if was.Text != now.Text {
+			loose, tight = true, true
+		}
+	}
+	if was.Percent != now.Percent || was.Share != now.Share {
+		return true, true
+	}
+	wasLow, wasHigh, wasPlain := span1(was)
+	nowLow, nowHigh, nowPlain := span1(now)
+	if !wasPlain || !nowPlain {
+		if !slices.Equal(was.Limits, now.Limits) {
+			return true, true
+		}
+		return loose, tight
+	}
+	down(wasLow, nowLow)
+	up(wasHigh, nowHigh)
+	return loose, tight
+}
+
+// isMultiple tells whether every multiple of a is one of b.
+func isMultiple(a, b float64) bool {
+	q := a / b
+	return math.Abs(q-math.Round(q)) < 1e-9
+}
+
+// span1 is the range of metrics the limits allow, an open end moved by the least step; plain is false where they are not
+// a range.
+func span1(r Rule) (low, high float64, plain bool) {
+	low, high = math.Inf(-1), math.Inf(1)
+	if len(r.Limits) == 0 {
+		return 0, 0, true
+	}
+	for _, l := range r.Limits {
+		switch l.Op {
+		case Equal:
+			low, high = max(low, l.A), min(high, l.A)
+		case Above:
+			low = max(low, math.Nextafter(l.A, math.Inf(1)))
+		case AtLeast:
+			low = max(low, l.A)
+		case Below:
+			high = min(high, math.Nextafter(l.A, math.Inf(-1)))
+		case AtMost:
+			high = min(high, l.A)
+		case Between:
+			low, high = max(low, math.Nextafter(l.A, math.Inf(1))), min(high, math.Nextafter(l.B, math.Inf(-1)))
+		default:
+			return 0, 0, false
+		}
+	}
+	return low, high, true
+}

@@ -1,0 +1,201 @@
+package contract
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func odcs(t *testing.T, properties, rest string) Product {
+	t.Helper()
+	p, err := Parse([]byte("apiVersion: v3.1.0\nkind: DataContract\nid: x\nversion: 1.0.0\nstatus: active\nschema:\n- name: t\n  properties: ["+properties+"]\n"+rest), "d", "n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestDiffSaysWhomAChangeBreaks(t *testing.T) {
+	for _, c := range []struct{ old, new, want string }{
+		{"{name: a}", "{name: a}", ""},
+		{"{name: a}", "{name: a}, {name: b}", "-: b: added, optional"},
+		{"{name: a}", "{name: a}, {name: b, required: true, logicalType: string}", "producers: b: added, required"},
+		{"{name: a}, {name: b, logicalType: string}", "{name: a}", "consumers: b: removed"},
+		{"{name: a}", "{name: a, required: true}", "producers: required of a: added"},
+		{"{name: a, required: true}", "{name: a}", "consumers: required of a: removed"},
+		{"{name: a, logicalType: integer}", "{name: a, logicalType: number}", "consumers: a: type number, was integer"},
+		{"{name: a, logicalType: number}", "{name: a, logicalType: integer}", "producers: a: type integer, was number"},
+		{"{name: a, logicalType: string}", "{name: a, logicalType: integer}", "both: a: type integer, was string"},
+		{"{name: a}", "{name: a, logicalType: integer}", "producers: a: type integer, was any"},
+		{"{name: a, logicalType: string, logicalTypeOptions: {maxLength: 5}}", "{name: a, logicalType: string, logicalTypeOptions: {maxLength: 9}}", "consumers: length of a: ≤ 9, was ≤ 5"},
+		{"{name: a, logicalType: number, logicalTypeOptions: {minimum: 0}}", "{name: a, logicalType: number, logicalTypeOptions: {minimum: 1}}", "producers: minimum of a: 1, was 0"},
+		{"{name: a, logicalType: string, logicalTypeOptions: {pattern: x}}", "{name: a, logicalType: string, logicalTypeOptions: {pattern: y}}", "both: pattern of a: y, was x"},
+		{"{name: a, quality: [{metric: invalidValues, arguments: {validValues: [x, y]}, mustBe: 0}]}", "{name: a, quality: [{metric: invalidValues, arguments: {validValues: [x, y, z]}, mustBe: 0}]}",
+			"consumers: invalidValues of a: = 0 and values x, y, z, was = 0 and values x, y"},
+		{"{name: a, quality: [{metric: nullValues, mustBeLessThan: 5, unit: percent}]}", "{name: a, quality: [{metric: nullValues, mustBeLessThan: 1, unit: percent}]}", "producers: nullValues of a: < 1%, was < 5%"},
+		{"{name: a, quality: [{metric: nullValues, mustBe: 0, severity: warning}]}", "{name: a, quality: [{metric: nullValues, mustBe: 0}]}", "producers: nullValues of a: severity error, was warning"},
+		{"{name: a, logicalType: object, properties: [{name: b}]}", "{name: a, logicalType: object, properties: []}", "consumers: a.b: removed"},
+		{"{name: a, logicalType: array, items: {logicalType: string}}", "{name: a, logicalType: array, items: {logicalType: integer}}", "both: a[]: type integer, was string"},
+		{"{name: a, classification: public}", "{name: a, classification: restricted}", "-: a classification: restricted, was public"},
+	} {
+		var got []string
+		for _, change := range Diff(odcs(t, c.old, ""), odcs(t, c.new, "")) {
+			if strings.HasPrefix(change.What, "version") {
+				continue
+			}
+			whom := map[[2]bool]string{{true, true}: "both", {true, false}: "consumers", {false, true}: "producers", {}: "-"}[[2]bool{change.Consumers, change.Producers}]
+			got = append(got, whom+": "+change.What)
+		}
+		if s := strings.Join(got, "; "); s != c.want {
+			t.Errorf("%s → %s:\ngot  %s\nwant %s", c.old, c.new, s, c.want)
+		}
+	}
+}
+
+func TestDiffOfTheArticlesShape(t *testing.T) {
+	product := func(maxNull float64, required ...string) Product {
+		return Product{Format: Article, Version: "1", MaxNull: maxNull, RequiredColumns: required, Rules: ArticleRules(required, maxNull)}
+	}
+	for _, c := range []struct {
+		old, new Product
+		mode     Mode
+		want     bool
+	}{
+		{product(0.05, "a"), product(0.05, "a", "b"), Backward, false}, {product(0.05, "a"), product(0.05, "a", "b"), Forward, true},
+		{product(0.05, "a", "b"), product(0.05, "a"), Backward, true}, {product(0.05, "a", "b"), product(0.05, "a"), Forward, false},
+		{product(0.05), product(0.1), Backward, true}, {product(0.05), product(0.1), Forward, false}, {product(0.05), product(0.01), Full, false},
+		{product(0.05), product(0.05), Full, true},
+	} {
+		ok := true
+		for _, change := range Diff(c.old, c.new) {
+			ok = ok && c.mode.Allows(change)
+		}
+		if ok != c.want {
+			t.Errorf("%v → %v, %s: %v", c.old.Rules, c.new.Rules, c.mode, ok)
+		}
+	}
+}
+
+func TestParseMode(t *testing.T) {
+	if m, transitive, err := ParseMode("full_transitive"); m != Full || !transitive || err != nil {
+		t.Error(m, transitive, err)
+	}
+	if _, _, err := ParseMode("sideways"); err == nil {
+		t.Error("sideways is a mode")
+	}
+}
+
+func TestLint(t *testing.T) {
+	p := odcs(t, `{name: email}, {name: a, logicalType: number, logicalTypeOptions: {minimum: 2, maximum: 1}, quality: [{metric: wonder, mustBe: 0}, {type: text, description: be nice},
+    {metric: nullValues, mustBeBetween: [1, 1]}, {metric: nullValues, mustBeLessThan: 0}, {metric: nullValues, unit: percent, mustBeGreaterThan: 100}]}`,
+		"slaProperties: [{property: latency, value: 1, unit: h, element: a.b.c}, {property: retention, value: 1, unit: y}]\n")
+	var got []string
+	for _, f := range Lint(p) {
+		got = append(got, fmt.Sprintf("%s: %s", f.Severity, f.Message))
+	}
+	text := strings.Join(got, "\n")
+	for _, want := range []string{
+		"error: wonder of a cannot be judged", "info: text of a", "is not judged: a text for people", "error: nullValues of a can never hold: its operators exclude one another",
+		"error: nullValues of a can never hold: a count is never below 0", "a percentage is never above 100", "error: column a: minimum 2 is above maximum 1",
+		"warning: column email looks sensitive", "error: no owner", "warning: no consumer", "info: service level retention", `no property "a.b.c" is declared`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	for _, file := range []string{"pyyaml-plain.yaml", "orders.odcs.yaml"} {
+		data, err := os.ReadFile(filepath.Join("testdata", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := Parse(data, "commerce", "orders")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range Lint(p) {
+			if f.Severity == Fatal {
+				t.Errorf("%s: %+v", file, f)
+			}
+		}
+	}
+}
+
+func TestLayoutsOfJDKPatterns(t *testing.T) {
+	for jdk, want := range map[string]string{
+		"": "", "yyyy-MM-dd": "2006-01-02", "yyyy-MM-dd HH:mm:ss": "2006-01-02 15:04:05", "yyyy-MM-dd'T'HH:mm:ss.SSSXXX": "2006-01-02T15:04:05.000Z07:00",
+		"HH:mm:ss": "15:04:05", "dd/MM/yy": "02/01/06", "yyyy''MM": "2006'01", "yyyy-MM-ddTHH:mm": "2006-01-02T15:04",
+	} {
+		if got, err := Layout(jdk); got != want || err != nil {
+			t.Errorf("%q: %q %v", jdk, got, err)
+		}
+	}
+	for _, bad := range []string{"QQQ", "yyyy'", "w"} {
+		if got, err := Layout(bad); err == nil {
+			t.Errorf("%q: %q", bad, got)
+		}
+	}
+}
+
+func TestEvery(t *testing.T) {
+	for text, want := range map[string]string{
+		"hourly": "1h0m0s", "Daily": "24h0m0s", "15 minutes": "15m0s", "every 5 min": "5m0s", "1 h": "1h0m0s", "PT15M": "15m0s", "P1D": "24h0m0s",
+		"real-time": "1m0s", "1.5 h": "1h30m0s", "30s": "30s",
+	} {
+		if got, ok := ParseEvery(text); !ok || got.String() != want {
+			t.Errorf("%q: %s %v", text, got, ok)
+		}
+	}
+	for _, text := range []string{"", "soon", "0 h", "-1 h", "5", "99999999999 y", "cron"} {
+		if got, ok := ParseEvery(text); ok {
+			t.Errorf("%q: %s", text, got)
+		}
+	}
+}
+
+func TestTimes(t *testing.T) {
+	for text, want := range map[string]string{
+		"2026-11-22": "2026-11-22 00:00:00 +0000 UTC", "2026-11-22T10:11:12Z": "2026-11-22 10:11:12 +0000 UTC",
+		"2026-11-22 10:11:12.5+01:00": "2026-11-22 09:11:12.5 +0000 UTC", "2026-11-22T10:11-0330": "2026-11-22 13:41:00 +0000 UTC",
+	} {
+		if got, ok := ParseTime([]byte(text)); !ok || got.String() != want {
+			t.Errorf("%q: %s %v", text, got, ok)
+		}
+	}
+	for _, text := range []string{"", "2026-13-01", "2026-02-30", "2026-1-1", "2026-11-22T", "2026-11-22T25:00", "2026-11-22T10:11:12.", "2026-11-22T10:11:12+1", "20261122", "2026-11-22x10:00"} {
+		if got, ok := ParseTime([]byte(text)); ok {
+			t.Errorf("%q: %s", text, got)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { ParseTime([]byte("2026-11-22T10:11:12.5+01:00")) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestODCSKeysAreStrict(t *testing.T) {
+	for text, want := range map[string]string{
+		"apiVersion: v2.2.0\nkind: DataContract\nid: x\nversion: 1\nstatus: a\n":                                                                                                    "apiVersion: expected v3.0.x",
+		"apiVersion: v3.1.0\nkind: DataContract\nid: x\nversion: 1\n":                                                                                                               `required key "status" is missing`,
+		"apiVersion: v3.1.0\nkind: DataContract\nid: x\nversion: 1\nstatus: a\nschemas: []\n":                                                                                       `line 6, column 1: ODCS contract: unknown key "schemas"`,
+		"apiVersion: v3.1.0\nkind: DataContract\nid: x\nversion: 1\nstatus: a\nschema: [{name: t, properties: [{name: a, type: string}]}]\n":                                        `property: unknown key "type"`,
+		"apiVersion: v3.1.0\nkind: DataContract\nid: x\nversion: 1\nstatus: a\nschema: [{name: t, properties: [{name: a, logicalType: text}]}]":                                     `logicalType: expected one of string`,
+		"apiVersion: v3.1.0\nkind: DataContract\nid: x\nversion: 1\nstatus: a\nschema: [{name: t, properties: [{name: a, logicalType: string, logicalTypeOptions: {minimum: 1}}]}]": `unknown key "minimum"`,
+		"apiVersion: v3.1.0\nkind: DataContract\nid: x\nversion: 1\nstatus: a\nschema: [{name: t, quality: [{metric: rowCount, mustBeBetween: [2, 1]}]}]":                           `must not be above the second`,
+		"apiVersion: v3.1.0\nkind: DataContract\nid: x\nversion: 1\nstatus: a\nschema: [{name: t, properties: [{name: a}, {name: a}]}]\n":                                           `property "a": named twice`,
+	} {
+		if _, err := Parse([]byte(text), "d", "n"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s\ngot  %v\nwant %s", text, err, want)
+		}
+	}
+}
+
+func TestThePrimaryKeyIsInTheOrderOfItsPositions(t *testing.T) {
+	p := odcs(t, "{name: a, primaryKey: true, primaryKeyPosition: 2}, {name: b, primaryKey: true, primaryKeyPosition: 1}", "")
+	for _, r := range p.Rules {
+		if r.Name == "primaryKey" && !reflect.DeepEqual(r.Columns, []string{"b", "a"}) {
+			t.Error(r.Columns)
+		}
+	}
+}
