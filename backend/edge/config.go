@@ -49,6 +49,8 @@ type Config struct {
 	Cloud *CloudConfig
 	// Resolver looks up the names of nodes; nil is the system's.
 	Resolver *net.Resolver
+	// Federated lets the fleet learn a model together; nil: off.
+	Federated *FederatedConfig
 	// Logger takes what an operator's log should keep; nil discards it.
 	Logger *slog.Logger
 	// Now and Rand are the clock and the source of jitter (0 <= x < 1); nil takes the real ones.
@@ -135,6 +137,13 @@ func (c Config) withDefaults() (Config, error) {
 		if c.Outbox == "" {
 			wrong = append(wrong, errors.New("outbox: a path is needed when a cloud is configured"))
 		}
+	}
+	if c.Federated != nil {
+		f, err := c.Federated.withDefaults()
+		if err != nil {
+			wrong = append(wrong, err)
+		}
+		c.Federated = &f
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

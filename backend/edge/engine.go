@@ -31,6 +31,7 @@ type Engine struct {
 	poller     poller
 	log        event.Log
 	sync       *syncer
+	learner    *learner // nil: off
 	reschedule chan struct{}
 	firstRound chan struct{} // closed when every node was polled once
 
@@ -81,6 +82,9 @@ func newEngine(c Config, p poller, access []accessOf) *Engine {
 	e.ready = sync.NewCond(&e.mu)
 	e.teller = newTeller(&e.log)
 	e.sync = newSyncer(c, &e.log, e.aggregate)
+	if c.Federated != nil {
+		e.learner = &learner{cfg: *c.Federated, e: e}
+	}
 	e.watched = map[*node]time.Time{}
 	e.roster.access = access
 	e.roster.lists = make([][]Target, 1+len(c.Sources))
@@ -132,6 +136,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	r.start("schedule", e.schedule)
 	r.start("events", e.tell)
 	e.startSources(r)
+	if e.learner != nil {
+		r.start("federated learning", e.learner.run)
+	}
 	r.start("sync", func(ctx context.Context) error { return e.sync.run(ctx, e.firstRound) })
 
 	<-runCtx.Done()

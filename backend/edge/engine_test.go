@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -236,6 +237,10 @@ type fakePoller struct {
 }
 
 func (p *fakePoller) close() {}
+
+func (*fakePoller) call(context.Context, target, string, string, []byte, int) (int, []byte, error) {
+	return 0, nil, errors.ErrUnsupported
+}
 
 func (p *fakePoller) get(ctx context.Context, t target, _ string) answer {
 	at := time.Now()

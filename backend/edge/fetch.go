@@ -38,6 +38,8 @@ type answer struct {
 // poller asks one node for its summary. It is safe for concurrent use.
 type poller interface {
 	get(ctx context.Context, t target, etag string) answer
+	// call is any other request to the node; limit bounds the answer in bytes.
+	call(ctx context.Context, t target, method, url string, body []byte, limit int) (status int, answer []byte, err error)
 	close()
 }
 

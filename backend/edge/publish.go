@@ -15,7 +15,7 @@ const publishGap = 200 * time.Millisecond
 
 // Snapshot is the fleet at this instant; its nodes are at most publishGap old. It is never nil, and safe at any time.
 func (e *Engine) Snapshot() *Snapshot {
-	cloud := e.sync.cloud()
+	cloud, federated := e.sync.cloud(), e.learner.snapshot()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := e.cfg.Now()
@@ -30,7 +30,7 @@ func (e *Engine) Snapshot() *Snapshot {
 		e.publishedVersion, e.publishedAt, e.urgent = e.version, now, false
 	}
 	next.At, next.Cloud, next.Log = now, cloud, e.log.Recent()
-	next.Watched = e.watchedNow(now)
+	next.Watched, next.Federated = e.watchedNow(now), federated
 	next.PollsPerSecond = e.polls.perSecond(now)
 	e.published = next
 	return next

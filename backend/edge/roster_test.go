@@ -206,6 +206,11 @@ func TestNotModified(t *testing.T) {
 type scripted func(url string, at time.Time) answer
 
 func (scripted) close() {}
+
+func (scripted) call(context.Context, target, string, string, []byte, int) (int, []byte, error) {
+	return 0, nil, errors.ErrUnsupported
+}
+
 func (f scripted) get(_ context.Context, t target, _ string) answer {
 	a := f(t.url, time.Now())
 	a.sentAt = time.Now()

@@ -45,8 +45,10 @@ type Snapshot struct {
 	Sources []SourceStatus
 	// Watched are the histories of the nodes somebody looks at, by URL; see Engine.Watch.
 	Watched map[string]*History
-	Cloud   Cloud
-	Log     []event.Event
+	// Federated is how the fleet learns together; nil when it does not.
+	Federated *Federated
+	Cloud     Cloud
+	Log       []event.Event
 }
 
 // SourceStatus is how a source of nodes is doing.

@@ -1,0 +1,370 @@
+package edge
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"weir/backend/event"
+	"weir/backend/safetext"
+)
+
+// Defaults and bounds of federated learning.
+const (
+	DefaultRoundEvery      = 5 * time.Minute
+	DefaultRoundDeadline   = 30 * time.Second
+	DefaultParticipants    = 2
+	DefaultMaxNorm         = 10.0
+	DefaultMaxExamples     = 1_000_000
+	DefaultMaxWeights      = 100_000
+	keepRounds             = 20
+	keepRefused            = 8
+	federatedWorkers       = 32
+	bytesPerWeight         = 32 // of JSON, at most
+	modelUpdatePath        = "/model/update"
+	modelGlobalPath        = "/model/global"
+	federatedAnswerForBody = 4 << 10
+)
+
+// FederatedConfig turns federated learning on: each round every node that reports is asked GET {node}/model/update for
+// {"weights": [...], "examples": n, "base_version": v}; the updates are averaged by FedAvg; and the result is offered to
+// all that took part at POST {node}/model/global as {"version", "weights", "round", "participants", "examples"}. A node
+// without the path takes no part. A zero value takes its default.
+type FederatedConfig struct {
+	Every        time.Duration
+	Deadline     time.Duration // of a round's questions; who is later waits for the next
+	Participants int           // a round with fewer changes nothing
+	MaxNorm      float64       // bound on how far one update may move the model, Euclidean
+	MaxExamples  int64         // bound on how much one node may weigh
+	MaxWeights   int
+}
+
+func (c FederatedConfig) withDefaults() (FederatedConfig, error) {
+	if c.Every < 0 || c.Deadline < 0 || c.Participants < 0 || c.MaxNorm < 0 || math.IsNaN(c.MaxNorm) || c.MaxExamples < 0 || c.MaxWeights < 0 {
+		return c, errors.New("federated: durations, counts and bounds must not be negative")
+	}
+	if c.Every == 0 {
+		c.Every = DefaultRoundEvery
+	}
+	if c.Deadline == 0 {
+		c.Deadline = min(DefaultRoundDeadline, c.Every/2)
+	}
+	if c.Participants == 0 {
+		c.Participants = DefaultParticipants
+	}
+	if c.MaxNorm == 0 {
+		c.MaxNorm = DefaultMaxNorm
+	}
+	if c.MaxExamples == 0 {
+		c.MaxExamples = DefaultMaxExamples
+	}
+	if c.MaxWeights == 0 {
+		c.MaxWeights = DefaultMaxWeights
+	}
+	return c, nil
+}
+
+// Federated is how the fleet learns together.
+type Federated struct {
+	Version int64 // of the global model; 0 before the first round that succeeded
+	Weights int   // how many it has
+	NextAt  time.Time
+	Rounds  []FederatedRound // oldest first, the last few
+}
+
+// FederatedRound is one round. A failed one has an Error and left the model as it was.
+type FederatedRound struct {
+	Number    int
+	At        time.Time
+	Took      time.Duration
+	Version   int64 // the model's after the round
+	Asked     int   // nodes that report
+	Absent    int   // nodes that offer no updates
+	Late      int   // nodes that did not answer within the deadline
+	Used      int   // updates in the mean
+	Clipped   int   // of these, how many were too far from where they began
+	Refused   int   // updates that were not usable
+	Delivered int   // nodes that took the result
+	Examples  int64
+	Moved     float64 // how far the model moved, Euclidean; NaN in the first round and in a failed one
+	// Reasons are why the first few nodes were refused.
+	Reasons []FederatedRefusal
+	Error   safetext.Text
+}
+
+// FederatedRefusal is one node whose update was not used.
+type FederatedRefusal struct{ URL, Reason safetext.Text }
+
+// learner carries out the rounds. Its state is guarded by mu.
+type learner struct {
+	cfg   FederatedConfig
+	e     *Engine
+	mu    sync.Mutex
+	model globalModel
+	state Federated
+}
+
+// offer is what one node answered in a round.
+type offer struct {
+	n      askedNode
+	update update
+	absent bool
+	err    error
+}
+
+// askedNode is a node as it was when the round began.
+type askedNode struct {
+	url    string
+	target target
+}
+
+// run learns until ctx ends.
+func (l *learner) run(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-l.e.firstRound:
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		}
+		next := l.e.cfg.Now().Add(l.cfg.Every)
+		l.round(ctx)
+		l.mu.Lock()
+		l.state.NextAt = next
+		l.mu.Unlock()
+		timer.Reset(max(next.Sub(l.e.cfg.Now()), 0))
+	}
+}
+
+// round is one round of federated averaging.
+func (l *learner) round(ctx context.Context) {
+	began := l.e.cfg.Now()
+	l.mu.Lock()
+	now := l.model
+	number := 1
+	if n := len(l.state.Rounds); n > 0 {
+		number = l.state.Rounds[n-1].Number + 1
+	}
+	l.mu.Unlock()
+	asked := l.reporting()
+	r := FederatedRound{Number: number, At: began, Asked: len(asked), Version: now.version, Moved: math.NaN()}
+
+	offers := l.collect(ctx, asked)
+	if ctx.Err() != nil {
+		return
+	}
+	var updates []update
+	var from, heard []askedNode
+	refuse := func(n askedNode, why string) {
+		if r.Refused++; len(r.Reasons) < keepRefused {
+			r.Reasons = append(r.Reasons, FederatedRefusal{URL: safetext.Clean(n.url), Reason: safetext.Bytes([]byte(why), maxReason)})
+		}
+	}
+	for _, o := range offers {
+		switch {
+		case o.absent:
+			r.Absent++
+		case errors.Is(o.err, errLate):
+			r.Late++
+		case o.err != nil:
+			refuse(o.n, o.err.Error())
+		default:
+			updates, from = append(updates, o.update), append(from, o.n)
+		}
+		if !o.absent && o.err == nil {
+			heard = append(heard, o.n)
+		}
+	}
+	b := bounds{maxNorm: l.cfg.MaxNorm, maxExamples: l.cfg.MaxExamples, participants: l.cfg.Participants}
+	a, err := average(updates, now, b)
+	for i := range updates {
+		if why, ok := a.refused[i]; ok {
+			refuse(from[i], why)
+		}
+	}
+	r.Used, r.Clipped, r.Examples = a.used, a.clipped, a.examples
+	if err != nil {
+		r.Error = safetext.Error(err)
+	} else {
+		now = a.model
+		r.Version, r.Moved = now.version, a.moved
+	}
+	// Also after a failed round: a node that restarted learns from it where the others are.
+	if now.weights != nil {
+		r.Delivered = l.deliver(ctx, heard, now, r)
+	}
+	r.Took = l.e.cfg.Now().Sub(began)
+	l.finish(r, now)
+}
+
+// finish shows a round, and tells of it when its outcome is another than the last one's.
+func (l *learner) finish(r FederatedRound, model globalModel) {
+	l.mu.Lock()
+	rounds := l.state.Rounds
+	failedBefore := len(rounds) > 0 && !rounds[len(rounds)-1].Error.IsEmpty()
+	first := len(rounds) == 0
+	if len(rounds) >= keepRounds {
+		rounds = rounds[1:]
+	}
+	l.state.Rounds = append(slices.Clip(slices.Clone(rounds)), r) // a snapshot may hold the old ones
+	l.model = model
+	l.state.Version, l.state.Weights = model.version, len(model.weights)
+	l.mu.Unlock()
+
+	failed := !r.Error.IsEmpty()
+	if failed == failedBefore && !first {
+		return
+	}
+	e := event.Event{At: r.At, Kind: event.Model, Subject: safetext.Clean("federated model")}
+	switch {
+	case failed && r.Asked == r.Absent:
+		return // nobody takes part: that is no news
+	case failed:
+		e.Severity, e.Message = event.Warning, safetext.Sprintf("round %d changed nothing: %v", r.Number, r.Error)
+	default:
+		e.Severity, e.Message = event.Info, safetext.Sprintf("is at version %d, from %d nodes and %d examples", r.Version, r.Used, r.Examples)
+	}
+	l.e.log.Add(e)
+}
+
+// reporting is the nodes whose last answer was valid.
+func (l *learner) reporting() []askedNode {
+	l.e.mu.Lock()
+	defer l.e.mu.Unlock()
+	var nodes []askedNode
+	for _, n := range l.e.nodes {
+		if n.pub.Valid {
+			nodes = append(nodes, askedNode{n.url, n.target})
+		}
+	}
+	return nodes
+}
+
+// snapshot is how learning goes; nil when it is off.
+func (l *learner) snapshot() *Federated {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.state
+	return &s
+}
+
+var errLate = errors.New("no update within the deadline")
+
+// collect asks every node for its update, within the deadline.
+func (l *learner) collect(ctx context.Context, nodes []askedNode) []offer {
+	ctx, cancel := context.WithTimeoutCause(ctx, l.cfg.Deadline, errDeadline)
+	defer cancel()
+	offers := make([]offer, len(nodes))
+	each(len(nodes), func(i int) { offers[i] = l.ask(ctx, nodes[i]) })
+	return offers
+}
+
+// each calls f for 0 to n-1, a bounded number at a time, and returns when all have returned.
+func each(n int, f func(int)) {
+	var group sync.WaitGroup
+	next := make(chan int)
+	for range min(n, federatedWorkers) {
+		group.Go(func() {
+			for i := range next {
+				f(i)
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	group.Wait()
+}
+
+func (l *learner) ask(ctx context.Context, n askedNode) offer {
+	o := offer{n: n}
+	limit := l.cfg.MaxWeights*bytesPerWeight + federatedAnswerForBody
+	status, body, err := l.e.poller.call(ctx, n.target, http.MethodGet, n.url+modelUpdatePath, nil, limit)
+	switch {
+	case errors.Is(context.Cause(ctx), errDeadline):
+		o.err = errLate
+	case err != nil:
+		o.err = explain(ctx, err, l.cfg.Deadline)
+	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed, status == http.StatusNotImplemented, status == http.StatusNoContent:
+		o.absent = true
+	case status != http.StatusOK:
+		o.err = fmt.Errorf("answered %d %s", status, http.StatusText(status))
+	default:
+		o.update, o.err = parseUpdate(body, l.cfg.MaxWeights)
+	}
+	return o
+}
+
+// deliver offers the model and returns how many nodes took it.
+func (l *learner) deliver(ctx context.Context, nodes []askedNode, m globalModel, r FederatedRound) int {
+	body, err := json.Marshal(struct {
+		Version      int64     `json:"version"`
+		Weights      []float64 `json:"weights"`
+		Round        int       `json:"round"`
+		Participants int       `json:"participants"`
+		Examples     int64     `json:"examples"`
+	}{m.version, m.weights, r.Number, r.Used, r.Examples})
+	if err != nil {
+		return 0 // finite numbers always have a JSON form
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, l.cfg.Deadline, errDeadline)
+	defer cancel()
+	var mu sync.Mutex
+	taken := 0
+	each(len(nodes), func(i int) {
+		status, _, err := l.e.poller.call(ctx, nodes[i].target, http.MethodPost, nodes[i].url+modelGlobalPath, body, federatedAnswerForBody)
+		if err == nil && status >= 200 && status < 300 {
+			mu.Lock()
+			taken++
+			mu.Unlock()
+		}
+	})
+	return taken
+}
+
+// call is one request to a node, as it is asked for its summary: the same guard, headers, token and certificates.
+func (p *httpPoller) call(ctx context.Context, t target, method, url string, body []byte, limit int) (status int, answer []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, fmt.Errorf("asking a node: %w", err)
+	}
+	req.Header.Set("User-Agent", "weir")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for k, v := range t.header {
+		req.Header[k] = v
+	}
+	if t.token != nil {
+		if token := t.token(); token != "" {
+			req.Header.Set("Authorization", "Bearer "+token)
+		}
+	}
+	resp, err := p.clients[t.transport].Do(req)
+	if err != nil {
+		return 0, nil, fmt.Errorf("asking a node: %w", err)
+	}
+	answer, err = io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
+	if len(answer) > limit {
+		err = fmt.Errorf("the answer exceeds %d bytes", limit)
+	}
+	return resp.StatusCode, answer, errors.Join(err, resp.Body.Close())
+}
