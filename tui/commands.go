@@ -213,14 +213,13 @@ func (m *Model) promptKey(key tea.KeyPressMsg, name string) tea.Cmd {
 		}
 		return nil
 	case "backspace":
-		if len(p.runes) == 0 && p.kind != promptReason {
+		if p.text() == "" && p.kind != promptReason {
 			m.prompt = nil
 			return nil
 		}
 	}
-	if p.edit(key) {
-		m.typed()
-	}
+	p.edit(key)
+	m.typed()
 	return nil
 }
 
@@ -234,8 +233,7 @@ func (m *Model) typed() {
 
 // completions are the words that may stand where the cursor is, and the word begun there.
 func (m *Model) completions() (words []string, begun string) {
-	text := string(m.prompt.runes[:m.prompt.at])
-	fields := strings.Split(text, " ")
+	fields := strings.Split(m.prompt.begun(), " ")
 	begun = fields[len(fields)-1]
 	specs := m.commandSpecs()
 	if len(fields) == 1 {
@@ -268,7 +266,7 @@ func (m *Model) complete() {
 
 func (m *Model) promptView() *views.Prompt {
 	p := m.prompt
-	v := &views.Prompt{Text: p.text(), At: p.at}
+	v := &views.Prompt{Text: p.text(), At: p.input.Position()}
 	switch p.kind {
 	case promptFilter:
 		v.Sign, v.Help = "/", "text  field:text  !not    enter keeps, esc clears"
@@ -277,7 +275,7 @@ func (m *Model) promptView() *views.Prompt {
 	default:
 		v.Sign = ":"
 		words, begun := m.completions()
-		if p.at == len(p.runes) && len(words) > 0 && (begun != "" || len(words) == 1) {
+		if p.begun() == p.text() && len(words) > 0 && (begun != "" || len(words) == 1) {
 			v.Ghost = strings.TrimPrefix(words[0], begun)
 		}
 		v.Help = m.commandHelp(words)

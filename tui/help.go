@@ -13,7 +13,7 @@ func (m *Model) helpView() []views.HelpGroup {
 		g := views.HelpGroup{Name: group}
 		for _, b := range m.keys.table {
 			if b.group == group {
-				g.Rows = append(g.Rows, views.Hint{Key: b.label(), Text: b.help})
+				g.Rows = append(g.Rows, views.Hint{Key: b.label(), Text: b.Help().Desc})
 			}
 		}
 		out = append(out, g)

@@ -18,7 +18,7 @@ func (m *Model) key(key tea.KeyPressMsg) tea.Cmd {
 	if m.prompt != nil {
 		return m.promptKey(key, name)
 	}
-	in := m.keys.intent[name]
+	in := m.keys.intent(key)
 	if m.helping > 0 {
 		m.helpKey(in)
 		return nil

@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	"charm.land/bubbles/v2/key"
+	tea "charm.land/bubbletea/v2"
+
 	"weir/views"
 )
 
@@ -55,12 +58,16 @@ const (
 
 // binding is one row of the one table of keys: dispatch, hints, help and the README are made of it.
 type binding struct {
-	intent intent
-	name   string // in the configuration
-	keys   []string
-	group  string
-	hint   string // in the last row of the screen, at its most important; empty: not there
-	help   string
+	key.Binding // its help says what the key does, in full
+	intent      intent
+	name        string // in the configuration
+	group       string
+	hint        string // in the last row of the screen, where it is of use; empty: not there
+}
+
+func row(in intent, name string, keys []string, group, hint, help string) binding {
+	return binding{Binding: key.NewBinding(key.WithKeys(keys...), key.WithHelp(strings.Join(keys, " "), help)),
+		intent: in, name: name, group: group, hint: hint}
 }
 
 const (
@@ -72,54 +79,51 @@ const (
 
 // bindings is the table. No key needs alt or a function key, and none is a prefix of tmux or screen.
 var bindings = []binding{
-	{focusPane, "pane", []string{"1", "2", "3", "4", "5"}, groupPanes, "pane", "go to the pane with that number; again: zoom it"},
-	{focusNext, "next", []string{"tab"}, groupPanes, "", "next pane"},
-	{focusPrevious, "previous", []string{"shift+tab"}, groupPanes, "", "previous pane"},
-	{goTrouble, "trouble", []string{"!"}, groupPanes, "", "go to what is most wrong"},
-	{open, "open", []string{"enter"}, groupPanes, "open", "zoom the pane, then open the row under the cursor"},
-	{back, "back", []string{"esc", "backspace"}, groupPanes, "back", "one step back: filter, level, zoom"},
-	{sectionNext, "section-next", []string{"]"}, groupPanes, "section", "next section of a zoomed pane"},
-	{sectionPrevious, "section-previous", []string{"["}, groupPanes, "", "previous section"},
-	{moveDown, "down", []string{"j", "down"}, groupLists, "", "next row"},
-	{moveUp, "up", []string{"k", "up"}, groupLists, "", "previous row"},
-	{pageDown, "page-down", []string{"pgdown", "ctrl+d"}, groupLists, "", "a page down"},
-	{pageUp, "page-up", []string{"pgup", "ctrl+u"}, groupLists, "", "a page up"},
-	{moveTop, "top", []string{"g"}, groupLists, "", "first row, and follow whatever comes first"},
-	{moveBottom, "bottom", []string{"G"}, groupLists, "", "last row"},
-	{filterRows, "filter", []string{"/"}, groupLists, "filter", "filter: text, field:text, ! before either negates"},
-	{sortRows, "sort", []string{"s"}, groupLists, "sort", "sort by the next column"},
-	{reverseRows, "reverse", []string{"S"}, groupLists, "", "reverse the order"},
-	{copyRow, "copy", []string{"y"}, groupLists, "copy", "copy the row, or the text, to the clipboard (OSC 52)"},
-	{export, "export", []string{"e"}, groupLists, "", "export what is seen to a file: Markdown, CSV or JSON"},
-	{freeze, "freeze", []string{"space"}, groupTime, "freeze", "hold the screen, or let it go; the engines go on"},
-	{stepBack, "step-back", []string{"left"}, groupTime, "time", "a snapshot back"},
-	{stepForward, "step-forward", []string{"right"}, groupTime, "", "a snapshot on"},
-	{leapBack, "leap-back", []string{"shift+left", "<"}, groupTime, "", "ten snapshots back"},
-	{leapForward, "leap-forward", []string{"shift+right", ">"}, groupTime, "", "ten snapshots on"},
-	{timeOldest, "oldest", []string{"home"}, groupTime, "", "the oldest snapshot remembered"},
-	{timeNewest, "newest", []string{"end"}, groupTime, "", "the newest snapshot, held"},
-	{goLive, "live", []string{"l"}, groupTime, "live", "live again"},
-	{spanLonger, "longer", []string{"-"}, groupTime, "", "charts show more of the past"},
-	{spanShorter, "shorter", []string{"+", "="}, groupTime, "", "charts show less of it"},
-	{timeZone, "zone", []string{"t"}, groupTime, "", "local time, UTC, event time"},
-	{note, "mark", []string{"M"}, groupTime, "", "mark this moment with a note"},
-	{command, "command", []string{":"}, groupOther, "command", "type a command; tab completes, up remembers"},
-	{help, "help", []string{"?"}, groupOther, "help", "this help"},
-	{mouse, "mouse", []string{"m"}, groupOther, "", "hand the mouse back to the terminal, or take it"},
-	{redraw, "redraw", []string{"ctrl+l"}, groupOther, "", "draw the whole screen again"},
-	{suspend, "suspend", []string{"ctrl+z"}, groupOther, "", "back to the shell; fg returns"},
-	{quit, "quit", []string{"q", "ctrl+c"}, groupOther, "quit", "quit; the terminal is left as it was"},
+	row(focusPane, "pane", []string{"1", "2", "3", "4", "5"}, groupPanes, "pane", "go to the pane with that number; again: zoom it"),
+	row(focusNext, "next", []string{"tab"}, groupPanes, "", "next pane"),
+	row(focusPrevious, "previous", []string{"shift+tab"}, groupPanes, "", "previous pane"),
+	row(goTrouble, "trouble", []string{"!"}, groupPanes, "", "go to what is most wrong"),
+	row(open, "open", []string{"enter"}, groupPanes, "open", "zoom the pane, then open the row under the cursor"),
+	row(back, "back", []string{"esc", "backspace"}, groupPanes, "back", "one step back: filter, level, zoom"),
+	row(sectionNext, "section-next", []string{"]"}, groupPanes, "section", "next section of a zoomed pane"),
+	row(sectionPrevious, "section-previous", []string{"["}, groupPanes, "", "previous section"),
+	row(moveDown, "down", []string{"j", "down"}, groupLists, "", "next row"),
+	row(moveUp, "up", []string{"k", "up"}, groupLists, "", "previous row"),
+	row(pageDown, "page-down", []string{"pgdown", "ctrl+d"}, groupLists, "", "a page down"),
+	row(pageUp, "page-up", []string{"pgup", "ctrl+u"}, groupLists, "", "a page up"),
+	row(moveTop, "top", []string{"g"}, groupLists, "", "first row, and follow whatever comes first"),
+	row(moveBottom, "bottom", []string{"G"}, groupLists, "", "last row"),
+	row(filterRows, "filter", []string{"/"}, groupLists, "filter", "filter: text, field:text, ! before either negates"),
+	row(sortRows, "sort", []string{"s"}, groupLists, "sort", "sort by the next column"),
+	row(reverseRows, "reverse", []string{"S"}, groupLists, "", "reverse the order"),
+	row(copyRow, "copy", []string{"y"}, groupLists, "copy", "copy the row, or the text, to the clipboard (OSC 52)"),
+	row(export, "export", []string{"e"}, groupLists, "", "export what is seen to a file: Markdown, CSV or JSON"),
+	row(freeze, "freeze", []string{"space"}, groupTime, "freeze", "hold the screen, or let it go; the engines go on"),
+	row(stepBack, "step-back", []string{"left"}, groupTime, "time", "a snapshot back"),
+	row(stepForward, "step-forward", []string{"right"}, groupTime, "", "a snapshot on"),
+	row(leapBack, "leap-back", []string{"shift+left", "<"}, groupTime, "", "ten snapshots back"),
+	row(leapForward, "leap-forward", []string{"shift+right", ">"}, groupTime, "", "ten snapshots on"),
+	row(timeOldest, "oldest", []string{"home"}, groupTime, "", "the oldest snapshot remembered"),
+	row(timeNewest, "newest", []string{"end"}, groupTime, "", "the newest snapshot, held"),
+	row(goLive, "live", []string{"l"}, groupTime, "live", "live again"),
+	row(spanLonger, "longer", []string{"-"}, groupTime, "", "charts show more of the past"),
+	row(spanShorter, "shorter", []string{"+", "="}, groupTime, "", "charts show less of it"),
+	row(timeZone, "zone", []string{"t"}, groupTime, "", "local time, UTC, event time"),
+	row(note, "mark", []string{"M"}, groupTime, "", "mark this moment with a note"),
+	row(command, "command", []string{":"}, groupOther, "command", "type a command; tab completes, up remembers"),
+	row(help, "help", []string{"?"}, groupOther, "help", "this help"),
+	row(mouse, "mouse", []string{"m"}, groupOther, "", "hand the mouse back to the terminal, or take it"),
+	row(redraw, "redraw", []string{"ctrl+l"}, groupOther, "", "draw the whole screen again"),
+	row(suspend, "suspend", []string{"ctrl+z"}, groupOther, "", "back to the shell; fg returns"),
+	row(quit, "quit", []string{"q", "ctrl+c"}, groupOther, "quit", "quit; the terminal is left as it was"),
 }
 
 // keymap is the table as configured, ready to look keys up.
-type keymap struct {
-	table  []binding
-	intent map[string]intent
-}
+type keymap struct{ table []binding }
 
 // newKeymap makes the table with the keys of the configuration in place of its own, by binding names.
 func newKeymap(own map[string][]string) (keymap, error) {
-	m := keymap{table: slices.Clone(bindings), intent: map[string]intent{}}
+	m := keymap{table: slices.Clone(bindings)}
 	for name, keys := range own {
 		i := slices.IndexFunc(m.table, func(b binding) bool { return b.name == name })
 		if i < 0 {
@@ -128,16 +132,15 @@ func newKeymap(own map[string][]string) (keymap, error) {
 		if m.table[i].intent == focusPane && len(keys) != int(views.PaneCount) {
 			return keymap{}, fmt.Errorf("console.keys: pane wants %d keys, one a pane, got %d", views.PaneCount, len(keys))
 		}
-		m.table[i].keys = keys
+		m.table[i].SetKeys(keys...)
 	}
 	owner := map[string]string{}
 	for _, b := range m.table {
-		for _, k := range b.keys {
+		for _, k := range b.Keys() {
 			if other, taken := owner[k]; taken {
 				return keymap{}, fmt.Errorf("console.keys: %q is bound to both %s and %s", k, other, b.name)
 			}
 			owner[k] = b.name
-			m.intent[k] = b.intent
 		}
 	}
 	return m, nil
@@ -151,11 +154,21 @@ func bindingNames() []string {
 	return names
 }
 
+// intent is what a key press asks for.
+func (m keymap) intent(press tea.KeyPressMsg) intent {
+	for _, b := range m.table {
+		if key.Matches(press, b.Binding) {
+			return b.intent
+		}
+	}
+	return noIntent
+}
+
 // paneOf is the pane a focusPane key stands for.
 func (m keymap) paneOf(key string) views.Pane {
 	for _, b := range m.table {
 		if b.intent == focusPane {
-			return views.Pane(slices.Index(b.keys, key))
+			return views.Pane(slices.Index(b.Keys(), key))
 		}
 	}
 	return views.NoPane
@@ -163,11 +176,11 @@ func (m keymap) paneOf(key string) views.Pane {
 
 // keys is how help names an intent's keys: 1-5, ← →.
 func (b binding) label() string {
-	if b.intent == focusPane && slices.Equal(b.keys, bindings[0].keys) {
+	if b.intent == focusPane && slices.Equal(b.Keys(), bindings[0].Keys()) {
 		return "1-5"
 	}
-	names := make([]string, len(b.keys))
-	for i, k := range b.keys {
+	names := make([]string, len(b.Keys()))
+	for i, k := range b.Keys() {
 		names[i] = keyName(k)
 	}
 	return strings.Join(names, " ")
@@ -183,26 +196,26 @@ func keyName(k string) string {
 
 // KeyTable is the table of keys in Markdown, for the README.
 func KeyTable() string {
-	var b strings.Builder
-	b.WriteString("| key | what it does |\n|---|---|\n")
+	var out strings.Builder
+	out.WriteString("| key | what it does |\n|---|---|\n")
 	for _, group := range []string{groupPanes, groupLists, groupTime, groupOther} {
-		fmt.Fprintf(&b, "| **%s** | |\n", group)
-		for _, row := range bindings {
-			if row.group != group {
+		fmt.Fprintf(&out, "| **%s** | |\n", group)
+		for _, b := range bindings {
+			if b.group != group {
 				continue
 			}
-			label := row.label()
-			if row.intent != focusPane {
+			label := b.label()
+			if b.intent != focusPane {
 				var keys []string
-				for _, k := range row.keys {
+				for _, k := range b.Keys() {
 					keys = append(keys, "`"+keyName(k)+"`")
 				}
 				label = strings.Join(keys, " ")
 			} else {
 				label = "`" + label + "`"
 			}
-			fmt.Fprintf(&b, "| %s | %s |\n", label, row.help)
+			fmt.Fprintf(&out, "| %s | %s |\n", label, b.Help().Desc)
 		}
 	}
-	return b.String()
+	return out.String()
 }

@@ -199,7 +199,7 @@ func (m *Model) update(msg tea.Msg) tea.Cmd {
 		return m.key(msg)
 	case tea.PasteMsg:
 		if m.prompt != nil {
-			m.prompt.insert(msg.Content)
+			m.prompt.edit(msg)
 			m.typed()
 		}
 	case tea.MouseClickMsg:
@@ -336,7 +336,7 @@ func (m *Model) hints(page *views.Page) []views.Hint {
 				continue
 			}
 		case quit:
-			label = b.keys[0]
+			label = b.Keys()[0]
 		}
 		if hint != "" {
 			out = append(out, views.Hint{Key: label, Text: hint})

@@ -279,7 +279,7 @@ func TestKeysAreRebound(t *testing.T) {
 
 func TestKeysNeedNothingSpecial(t *testing.T) {
 	for _, b := range bindings {
-		for _, k := range b.keys {
+		for _, k := range b.Keys() {
 			if strings.Contains(k, "alt+") || k == "ctrl+b" || k == "ctrl+a" || len(k) > 1 && k[0] == 'f' && k[1] >= '1' && k[1] <= '9' {
 				t.Errorf("%s: %s needs alt, a function key or a multiplexer's prefix", b.name, k)
 			}

@@ -1,10 +1,9 @@
 package tui
 
 import (
-	"slices"
 	"strings"
-	"unicode"
 
+	"charm.land/bubbles/v2/textinput"
 	tea "charm.land/bubbletea/v2"
 )
 
@@ -17,91 +16,51 @@ const (
 	promptReason
 )
 
-// prompt is a line being typed. It edits like a shell: ctrl+a, ctrl+e, ctrl+u, ctrl+k, ctrl+w, up and down for history.
+// prompt is a line being typed: a text input, and the lines typed before.
 type prompt struct {
 	kind     promptKind
-	runes    []rune
-	at       int
+	input    textinput.Model
 	history  []string // oldest first
 	recalled int      // index into history; len(history) is the line being typed
-	typed    []rune   // that line
+	typed    string   // that line
 }
 
 // maxPrompt bounds a typed or pasted line.
 const maxPrompt = 400
 
 func newPrompt(kind promptKind, text string, history []string) *prompt {
-	return &prompt{kind: kind, runes: []rune(text), at: len([]rune(text)), history: history, recalled: len(history)}
+	p := &prompt{kind: kind, input: textinput.New(), history: history, recalled: len(history)}
+	p.input.CharLimit = maxPrompt
+	p.input.SetVirtualCursor(false)
+	p.input.KeyMap.Paste.Unbind() // it would read the clipboard of the machine weir runs on
+	p.input.Focus()
+	p.set(text)
+	return p
 }
 
-func (p *prompt) text() string { return string(p.runes) }
+func (p *prompt) text() string { return p.input.Value() }
 
 func (p *prompt) set(text string) {
-	p.runes = []rune(text)
-	p.at = len(p.runes)
+	p.input.SetValue(text)
+	p.input.CursorEnd()
 }
 
-func (p *prompt) insert(s string) {
-	var clean []rune
-	for _, r := range s {
-		switch {
-		case r == '\n' || r == '\t':
-			clean = append(clean, ' ')
-		case unicode.IsPrint(r):
-			clean = append(clean, r)
-		}
-	}
-	clean = clean[:min(len(clean), max(maxPrompt-len(p.runes), 0))]
-	p.runes = slices.Insert(p.runes, p.at, clean...)
-	p.at += len(clean)
-}
+// insert adds text where the cursor is.
+func (p *prompt) insert(text string) { p.edit(tea.PasteMsg{Content: text}) }
 
-// edit handles a key that edits the line, and tells whether it did.
-func (p *prompt) edit(key tea.KeyPressMsg) bool {
-	switch key.String() {
-	case "left", "ctrl+b":
-		p.at = max(p.at-1, 0)
-	case "right", "ctrl+f":
-		p.at = min(p.at+1, len(p.runes))
-	case "home", "ctrl+a":
-		p.at = 0
-	case "end", "ctrl+e":
-		p.at = len(p.runes)
-	case "backspace", "ctrl+h":
-		if p.at > 0 {
-			p.runes = slices.Delete(p.runes, p.at-1, p.at)
-			p.at--
+// edit handles a key or a paste.
+func (p *prompt) edit(msg tea.Msg) {
+	if key, ok := msg.(tea.KeyPressMsg); ok {
+		switch key.String() {
+		case "up", "ctrl+p":
+			p.recall(-1)
+			return
+		case "down", "ctrl+n":
+			p.recall(1)
+			return
 		}
-	case "delete", "ctrl+d":
-		if p.at < len(p.runes) {
-			p.runes = slices.Delete(p.runes, p.at, p.at+1)
-		}
-	case "ctrl+u":
-		p.runes = slices.Delete(p.runes, 0, p.at)
-		p.at = 0
-	case "ctrl+k":
-		p.runes = p.runes[:p.at]
-	case "ctrl+w":
-		from := p.at
-		for from > 0 && p.runes[from-1] == ' ' {
-			from--
-		}
-		for from > 0 && p.runes[from-1] != ' ' {
-			from--
-		}
-		p.runes = slices.Delete(p.runes, from, p.at)
-		p.at = from
-	case "up", "ctrl+p":
-		p.recall(-1)
-	case "down", "ctrl+n":
-		p.recall(1)
-	default:
-		if key.Text == "" {
-			return false
-		}
-		p.insert(key.Text)
 	}
-	return true
+	p.input, _ = p.input.Update(msg) // its command would only make a cursor blink
 }
 
 func (p *prompt) recall(by int) {
@@ -110,14 +69,20 @@ func (p *prompt) recall(by int) {
 		return
 	}
 	if p.recalled == len(p.history) {
-		p.typed = p.runes
+		p.typed = p.text()
 	}
 	p.recalled = to
 	if to == len(p.history) {
-		p.set(string(p.typed))
+		p.set(p.typed)
 		return
 	}
 	p.set(p.history[to])
+}
+
+// begun is the text before the cursor.
+func (p *prompt) begun() string {
+	runes := []rune(p.text())
+	return string(runes[:min(p.input.Position(), len(runes))])
 }
 
 // commonPrefix is what all words begin with.

@@ -109,8 +109,8 @@ func newSignals(ctx context.Context, p *tea.Program) (stop func()) {
 // tell writes what a panic said, after the terminal is its owner's again.
 func tell(w io.Writer, crash, logPath string) {
 	first, stack, _ := strings.Cut(crash, "\n\n")
-	fmt.Fprintf(w, "weir: the console ended by a panic: %s\n\n%s\n", first, stack)
+	_, _ = fmt.Fprintf(w, "weir: the console ended by a panic: %s\n\n%s\n", first, stack)
 	if logPath != "" {
-		fmt.Fprintf(w, "The log is in %s. The terminal was restored.\n", logPath)
+		_, _ = fmt.Fprintf(w, "The log is in %s. The terminal was restored.\n", logPath)
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 // spans are the lengths of one dot column of a chart, from the finest.
 var spans = []time.Duration{
-	time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute,
+	250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute,
 	2 * time.Minute, 5 * time.Minute,
 }
 
@@ -25,7 +25,7 @@ func bucketFor(past []*timeline.Snapshot, n int, span time.Duration) time.Durati
 	best := spans[0]
 	for _, b := range spans {
 		reach := b * time.Duration(n)
-		if b < tick || reach <= age && reach <= span*3/2 {
+		if b < tick/4 || reach <= age && reach <= span*3/2 {
 			best = b
 		}
 	}
@@ -33,8 +33,8 @@ func bucketFor(past []*timeline.Snapshot, n int, span time.Duration) time.Durati
 }
 
 // buckets folds a figure of the past into n columns, newest last; a column without a figure is NaN. Columns begin at
-// multiples of the bucket, and an even number of them fills whole cells, so that a chart moves by a cell at a time
-// and only when it must.
+// multiples of the bucket, and an even number of them fills whole cells, so that a chart moves by a cell at a time and
+// only when it must. A figure stands until the next one, for at most two ticks.
 func buckets(past []*timeline.Snapshot, n int, bucket time.Duration, peak bool, value func(*timeline.Snapshot) float64) []float64 {
 	out := make([]float64, n)
 	weight := make([]int, n)
@@ -52,12 +52,14 @@ func buckets(past []*timeline.Snapshot, n int, bucket time.Duration, peak bool, 
 			break
 		}
 		v := value(past[i])
-		if at >= n || math.IsNaN(v) {
-			continue
-		}
 		switch {
-		case weight[at] == 0:
-			out[at] = v
+		case math.IsNaN(v):
+			if weight[at] == 0 {
+				weight[at] = -1 // there was a snapshot, and it had no figure
+			}
+			continue
+		case weight[at] <= 0:
+			out[at], weight[at] = v, 0
 		case peak:
 			out[at] = max(out[at], v)
 		default:
@@ -65,14 +67,26 @@ func buckets(past []*timeline.Snapshot, n int, bucket time.Duration, peak bool, 
 		}
 		weight[at]++
 	}
-	if !peak {
-		for i, w := range weight {
-			if w > 1 {
-				out[i] /= float64(w)
-			}
+	hold := int((2*past[len(past)-1].Tick - 1) / bucket) // how long a figure stands for lack of a newer one
+	for i, w := range weight {
+		switch {
+		case w > 1 && !peak:
+			out[i] /= float64(w)
+		case w == 0 && recent(weight, i, hold):
+			out[i] = out[i-1]
 		}
 	}
 	return out
+}
+
+// recent tells whether one of the hold columns before i has a figure of its own.
+func recent(weight []int, i, hold int) bool {
+	for k := i - 1; k >= 0 && k >= i-hold; k-- {
+		if weight[k] != 0 {
+			return weight[k] > 0
+		}
+	}
+	return false
 }
 
 // niceTop is a round number at or above v, for the top of an axis.

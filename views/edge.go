@@ -236,7 +236,7 @@ func (s *Scene) node(page Page, key string, w, h int) Page {
 	if len(labels) > 0 {
 		f.add("labels", Plain, strings.Join(labels, " "))
 	}
-	f.add("facts", Plain, strings.Join([]string{yes(n.Reachable, "reachable"), yes(n.Fresh, "fresh"), yes(n.Valid, "valid")}, ", "))
+	f.add("facts", Plain, strings.Join([]string{tell(n.Reachable, "reachable", "unreachable"), tell(n.Fresh, "fresh", "stale"), tell(n.Valid, "valid", "invalid")}, ", "))
 	if !n.Error.IsEmpty() {
 		f.add("error", Bad, n.Error.String())
 	}
@@ -293,11 +293,4 @@ func nodeOf(x *timeline.Snapshot, url string) *edge.Node {
 		}
 	}
 	return nil
-}
-
-func yes(b bool, word string) string {
-	if b {
-		return word
-	}
-	return "not " + word
 }

@@ -26,7 +26,7 @@ func eventKey(e *event.Event) string {
 }
 
 // events is the fifth pane: what happened, the newest first, so that the first line is always the news.
-func (s *Scene) events(path []Level, w, h int, zoomed bool) Page {
+func (s *Scene) events(path []Level, w int, zoomed bool) Page {
 	list := s.Snap.Events
 	n := len(list)
 	at := func(i int) *event.Event { return &list[n-1-i] }

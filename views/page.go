@@ -212,8 +212,8 @@ func (p *Page) say(t *Theme, d *Drawn, text string, w, room int) {
 func (l *Level) place(keys []string, room int) {
 	last := max(len(keys)-room, 0)
 	line := l.Index - l.Offset
-	switch {
-	case l.Cursor == "":
+	switch l.Cursor {
+	case "":
 		l.Index, l.Offset, line = 0, 0, 0
 	default:
 		l.Index = min(max(l.Index, 0), len(keys)-1)

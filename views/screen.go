@@ -161,7 +161,7 @@ func (s *Scene) Page(p Pane, path []Level, w, h int, zoomed bool) Page {
 	case Contracts:
 		return s.contracts(path, w, h, zoomed)
 	default:
-		return s.events(path, w, h, zoomed)
+		return s.events(path, w, zoomed)
 	}
 }
 

@@ -1,7 +1,9 @@
 package views
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -182,7 +184,7 @@ func (s *Scene) chart(name string, peak bool, w, h int, label func(float64) stri
 	t := s.Theme
 	cols := w - axis - 1
 	if cols < 8 || h < 2 {
-		return blankRows(t, w, h)
+		return blankRows(w, h)
 	}
 	bucket := bucketFor(s.Past, 2*cols, s.Span)
 	values := buckets(s.Past, 2*cols, bucket, peak, value)
@@ -221,7 +223,7 @@ func (s *Scene) chart(name string, peak bool, w, h int, label func(float64) stri
 	return out
 }
 
-func blankRows(t *Theme, w, h int) []string {
+func blankRows(w, h int) []string {
 	rows := make([]string, max(h, 0))
 	for i := range rows {
 		rows[i] = strings.Repeat(" ", w)
@@ -231,6 +233,14 @@ func blankRows(t *Theme, w, h int) []string {
 
 var verdictRank = map[pipeline.Verdict]int{
 	pipeline.VerdictStop: 0, pipeline.VerdictStall: 1, pipeline.VerdictRewind: 2, pipeline.VerdictWarn: 3, pipeline.VerdictOK: 4,
+}
+
+// rankOf takes a partition without a verdict yet for a good one.
+func rankOf(v pipeline.Verdict) int {
+	if r, known := verdictRank[v]; known {
+		return r
+	}
+	return verdictRank[pipeline.VerdictOK]
 }
 
 func (s *Scene) verdict(v pipeline.Verdict) (Style, string) {
@@ -247,7 +257,10 @@ func (s *Scene) verdict(v pipeline.Verdict) (Style, string) {
 }
 
 func (s *Scene) partitions(p *pipeline.Snapshot) Table {
-	rows := p.Partitions
+	rows := slices.Clone(p.Partitions)
+	slices.SortStableFunc(rows, func(a, b pipeline.Partition) int { // the worst first
+		return cmp.Or(cmp.Compare(rankOf(a.Verdict), rankOf(b.Verdict)), cmp.Compare(a.Partition, b.Partition))
+	})
 	return Table{
 		Rows: len(rows),
 		Key:  func(i int) string { return strconv.Itoa(int(rows[i].Partition)) },
@@ -259,7 +272,7 @@ func (s *Scene) partitions(p *pipeline.Snapshot) Table {
 			{Title: "VERDICT", Width: 7, Cell: func(i int) (Style, string) {
 				style, _ := s.verdict(rows[i].Verdict)
 				return style, string(rows[i].Verdict)
-			}, Less: func(a, b int) bool { return verdictRank[rows[a].Verdict] < verdictRank[rows[b].Verdict] }},
+			}, Less: func(a, b int) bool { return rankOf(rows[a].Verdict) < rankOf(rows[b].Verdict) }},
 			{Title: "LAG", Width: 10, Right: true, Cell: func(i int) (Style, string) { return Strong, count(rows[i].Lag) },
 				Less: func(a, b int) bool { return rows[a].Lag > rows[b].Lag }},
 			{Title: "EV/S", Width: 8, Right: true, Cell: func(i int) (Style, string) { return Plain, rate(rows[i].EventsPerSecond) },

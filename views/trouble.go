@@ -38,7 +38,7 @@ func Troubles(x *timeline.Snapshot) []Trouble {
 		}
 	}
 	if p := x.Pipeline; p != nil {
-		pipelineTroubles(p, x.At, add)
+		pipelineTroubles(p, add)
 	}
 	if m := x.Mesh; m != nil {
 		meshTroubles(m, add)
@@ -75,7 +75,7 @@ func paneOf(engine string) Pane {
 	return Throughput
 }
 
-func pipelineTroubles(p *pipeline.Snapshot, at time.Time, add func(event.Severity, Pane, string)) {
+func pipelineTroubles(p *pipeline.Snapshot, add func(event.Severity, Pane, string)) {
 	switch p.State {
 	case pipeline.Waiting:
 		add(event.Critical, Throughput, "pipeline waits for "+p.Waiting.String())
