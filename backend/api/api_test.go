@@ -71,9 +71,10 @@ func full() *timeline.Snapshot {
 			{Partition: 1, Offset: 7, HighWatermark: 10, Lag: 3, Verdict: pipeline.VerdictStall},
 		},
 		PSI: nan, PSIThreshold: nan,
-		Features: pipeline.Features{State: "ok", Hits: 90, Misses: 10, Missing: 3, Requests: 4, Errors: 1, LatencyP50: 1.5, LatencyP99: 7, CacheLength: 10},
-		Model:    pipeline.Model{Version: text("v2.1"), Kind: text("LinearClassifier"), ScoreMicros: 0.5},
-		Dead:     []pipeline.DeadLetter{{Reason: text("a user's secret")}},
+		Features: pipeline.Features{State: "ok", Hits: 90, Misses: 10, Missing: 3, Requests: 4, Errors: 1, LatencyP50: 1.5, LatencyP99: 7, CacheLength: 10,
+			Drift: []pipeline.FeatureDrift{{Name: text("user_profile:age"), PSI: 0.01, Threshold: 0.02, Missing: 0.1}, {Name: text("user_profile:location"), PSI: nan, Threshold: nan, Missing: nan}}},
+		Model: pipeline.Model{Version: text("v2.1"), Kind: text("LinearClassifier"), ScoreMicros: 0.5},
+		Dead:  []pipeline.DeadLetter{{Reason: text("a user's secret")}},
 	}
 	p.Histogram[0], p.Histogram[19] = 4, 6
 	good := edge.Node{URL: text("http://edge-node-1:8080"), State: edge.OK, Reachable: true, Fresh: true, Valid: true, HasData: true,
@@ -98,7 +99,7 @@ func full() *timeline.Snapshot {
 		}},
 		Host:    &host.Snapshot{CPUPercent: 25, Cores: 2, Load1: 0.5, MemoryPercent: nan, DiskPercent: nan, NetReceived: nan, NetSent: 10, Process: host.Process{CPUPercent: 150, RSS: 1 << 20, Goroutines: 12, FileHandles: -1, Uptime: time.Minute}},
 		Engines: []timeline.Engine{{Name: "pipeline", State: timeline.EngineRunning}, {Name: "edge", State: timeline.EngineRunning, Restarts: 2}},
-		Faults:  []timeline.Fault{{Name: "null-spike"}},
+		Faults:  []timeline.Fault{{Name: "null-spike"}, {Name: "drift", Since: at.Add(time.Minute)}},
 	}
 }
 

@@ -111,10 +111,10 @@ var buildFamilies = []family{
 				emit(float64(s.At.UnixMilli()) / 1e3)
 			}
 		}},
-	{"demo_fault_active", "1 for each fault of the demo world in force.", gauge, []string{"fault"},
+	{"demo_fault_active", "1 for each fault of the demo world in force, 0 for one that is still to come.", gauge, []string{"fault"},
 		func(s *timeline.Snapshot, emit emitter) {
 			for _, f := range s.Faults {
-				emit(1, f.Name)
+				emit(truth(!f.Since.After(s.At)), f.Name)
 			}
 		}},
 }

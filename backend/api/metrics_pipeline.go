@@ -90,7 +90,27 @@ func ofFeatures(read func(*pipeline.Features) float64) func(*timeline.Snapshot, 
 	return ofPipeline(func(p *pipeline.Snapshot) float64 { return read(&p.Features) })
 }
 
+func ofDrift(read func(*pipeline.FeatureDrift) float64) func(*timeline.Snapshot, emitter) {
+	return func(s *timeline.Snapshot, emit emitter) {
+		if s.Pipeline == nil {
+			return
+		}
+		for i := range s.Pipeline.Features.Drift {
+			d := &s.Pipeline.Features.Drift[i]
+			emit(read(d), d.Name.String())
+		}
+	}
+}
+
+var featureLabel = []string{"feature"}
+
 var featureFamilies = []family{
+	{"feature_psi", "Population stability index of the feature's last minute against the first values this process saw.", gauge, featureLabel,
+		ofDrift(func(d *pipeline.FeatureDrift) float64 { return d.PSI })},
+	{"feature_psi_threshold", "What the index would exceed by chance once in a thousand.", gauge, featureLabel,
+		ofDrift(func(d *pipeline.FeatureDrift) float64 { return d.Threshold })},
+	{"feature_missing_ratio", "Share of the feature's values in the last minute that were not present, 0 to 1.", gauge, featureLabel,
+		ofDrift(func(d *pipeline.FeatureDrift) float64 { return d.Missing })},
 	{"features_up", "1 where the last request to the feature store was answered, slowly or not; 0 where it failed.", gauge, nil,
 		ofFeatures(func(f *pipeline.Features) float64 {
 			switch f.State {

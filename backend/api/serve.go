@@ -23,7 +23,7 @@ const (
 
 // Listen takes addr (host:port; port 0 takes a free one). The error is one sentence that says what to do.
 func Listen(addr string) (net.Listener, error) {
-	listener, err := net.Listen("tcp", addr)
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
 	switch {
 	case err == nil:
 		return listener, nil

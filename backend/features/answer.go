@@ -65,10 +65,10 @@ func (d *decoder) decode(body []byte, entities []Entity, rows []*Row) error {
 // open finds the names and the results.
 func (d *decoder) open(body []byte) error {
 	s := scanner{data: body}
-	switch first := s.space(); {
-	case first == 0:
+	switch s.space() {
+	case 0:
 		return errors.New("expected an answer in JSON, found an empty one")
-	case first == '<':
+	case '<':
 		return fmt.Errorf("expected JSON, found HTML or XML, perhaps of a proxy or a login page: %.60q", body[s.pos:])
 	}
 	var names, results []byte
@@ -391,7 +391,7 @@ func readStatuses(raw []byte, count int, at func(int) *Value) error {
 	s, n := scanner{data: raw}, 0
 	if err := s.array(func(i int) error {
 		n++
-		status := Invalid
+		var status Status
 		if s.space() == '"' {
 			raw, _, err := s.str()
 			if err != nil {

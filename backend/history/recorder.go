@@ -143,8 +143,10 @@ func (r *Recorder) Run(ctx context.Context) (err error) {
 
 // note keeps what went wrong for Status, and logs it once; nil where only the context ended.
 func (r *Recorder) note(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		return nil
+	default:
 	}
 	r.mu.Lock()
 	changed := r.status.Error.String() != safetext.Error(err).String()

@@ -244,6 +244,10 @@ func (e *Engine) fillFeatures(s *Snapshot) {
 	f.Hits, f.Misses, f.Requests, f.Errors = st.Hits, st.Misses, st.Requests, st.Errors
 	f.LastError = safetext.Clean(limit(st.LastError, 300))
 	f.LatencyP50, f.LatencyP99, f.CacheLength = st.P50, st.P99, st.Cached
+	for _, d := range st.Drift {
+		f.Drift = append(f.Drift, FeatureDrift{Name: safetext.Clean(d.Name), PSI: d.PSI, Threshold: d.Threshold, Missing: d.Missing,
+			BaselineMissing: d.BaselineMissing, Samples: d.Samples, Baseline: d.Baseline})
+	}
 	state := "-"
 	switch {
 	case e.stats.featuresDown.Load():

@@ -117,6 +117,18 @@ type Features struct {
 	LatencyP99  float64
 	CacheLength int
 	OnMissing   string
+	Drift       []FeatureDrift // in the order of the configured names; nil where nobody observes it
+}
+
+// FeatureDrift is how far the last minute's values of one feature are from the first ones this process saw.
+type FeatureDrift struct {
+	Name safetext.Text
+	// PSI is the population stability index and Threshold what it would exceed by chance once in a thousand; both are
+	// NaN while there are too few values to tell.
+	PSI, Threshold float64
+	// Missing is the share of values that are not PRESENT, 0..1, in the last minute and at first; NaN without values.
+	Missing, BaselineMissing float64
+	Samples, Baseline        uint64 // values looked at
 }
 
 // Model is the model in force.
