@@ -42,6 +42,7 @@ type SASL struct {
 // Pipeline names the topics, the group and the size of batches.
 type Pipeline struct {
 	Group       string
+	Instance    string // name of this process in the group; the same after a restart, unlike any other's; may be empty
 	Events      string
 	Predictions string
 	DeadLetters string // default: Events + ".dead_letters"
@@ -86,19 +87,51 @@ type Model struct {
 
 // Inference is an Open Inference Protocol server.
 type Inference struct {
-	URL  string
-	Name string
+	URL     string
+	Name    string
+	Version string        // empty: the server's choice
+	Timeout time.Duration // of one request
+	Output  string        // the output of probabilities; empty: found by its name
+	Token   Secret        // sent as a bearer token when set
 }
 
 // Edge is the fleet of nodes and the cloud their aggregate goes to.
 type Edge struct {
 	Nodes       []string
+	Targets     []Target // nodes with labels
+	Sources     []Source // lists of more nodes
+	Access      []Access // how nodes are asked: the first that matches a node is its own
 	Poll        time.Duration
 	Timeout     time.Duration
 	StaleAfter  time.Duration // how old last_updated may be while a node counts as fresh
 	Concurrency int           // polls in flight at once
 	Outbox      string        // SQLite file; empty: in the state folder
 	Cloud       *Cloud
+}
+
+// Target is a node with labels.
+type Target struct {
+	URL    string
+	Labels map[string]string // such as site, region, owner
+}
+
+// Source lists nodes that may change: a file, a DNS name or a URL, one of the three.
+type Source struct {
+	File   string
+	SRV    string // DNS name of SRV records
+	Scheme string // of the nodes that SRV records name: http, https
+	HTTPSD string // URL that answers as Prometheus's http_sd does
+	Every  time.Duration
+	Token  Secret // sent to HTTPSD as a bearer token when set
+}
+
+// Access is how the nodes are asked that have all its labels and a URL that begins with its prefix.
+type Access struct {
+	Labels  map[string]string
+	Prefix  string
+	Headers map[string]Secret
+	Token   Secret // sent as a bearer token when set
+	TLS     *TLS
 }
 
 // Cloud receives the aggregates.

@@ -40,7 +40,7 @@ func (d *decoder) wrong(key, expected, found, hint string) {
 func (d *decoder) know(fields []field, section string) {
 	for _, f := range fields {
 		d.homes[f.key] = append(d.homes[f.key], section)
-		d.know(f.fields, join(section, f.key))
+		d.know(f.subfields(), join(section, f.key))
 	}
 }
 
@@ -180,6 +180,10 @@ func (d *decoder) value(node ast.Node, f field, key string, at place, depth int)
 		at = nodePlace(node)
 	}
 	d.places[key] = at
+	if f.each != nil {
+		d.sections(node, f, key, depth)
+		return
+	}
 	switch to := f.to.(type) {
 	case *[]string:
 		d.list(node, f, key, to)
@@ -189,6 +193,20 @@ func (d *decoder) value(node ast.Node, f field, key string, at place, depth int)
 		*to = d.tables(node, f, key)
 	case *map[string][]string:
 		*to = d.lists(node, f, key)
+	case *map[string]string:
+		*to = map[string]string{}
+		d.entries(node, f, key, func(name, entryKey string, value ast.Node) {
+			var text string
+			d.value(value, field{key: name, to: &text, is: anyText, fallback: `""`}, entryKey, nodePlace(value), depth)
+			(*to)[name] = text
+		})
+	case *map[string]Secret:
+		*to = map[string]Secret{}
+		d.entries(node, f, key, func(name, entryKey string, value ast.Node) {
+			var secret Secret
+			d.value(value, field{key: name, to: &secret}, entryKey, nodePlace(value), depth)
+			(*to)[name] = secret
+		})
 	default:
 		if text, ok := d.scalar(node, f, key, at); ok {
 			if problem := assign(f, text); problem != nil {
@@ -218,6 +236,34 @@ func (d *decoder) enter(node ast.Node, f field, key string, depth int) {
 	}
 	if f.use != nil {
 		f.use()
+	}
+}
+
+// sections decodes a list of sections.
+func (d *decoder) sections(node ast.Node, f field, key string, depth int) {
+	sequence, ok := node.(*ast.SequenceNode)
+	if !ok {
+		d.wrong(key, d.want(f), d.describe(node), "write a list: [{…}]")
+		return
+	}
+	for i, entry := range sequence.Values {
+		entryKey := key + "[" + strconv.Itoa(i) + "]"
+		entry = d.bare(entry, key)
+		if entry == nil {
+			continue
+		}
+		at := nodePlace(entry)
+		d.places[entryKey] = at
+		fields, add := f.each()
+		setDefaults(fields)
+		entries, ok := entry.(ast.MapNode)
+		if !ok {
+			d.bad[key] = true
+			d.add(at, entryKey, "a section of keys", d.describe(entry), "write {"+fields[0].key+": "+fields[0].example+"}")
+			continue
+		}
+		d.section(entries, fields, entryKey, depth)
+		add()
 	}
 }
 
@@ -364,6 +410,15 @@ func (d *decoder) scalar(node ast.Node, f field, key string, at place) (text str
 	_, isBool := node.(*ast.BoolNode)
 	raw, plain, isText := textOf(node)
 	expanded := false
+	if _, secret := f.to.(*Secret); secret {
+		literal := textValue(node)
+		if number, is := numberOf(node); is {
+			literal = number
+		}
+		if literal != "" {
+			d.foundSecret(at, literal)
+		}
+	}
 	if isText {
 		var bad []badExpansion
 		if raw, expanded, bad = expand(unshift.Replace(raw), d.getenv); len(bad) > 0 {
@@ -500,6 +555,15 @@ func assign(f field, text string) *problem {
 	return nil
 }
 
+// subfields are the fields of a section or of each entry of a list of sections.
+func (f field) subfields() []field {
+	if f.each == nil {
+		return f.fields
+	}
+	fields, _ := f.each()
+	return fields
+}
+
 // within checks the bounds of a number.
 func (f field) within(n int64) *problem {
 	if n >= f.min && (f.max == 0 || n <= f.max) {
@@ -552,6 +616,9 @@ func (d *decoder) want(f field) string {
 	}
 	switch f.to.(type) {
 	case nil:
+		if f.each != nil {
+			return "a list of sections"
+		}
 		return "a section of keys"
 	case *string:
 		return f.is.want
@@ -571,6 +638,8 @@ func (d *decoder) want(f field) string {
 		return "a list, each " + f.is.want
 	case *map[string]float64:
 		return "a map of names and numbers"
+	case *map[string]string, *map[string]Secret:
+		return "a map of names and texts"
 	case *map[string][]string:
 		return "a map of names, each with a text or a list of texts"
 	default:

@@ -23,6 +23,7 @@ type Error struct {
 	Hint     string // what to do
 	Source   string // the line itself, clipped when it is very long
 
+	at           place
 	caret, width int // cells before the caret in Source, and cells underlined
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -27,6 +28,7 @@ func Parse(path string, data []byte, getenv func(string) (string, bool)) (*Confi
 	d.resolveDefaults(table, "")
 	d.derive(c)
 	d.validate(c)
+	d.hideSecrets()
 	if len(d.errs) > 0 {
 		slices.SortStableFunc(d.errs, func(a, b Error) int {
 			if a.Line != b.Line {
@@ -92,14 +94,7 @@ func (d *decoder) derive(c *Config) {
 
 // validate checks what no value can be judged on by itself.
 func (d *decoder) validate(c *Config) {
-	if t := c.Kafka.TLS; t != nil {
-		if t.Cert != "" && t.Key == "" {
-			d.wrong("kafka.tls.cert", "kafka.tls.key beside it", "none", "name the certificate's private key: key: client.key")
-		}
-		if t.Key != "" && t.Cert == "" {
-			d.wrong("kafka.tls.key", "kafka.tls.cert beside it", "none", "name the key's certificate: cert: client.pem")
-		}
-	}
+	d.validateTLS("kafka.tls", c.Kafka.TLS)
 	if p := c.Pipeline; p != nil {
 		for _, need := range []string{"features", "model"} {
 			if !d.given(need) {
@@ -123,6 +118,7 @@ func (d *decoder) validate(c *Config) {
 		}
 	}
 	if e := c.Edge; e != nil {
+		d.validateFleet(e)
 		if e.Timeout >= e.Poll && d.fine("edge.poll", "edge.timeout") {
 			d.wrong("edge.timeout", "less than edge.poll, "+formatDuration(e.Poll), formatDuration(e.Timeout),
 				"a node is never asked again before its last answer is given up: lower timeout or raise poll")
@@ -131,6 +127,56 @@ func (d *decoder) validate(c *Config) {
 			d.wrong("edge.stale_after", "at least edge.poll, "+formatDuration(e.Poll), formatDuration(e.StaleAfter),
 				"data cannot be fresher than the last poll: raise stale_after")
 		}
+	}
+}
+
+func (d *decoder) validateTLS(key string, t *TLS) {
+	switch {
+	case t == nil:
+	case t.Cert != "" && t.Key == "":
+		d.wrong(key+".cert", key+".key beside it", "none", "name the certificate's private key: key: client.key")
+	case t.Key != "" && t.Cert == "":
+		d.wrong(key+".key", key+".cert beside it", "none", "name the key's certificate: cert: client.pem")
+	}
+}
+
+// validateFleet checks where nodes come from.
+func (d *decoder) validateFleet(e *Edge) {
+	if !d.given("edge.nodes") && !d.given("edge.targets") && !d.given("edge.sources") {
+		d.bad["edge.nodes"] = true
+		d.add(d.places["edge"], "edge.nodes", "nodes, targets or sources", "none of them", "add nodes: [http://edge-node-1:8080]")
+	}
+	seen := map[string]bool{}
+	for _, node := range e.Nodes {
+		seen[lowerHost(node)] = true
+	}
+	for i := range e.Targets {
+		key := fmt.Sprintf("edge.targets[%d].url", i)
+		e.Targets[i].URL = strings.TrimRight(e.Targets[i].URL, "/")
+		same := lowerHost(e.Targets[i].URL)
+		if seen[same] && d.fine(key) {
+			d.wrong(key, "each node once", e.Targets[i].URL+" again", "remove one of the two: its records would count double")
+		}
+		seen[same] = true
+	}
+	for i, s := range e.Sources {
+		key, kinds := fmt.Sprintf("edge.sources[%d]", i), 0
+		for _, is := range []bool{d.given(key + ".file"), d.given(key + ".srv"), d.given(key + ".http_sd")} {
+			if is {
+				kinds++
+			}
+		}
+		switch {
+		case kinds == 0 && !d.bad[key]:
+			d.wrong(key, "one of file, srv and http_sd", "none", "add file: nodes.txt")
+		case kinds > 1:
+			d.wrong(key, "one of file, srv and http_sd", "more than one", "make a source of each")
+		case s.Token.IsSet() && s.HTTPSD == "" && d.fine(key+".http_sd"):
+			d.wrong(key+".token", "http_sd beside it", "none", "only http_sd is asked with a token")
+		}
+	}
+	for i, a := range e.Access {
+		d.validateTLS(fmt.Sprintf("edge.access[%d].tls", i), a.TLS)
 	}
 }
 

@@ -92,6 +92,45 @@ func TestConsole(t *testing.T) {
 	}
 }
 
+func TestFleet(t *testing.T) {
+	c, err := Parse("/etc/weir/weir.yaml", []byte(`
+kafka: {brokers: [a:1]}
+edge:
+  targets:
+    - {url: http://oslo-1:8080/, labels: {site: oslo, owner: "anna"}}
+    - url: http://bergen-1:8080
+  sources: [{file: nodes.txt}, {srv: _edge._tcp.example.com, scheme: https, every: 1m}, {http_sd: "http://sd/edge?x=1", token: ${TOKEN}}]
+  access:
+    - labels: {site: oslo}
+      headers: {X-Key: ${TOKEN}}
+      tls: {ca: ca.pem}
+    - {token: t}
+model: {inference: {url: http://m, name: churn, timeout: 1s}}
+`), env("TOKEN", "hunter2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Edge{
+		Targets: []Target{{"http://oslo-1:8080", map[string]string{"site": "oslo", "owner": "anna"}}, {"http://bergen-1:8080", nil}},
+		Sources: []Source{
+			{File: "/etc/weir/nodes.txt", Scheme: "http", Every: 30 * time.Second},
+			{SRV: "_edge._tcp.example.com", Scheme: "https", Every: time.Minute},
+			{HTTPSD: "http://sd/edge?x=1", Scheme: "http", Every: 30 * time.Second, Token: NewSecret("hunter2")},
+		},
+		Access: []Access{
+			{Labels: map[string]string{"site": "oslo"}, Headers: map[string]Secret{"X-Key": NewSecret("hunter2")}, TLS: &TLS{CA: "/etc/weir/ca.pem"}},
+			{Token: NewSecret("t")},
+		},
+		Poll: 15 * time.Second, Timeout: 10 * time.Second, StaleAfter: 5 * time.Minute, Concurrency: 256,
+	}
+	if diff := cmp.Diff(want, c.Edge); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(&Inference{URL: "http://m", Name: "churn", Timeout: time.Second}, c.Model.Inference); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestSameNode(t *testing.T) {
 	const nodes = "kafka: {brokers: [a:1]}\nedge: {nodes: [http://fleet/A, http://fleet/a, %s]}\n"
 	if _, err := Parse("weir.yaml", []byte(fmt.Sprintf(nodes, "http://fleet/b")), env()); err != nil {
@@ -239,6 +278,10 @@ func TestHostileShapes(t *testing.T) {
 	for i := range 200 {
 		deepBlock += strings.Repeat(" ", i) + "a:\n"
 	}
+	headers := ""
+	for i := range 3000 {
+		headers += fmt.Sprintf("x%d: hunter2-%d, ", i, i)
+	}
 	for name, data := range map[string]string{
 		"too large":            strings.Repeat("# x\n", maxBytes/4+1),
 		"flow lists":           strings.Repeat("[", 20_000),
@@ -250,6 +293,7 @@ func TestHostileShapes(t *testing.T) {
 		"twenty thousand keys": strings.Repeat("x: 1\n", 20_000),
 		"anchors":              strings.Repeat("&a ", 20_000),
 		"tags":                 strings.Repeat("!a ", 20_000),
+		"secrets":              "edge: {access: [{headers: {" + headers + "}}]}",
 		"NUL":                  "kafka: \x00",
 		"UTF-16":               "\xff\xfek\x00",
 		"not UTF-8":            "kafka: \xc3\x28",
@@ -331,11 +375,12 @@ func TestStarter(t *testing.T) {
 	// Each switched-off line, switched on, is right too; onnx and inference exclude each other.
 	on := regexp.MustCompile(`(?m)^( *)#( *[a-z_]+:|    - )`).ReplaceAll(Starter(), []byte("$1$2"))
 	on = regexp.MustCompile(`(?m)^  onnx:.*\n`).ReplaceAll(on, nil)
-	c, err := Parse("weir.yaml", on, env("KAFKA_PASSWORD", "p", "CLOUD_TOKEN", "t", "FEAST_TOKEN", "t"))
+	c, err := Parse("weir.yaml", on, env("KAFKA_PASSWORD", "p", "CLOUD_TOKEN", "t", "FEAST_TOKEN", "t", "MODEL_TOKEN", "t",
+		"EDGE_TOKEN", "t", "OSLO_KEY", "k"))
 	if err != nil {
 		t.Fatalf("switched on:\n%v", err)
 	}
-	if c.Kafka.TLS == nil || c.Kafka.SASL == nil || c.Edge == nil || c.Edge.Cloud == nil || c.Model.Inference == nil || c.Features.Defaults == nil {
+	if c.Kafka.TLS == nil || c.Kafka.SASL == nil || c.Edge == nil || len(c.Edge.Targets) != 1 || len(c.Edge.Sources) != 3 || len(c.Edge.Access) != 2 || c.Edge.Cloud == nil || c.Model.Inference == nil || c.Features.Defaults == nil {
 		t.Errorf("a section is still off: %+v", c)
 	}
 }
@@ -358,14 +403,14 @@ func TestTable(t *testing.T) {
 	walk = func(fields []field, section string) {
 		for _, f := range fields {
 			key := join(section, f.key)
-			if f.doc == "" || (f.fields == nil) == (f.to == nil) {
+			if f.doc == "" || (f.subfields() == nil) == (f.to == nil) {
 				t.Errorf("%s: doc %q, to %v, %d fields", key, f.doc, f.to, len(f.fields))
 			}
 			if f.to != nil && f.fallback == "" && f.example == "" {
 				t.Errorf("%s has neither default nor example", key)
 			}
 			switch f.to.(type) {
-			case *[]string, *map[string]float64, *map[string]map[string]float64, *map[string][]string, nil:
+			case *[]string, *map[string]float64, *map[string]map[string]float64, *map[string][]string, *map[string]string, *map[string]Secret, nil:
 			default:
 				if f.fallback != "" && f.fallback != `""` {
 					if p := assign(f, f.fallback); p != nil {
@@ -373,7 +418,7 @@ func TestTable(t *testing.T) {
 					}
 				}
 			}
-			walk(f.fields, key)
+			walk(f.subfields(), key)
 		}
 	}
 	walk(schema(&Config{}), "")

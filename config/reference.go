@@ -39,7 +39,10 @@ func writeReference(b *strings.Builder, fields []field, section string) {
 			fallback = "`" + f.fallback + "`"
 		}
 		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", key, f.typeName(), fallback, f.doc)
-		writeReference(b, f.fields, key)
+		if f.each != nil {
+			key += "[]"
+		}
+		writeReference(b, f.subfields(), key)
 	}
 }
 
@@ -47,6 +50,9 @@ func (f field) typeName() string {
 	name := ""
 	switch f.to.(type) {
 	case nil:
+		if f.each != nil {
+			return "list of sections"
+		}
 		return "section"
 	case *string:
 		return f.is.name
@@ -56,6 +62,10 @@ func (f field) typeName() string {
 		return "list of " + f.is.name
 	case *map[string]float64:
 		return "map of numbers"
+	case *map[string]string:
+		return "map of text"
+	case *map[string]Secret:
+		return "map of secret text"
 	case *map[string][]string:
 		return "map of lists of text"
 	case *map[string]map[string]float64:

@@ -7,7 +7,7 @@ import "time"
 type field struct {
 	key      string
 	doc      string
-	to       any    // where the value goes: *string, *Secret, *bool, *int, *int64 (a size), *time.Duration, *[]string, *map[string]float64, *map[string]map[string]float64, *map[string][]string
+	to       any    // where the value goes: *string, *Secret, *bool, *int, *int64 (a size), *time.Duration, *[]string, *map[string]float64, *map[string]map[string]float64, *map[string][]string, *map[string]string, *map[string]Secret
 	is       format // of the text, or of each text of a list
 	fallback string // the default as it is written in the file
 	example  string // what the starter file writes where there is no default
@@ -16,8 +16,10 @@ type field struct {
 	min, max int64 // of a number, a duration in ns, a size in bytes; both 0: any that is not negative
 
 	fields []field // of a section
-	use    func()  // called when an optional section is there
-	off    bool    // the starter file writes it as a comment
+	// each makes a new entry of a list of sections: its fields, and how it is added to the list.
+	each func() (fields []field, add func())
+	use  func() // called when an optional section is there
+	off  bool   // the starter file writes it as a comment
 }
 
 const (
@@ -36,13 +38,7 @@ func schema(c *Config) []field {
 		{key: "kafka", doc: "How the Kafka brokers are reached.", required: true, fields: []field{
 			{key: "brokers", to: &c.Kafka.Brokers, is: address, required: true, example: "[localhost:9092]",
 				doc: "where to ask first; the brokers name one another"},
-			{key: "tls", use: func() { c.Kafka.TLS = tls }, off: true, doc: "encrypt; tls: {} trusts the system's roots", fields: []field{
-				{key: "ca", to: &tls.CA, is: filePath, example: "ca.pem", doc: "PEM file of the roots to trust instead of the system's"},
-				{key: "cert", to: &tls.Cert, is: filePath, example: "client.pem", doc: "PEM file of weir's own certificate, with key"},
-				{key: "key", to: &tls.Key, is: filePath, example: "client.key", doc: "PEM file of the certificate's private key"},
-				{key: "server_name", to: &tls.ServerName, is: hostName, example: "kafka.example.com", note: "the broker's host",
-					doc: "the name the brokers' certificates must carry"},
-			}},
+			{key: "tls", use: func() { c.Kafka.TLS = tls }, off: true, doc: "encrypt; tls: {} trusts the system's roots", fields: tlsFields(tls, "broker")},
 			{key: "sasl", use: func() { c.Kafka.SASL = sasl }, off: true, doc: "log in", fields: []field{
 				{key: "mechanism", to: &sasl.Mechanism, is: oneOf("plain", "scram-sha-256", "scram-sha-512"), required: true, example: "scram-sha-512",
 					doc: "how the password is proved"},
@@ -52,6 +48,7 @@ func schema(c *Config) []field {
 		}},
 		{key: "pipeline", use: func() { c.Pipeline = pipeline }, doc: "Events in, predictions out. Needs features and model.", fields: []field{
 			{key: "group", to: &pipeline.Group, is: groupName, fallback: "weir", doc: "the consumer group; more weirs in it share the work"},
+			{key: "instance", to: &pipeline.Instance, is: groupName, fallback: `""`, doc: "this process's name in the group, kept over restarts; \"\" is none"},
 			{key: "events", to: &pipeline.Events, is: topicName, fallback: "user_events", doc: "the topic to read"},
 			{key: "predictions", to: &pipeline.Predictions, is: topicName, fallback: "predictions", doc: "the topic of predictions"},
 			{key: "dead_letters", to: &pipeline.DeadLetters, is: topicName, note: "events and .dead_letters", example: "user_events.dead_letters",
@@ -88,11 +85,48 @@ func schema(c *Config) []field {
 			{key: "inference", use: func() { model.Inference = inference }, off: true, doc: "a server that speaks the Open Inference Protocol, instead of onnx", fields: []field{
 				{key: "url", to: &inference.URL, is: httpURL, required: true, example: "http://localhost:8080", doc: "the server, without /v2"},
 				{key: "name", to: &inference.Name, is: anyText, required: true, example: "churn", doc: "the model's name on it"},
+				{key: "version", to: &inference.Version, is: anyText, fallback: `""`, doc: "the model's version on it; \"\" is its choice"},
+				{key: "timeout", to: &inference.Timeout, fallback: "5s", min: ms, max: minute, doc: "of one request"},
+				{key: "output", to: &inference.Output, is: anyText, fallback: `""`, doc: "the output of probabilities; \"\" is found by its name"},
+				{key: "token", to: &inference.Token, example: `"${MODEL_TOKEN}"`, doc: "sent as Authorization: Bearer"},
 			}},
 		}},
 		{key: "edge", use: func() { c.Edge = edge }, off: true, doc: "The fleet of edge nodes, and the cloud their aggregate is sent to.", fields: []field{
-			{key: "nodes", to: &edge.Nodes, is: httpURL, required: true, example: "[http://edge-node-1:8080, http://edge-node-2:8080]",
+			{key: "nodes", to: &edge.Nodes, is: httpURL, note: "needed without targets and sources", example: "[http://edge-node-1:8080, http://edge-node-2:8080]",
 				doc: "each answers GET /data/summary"},
+			{key: "targets", doc: "nodes with labels to group them by", example: "{url: http://edge-node-3:8080, labels: {site: oslo, owner: data-team}}",
+				each: func() ([]field, func()) {
+					t := &Target{}
+					return []field{
+						{key: "url", to: &t.URL, is: httpURL, required: true, example: "http://edge-node-3:8080", doc: "as in nodes"},
+						{key: "labels", to: &t.Labels, example: "{site: oslo}", doc: "such as site, region, owner"},
+					}, func() { edge.Targets = append(edge.Targets, *t) }
+				}},
+			{key: "sources", doc: "lists of more nodes, watched: a file, DNS, or a URL",
+				example: "{file: nodes.txt}\n{srv: _edge._tcp.example.com, scheme: https}\n{http_sd: https://inventory.example.com/edge, every: 1m}",
+				each: func() ([]field, func()) {
+					s := &Source{}
+					return []field{
+						{key: "file", to: &s.File, is: filePath, example: "nodes.txt", doc: "a URL a line and name=value labels after it, or file_sd JSON"},
+						{key: "srv", to: &s.SRV, is: hostName, example: "_edge._tcp.example.com", doc: "a DNS name of SRV records"},
+						{key: "scheme", to: &s.Scheme, is: oneOf("http", "https"), fallback: "http", doc: "of the nodes that srv names"},
+						{key: "http_sd", to: &s.HTTPSD, is: endpoint, example: "https://inventory.example.com/edge", doc: "a URL that lists targets with labels"},
+						{key: "every", to: &s.Every, fallback: "30s", min: second, max: 24 * hour, doc: "how often srv and http_sd are asked; a file is watched"},
+						{key: "token", to: &s.Token, example: `"${INVENTORY_TOKEN}"`, doc: "sent to http_sd as Authorization: Bearer"},
+					}, func() { edge.Sources = append(edge.Sources, *s) }
+				}},
+			{key: "access", doc: "how nodes are asked; the first entry that matches a node is its own",
+				example: `{labels: {site: oslo}, headers: {X-Site-Key: "${OSLO_KEY}"}}` + "\n" + `{prefix: "https://", token: "${EDGE_TOKEN}", tls: {ca: edge-ca.pem}}`,
+				each: func() ([]field, func()) {
+					a, tls := &Access{}, &TLS{}
+					return []field{
+						{key: "labels", to: &a.Labels, example: "{site: oslo}", doc: "a node must have all of them"},
+						{key: "prefix", to: &a.Prefix, is: anyText, fallback: `""`, doc: "a node's URL must begin with it"},
+						{key: "headers", to: &a.Headers, example: `{X-Site-Key: "${OSLO_KEY}"}`, doc: "sent with each poll; kept out of every log and screen"},
+						{key: "token", to: &a.Token, example: `"${EDGE_TOKEN}"`, doc: "sent as Authorization: Bearer"},
+						{key: "tls", use: func() { a.TLS = tls }, doc: "for https nodes", fields: tlsFields(tls, "node")},
+					}, func() { edge.Access = append(edge.Access, *a) }
+				}},
 			{key: "poll", to: &edge.Poll, fallback: "15s", min: 100 * ms, max: 24 * hour, doc: "how often each node is asked"},
 			{key: "timeout", to: &edge.Timeout, fallback: "10s", note: "10s, or two thirds of a poll shorter than 15s", min: ms, max: hour,
 				doc: "of one answer; below poll"},
@@ -128,5 +162,16 @@ func schema(c *Config) []field {
 		{key: "http", doc: "A port for probes and scripts: /healthz /readyz /metrics /snapshot.", fields: []field{
 			{key: "listen", to: &c.HTTP.Listen, is: listen, fallback: `""`, doc: "such as 127.0.0.1:9464; \"\" opens none"},
 		}},
+	}
+}
+
+// tlsFields are the keys of a client's TLS towards peer.
+func tlsFields(t *TLS, peer string) []field {
+	return []field{
+		{key: "ca", to: &t.CA, is: filePath, example: "ca.pem", doc: "PEM file of the roots to trust instead of the system's"},
+		{key: "cert", to: &t.Cert, is: filePath, example: "client.pem", doc: "PEM file of weir's own certificate, with key"},
+		{key: "key", to: &t.Key, is: filePath, example: "client.key", doc: "PEM file of the certificate's private key"},
+		{key: "server_name", to: &t.ServerName, is: hostName, example: peer + ".example.com", note: "the " + peer + "'s host",
+			doc: "the name the " + peer + "'s certificate must carry"},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -29,6 +30,7 @@ type source struct {
 	tokens token.Tokens
 	masked bool
 	secret []string // literal secrets, to be kept out of messages
+	late   []string // those of them that were found after the first message
 	errs   Errors
 }
 
@@ -243,7 +245,7 @@ func (s *source) maskSecrets() {
 				continue
 			}
 			for _, part := range strings.Split(v.Value, "\n") {
-				if part = strings.TrimSpace(unshift.Replace(part)); part != "" && !isReference(part) {
+				if part = strings.TrimSpace(unshift.Replace(part)); part != "" && !isReference(part) && len(s.secret) < maxRepeats {
 					s.secret = append(s.secret, part)
 				}
 			}
@@ -254,33 +256,80 @@ func (s *source) maskSecrets() {
 		text := string(line)
 		for _, pattern := range []*regexp.Regexp{credentialsURL, secretOnLine} {
 			m := pattern.FindStringSubmatchIndex(text)
-			if m == nil || isReference(text[m[2]:m[3]]) {
+			if m == nil {
 				continue
 			}
 			value := text[m[2]:m[3]]
 			if pattern == secretOnLine {
 				value = value[:scalarEnd(value)]
 			}
+			if isReference(strings.Trim(value, `"'`)) {
+				continue
+			}
 			mask(line, utf8.RuneCountInString(text[:m[2]]), utf8.RuneCountInString(value))
 		}
 		for _, secret := range s.secret {
-			want := []rune(secret)
-			for from := 0; from+len(want) <= len(line); from++ {
-				if len(want) >= minMasked && string(line[from:from+len(want)]) == secret {
-					mask(line, from, len(want))
-				}
-			}
+			maskAll(line, secret)
 		}
 	}
 }
 
-// isReference tells whether a secret's text only names a variable, without a literal default.
+// maxRepeats bounds the secrets that are looked for everywhere; further ones are masked at their own place only.
+const maxRepeats = 64
+
+// foundSecret takes up a literal secret that its key's name did not give away. The messages so far are said again by
+// hideSecrets.
+func (s *source) foundSecret(at place, text string) {
+	if isReference(text) || at.line < 1 || at.line > len(s.lines) {
+		return
+	}
+	mask(s.lines[at.line-1], at.column-1, at.width)
+	if len(s.secret) < maxRepeats && !slices.Contains(s.secret, text) {
+		s.secret = append(s.secret, text)
+		s.late = append(s.late, text)
+	}
+}
+
+// hideSecrets masks what foundSecret took up in what was said already.
+func (s *source) hideSecrets() {
+	if len(s.errs) == 0 {
+		return
+	}
+	for _, text := range s.late {
+		for _, line := range s.lines {
+			maskAll(line, text)
+		}
+	}
+	for i := range s.errs {
+		e := &s.errs[i]
+		e.Expected, e.Found, e.Hint = s.safe(e.Expected), s.safe(e.Found), s.safe(e.Hint)
+		s.show(e)
+	}
+}
+
+func maskAll(line []rune, secret string) {
+	want := []rune(secret)
+	for from := 0; len(want) >= minMasked && from+len(want) <= len(line); from++ {
+		if slices.Equal(line[from:from+len(want)], want) {
+			mask(line, from, len(want))
+		}
+	}
+}
+
+// isReference tells whether a secret's text only names a variable, without anything literal.
 func isReference(text string) bool {
-	return expression.MatchString(text) && !strings.Contains(text, ":-")
+	match := expression.FindString(text)
+	return match != "" && match == text && !strings.Contains(text, ":-")
 }
 
 // scalarEnd is where the scalar that text begins with ends, as far as one line tells.
 func scalarEnd(text string) int {
+	if text == "" {
+		return 0
+	}
+	if match := expression.FindStringIndex(text); match != nil && match[0] == 0 {
+		return match[1] + scalarEnd(text[match[1]:])
+	}
 	if quote := text[0]; quote == '"' || quote == '\'' {
 		if end := strings.IndexByte(text[1:], quote); end >= 0 {
 			return end + 2
@@ -309,9 +358,9 @@ func (s *source) add(at place, key, expected, found, hint string) {
 	s.maskSecrets()
 	e := Error{
 		File: s.safe(s.file), Line: at.line, Column: at.column, Key: s.safe(key),
-		Expected: s.safe(expected), Found: s.safe(found), Hint: s.safe(hint),
+		Expected: s.safe(expected), Found: s.safe(found), Hint: s.safe(hint), at: at,
 	}
-	s.show(&e, at)
+	s.show(&e)
 	s.errs = append(s.errs, e)
 }
 
@@ -330,7 +379,8 @@ func (s *source) safe(text string) string {
 const shownRunes = 100
 
 // show puts the source line and the caret's place into e.
-func (s *source) show(e *Error, at place) {
+func (s *source) show(e *Error) {
+	at := e.at
 	if at.line < 1 || at.line > len(s.lines) {
 		return
 	}

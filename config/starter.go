@@ -52,6 +52,11 @@ func writeStarter(b *strings.Builder, fields []field, indent, off string, isOff 
 		}
 		entries, isList := f.to.(*[]string)
 		switch {
+		case f.each != nil:
+			writeLine(b, margin+f.key+":", doc)
+			for entry := range strings.SplitSeq(value, "\n") {
+				writeLine(b, margin+"  - "+entry, "")
+			}
 		case f.fields != nil:
 			writeLine(b, margin+f.key+":", doc)
 			writeStarter(b, f.fields, indent+"  ", off, isOff)
