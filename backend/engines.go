@@ -3,18 +3,16 @@ package backend
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 
 	"weir/backend/edge"
-	"weir/backend/features"
 	"weir/backend/history"
 	"weir/backend/host"
 	"weir/backend/kafka"
 	"weir/backend/mesh"
-	"weir/backend/model"
 	"weir/backend/pipeline"
 	"weir/backend/timeline"
+	"weir/backend/wire"
 	"weir/config"
 )
 
@@ -106,64 +104,24 @@ func newPipeline(c *config.Config, cluster kafka.Cluster, o Options) (*pipeline.
 	if f == nil || m == nil {
 		return nil, wrap("pipeline", errors.New("it needs a features and a model section; add them to the configuration"))
 	}
-	store, err := newStore(f)
+	store, err := wire.Store(f)
 	if err != nil {
 		return nil, wrap("features", err)
 	}
 	p := c.Pipeline
 	return pipeline.New(pipeline.Config{
-		Cluster: cluster, Group: p.Group, Events: p.Events, Predictions: p.Predictions, DeadLetters: p.DeadLetters,
+		Cluster: cluster, Group: p.Group, Instance: p.Instance, Events: p.Events, Predictions: p.Predictions, DeadLetters: p.DeadLetters,
 		Start: p.Start, Delivery: p.Delivery, MaxEvents: p.Batch.MaxEvents, MaxWait: p.Batch.MaxWait,
 		Entity: f.Entity, OnMissing: f.OnMissing, Defaults: f.Defaults, Store: store,
-		FeaturesURL: f.URL, LoadModel: modelLoader(m), ModelVersion: m.Version,
+		FeaturesURL: f.URL, LoadModel: wire.ModelLoader(m), ModelVersion: m.Version,
 		Logger: o.Logger.With("engine", "pipeline"),
 	}), nil
 }
 
-// newStore stacks what lies between a Feast server and the pipeline: texts become numbers where the configuration has a
-// table, rows are cached as they come out of that, and drift is told of what the model is given.
-func newStore(f *config.Features) (features.Store, error) {
-	store, err := features.NewFeast(features.FeastConfig{URL: f.URL, Names: f.Names, Entity: f.Entity,
-		Timeout: f.Timeout, Token: f.Token.Reveal})
+func newEdge(c *config.Edge, o Options) (*edge.Engine, error) {
+	fleet, err := wire.Edge(c, o.State, o.Logger.With("engine", "edge"))
 	if err != nil {
 		return nil, err
 	}
-	tables := make(map[string]features.Categories, len(f.Categories))
-	for name, table := range f.Categories {
-		tables[name] = table
-	}
-	if store, err = features.NewEncoder(store, tables); err != nil {
-		return nil, err
-	}
-	if f.Cache.Entries > 0 && f.Cache.TTL > 0 {
-		store = features.NewCache(store, features.CacheConfig{TTL: f.Cache.TTL, Entries: f.Cache.Entries})
-	}
-	return features.NewDrift(store, features.DriftConfig{}), nil
-}
-
-// modelLoader loads the configured model, again at each start of the pipeline, so that a file put right is picked up.
-func modelLoader(m *config.Model) func(context.Context) (model.Model, error) {
-	if i := m.Inference; i != nil {
-		return func(context.Context) (model.Model, error) {
-			return model.NewInference(model.InferenceConfig{URL: i.URL, Name: i.Name})
-		}
-	}
-	return func(context.Context) (model.Model, error) { return model.LoadONNX(m.ONNX) }
-}
-
-func newEdge(c *config.Edge, o Options) (*edge.Engine, error) {
-	outbox := c.Outbox
-	if outbox == "" {
-		if err := os.MkdirAll(o.State, 0o700); err != nil {
-			return nil, err
-		}
-		outbox = filepath.Join(o.State, "outbox.db")
-	}
-	ec := edge.Config{Nodes: c.Nodes, Poll: c.Poll, Timeout: c.Timeout, StaleAfter: c.StaleAfter,
-		Concurrency: c.Concurrency, Outbox: outbox, Logger: o.Logger.With("engine", "edge")}
-	if c.Cloud != nil {
-		ec.Cloud = &edge.CloudConfig{URL: c.Cloud.URL, Every: c.Cloud.Every, Timeout: c.Cloud.Timeout,
-			Token: c.Cloud.Token.Reveal, Gzip: c.Cloud.Gzip, MaxBytes: c.Cloud.MaxBytes, MaxAge: c.Cloud.MaxAge}
-	}
-	return edge.New(ec)
+	return edge.New(fleet)
 }

@@ -34,7 +34,7 @@ var laws = map[string]law{
 	"config":           {},
 	"backend":          {ours: []string{"backend/*", "config"}},
 	"backend/api":      {ours: snapshots},
-	"backend/check":    {ours: []string{"config", "backend/kafka", "backend/features", "backend/model", "backend/edge", "backend/mesh"}},
+	"backend/check":    {ours: []string{"config", "backend/wire", "backend/kafka", "backend/features", "backend/model", "backend/edge", "backend/mesh"}},
 	"backend/demo":     {ours: []string{"backend/kafka"}},
 	"backend/edge":     {},
 	"backend/event":    {},
@@ -48,6 +48,7 @@ var laws = map[string]law{
 	"backend/pipeline": {ours: []string{"backend/kafka", "backend/features", "backend/model"}},
 	"backend/safetext": {},
 	"backend/timeline": {ours: []string{"backend/pipeline", "backend/edge", "backend/mesh", "backend/host"}},
+	"backend/wire":     {ours: []string{"config", "backend/kafka", "backend/features", "backend/model", "backend/edge"}},
 	"tui":              {ours: []string{"views", "backend", "backend/timeline", "config"}, others: theScreen},
 	"views":            {ours: snapshots, others: theScreen},
 }

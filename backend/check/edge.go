@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"weir/backend/edge"
+	"weir/backend/wire"
 	"weir/config"
 )
 
@@ -18,13 +20,21 @@ const shownNodes = 5
 // checkEdge polls every node once with the engine itself, so that the judgement is the engine's.
 func checkEdge(ctx context.Context, c *config.Edge) []Row {
 	const what = "edge nodes"
+	fleet := *c
+	fleet.Cloud, fleet.Sources = nil, nil // neither is needed to poll once
+	settings, err := wire.Edge(&fleet, "", slog.New(slog.DiscardHandler))
+	if err != nil {
+		return []Row{row(Failed, what, err.Error(), "correct the section edge")}
+	}
+	listed, targets := checkSources(ctx, c)
+	settings.Targets = append(settings.Targets, unlisted(settings, targets)...)
+	if len(settings.Nodes)+len(settings.Targets) == 0 {
+		return append(listed, row(Warning, what, "there are none", "the sources list no node yet"))
+	}
 	deadline, _ := ctx.Deadline()
-	timeout := min(c.Timeout, (time.Until(deadline) * 4 / 5).Truncate(time.Millisecond)) // so that a node that is silent is down, not unasked
-	engine, err := edge.New(edge.Config{
-		Nodes: c.Nodes, Timeout: timeout, StaleAfter: c.StaleAfter, Concurrency: c.Concurrency,
-		Poll:   24 * time.Hour, // only the round asked for below
-		Logger: slog.New(slog.DiscardHandler),
-	})
+	settings.Timeout = min(c.Timeout, (time.Until(deadline) * 4 / 5).Truncate(time.Millisecond)) // so that a node that is silent is down, not unasked
+	settings.Poll = 24 * time.Hour                                                               // only the round asked for below
+	engine, err := edge.New(settings)
 	if err != nil {
 		return []Row{row(Failed, what, err.Error(), "correct the section edge")}
 	}
@@ -59,14 +69,15 @@ func checkEdge(ctx context.Context, c *config.Edge) []Row {
 	if slowest > 0 {
 		found += fmt.Sprintf(", the slowest in %s", millis(time.Duration(slowest*float64(time.Millisecond))))
 	}
-	rows := []Row{row(OK, what, found, "")}
+	rows := append(listed, row(OK, what, found, ""))
+	total := &rows[len(listed)]
 	switch {
 	case unasked > 0:
-		rows[0] = row(Warning, what, fmt.Sprintf("%s; %d were not reached in time", found, unasked), "raise edge.concurrency, or the time the check may take")
+		*total = row(Warning, what, fmt.Sprintf("%s; %d were not reached in time", found, unasked), "raise edge.concurrency, or the time the check may take")
 	case snapshot.Reporting == 0:
-		rows[0] = row(Failed, what, found, "check the network between here and the fleet")
+		*total = row(Failed, what, found, "check the network between here and the fleet")
 	case len(bad) > 0:
-		rows[0] = row(Warning, what, found, "see the nodes below")
+		*total = row(Warning, what, found, "see the nodes below")
 	}
 	if err != nil && unasked == 0 {
 		rows = append(rows, row(Warning, what, err.Error(), ""))
@@ -79,6 +90,52 @@ func checkEdge(ctx context.Context, c *config.Edge) []Row {
 		rows = append(rows, nodeRow(n, c))
 	}
 	return rows
+}
+
+// checkSources asks every source of nodes, at the same time.
+func checkSources(ctx context.Context, c *config.Edge) (rows []Row, targets []edge.Target) {
+	listed := make([][]edge.Target, len(c.Sources))
+	rows = make([]Row, len(c.Sources))
+	var group sync.WaitGroup
+	for i, s := range c.Sources {
+		group.Go(func() {
+			source, err := wire.Source(s)
+			what := fmt.Sprintf("node source %d", i+1)
+			if err != nil {
+				rows[i] = row(Failed, what, err.Error(), "correct edge.sources")
+				return
+			}
+			listed[i], err = source.List(ctx)
+			switch {
+			case err != nil:
+				rows[i] = row(Failed, what, err.Error(), "correct edge.sources, or what it names")
+			case len(listed[i]) == 0:
+				rows[i] = row(Warning, what, source.Name()+" lists no node", "is it filled by now?")
+			default:
+				rows[i] = row(OK, what, fmt.Sprintf("%s lists %s", source.Name(), plural(len(listed[i]), "node")), "")
+			}
+		})
+	}
+	group.Wait()
+	return rows, slices.Concat(listed...)
+}
+
+// unlisted are the targets that the settings do not name yet, each once.
+func unlisted(settings edge.Config, targets []edge.Target) (out []edge.Target) {
+	seen := map[string]bool{}
+	for _, n := range settings.Nodes {
+		seen[n] = true
+	}
+	for _, t := range settings.Targets {
+		seen[t.URL] = true
+	}
+	for _, t := range targets {
+		if !seen[t.URL] {
+			seen[t.URL] = true
+			out = append(out, t)
+		}
+	}
+	return out
 }
 
 // pollOnce waits for the engine to run and polls every node. Ctx ends when the engine does.

@@ -13,6 +13,7 @@ import (
 	"weir/backend/features"
 	"weir/backend/kafka"
 	"weir/backend/model"
+	"weir/backend/wire"
 	"weir/config"
 )
 
@@ -176,17 +177,12 @@ func entityOf(event []byte, name string) (features.Entity, string) {
 func fetch(ctx context.Context, f *config.Features, entities []features.Entity) ([]*features.Row, error) {
 	client := newHTTPClient()
 	defer client.CloseIdleConnections()
-	deadline, _ := ctx.Deadline()
-	store, err := features.NewFeast(features.FeastConfig{URL: f.URL, Entity: f.Entity, Names: f.Names, Timeout: time.Until(deadline),
-		HTTP: client, Token: f.Token.Reveal})
+	asked := *f
+	if deadline, ok := ctx.Deadline(); ok {
+		asked.Timeout = time.Until(deadline)
+	}
+	store, err := wire.Asked(&asked, client)
 	if err != nil {
-		return nil, err
-	}
-	tables := make(map[string]features.Categories, len(f.Categories))
-	for name, table := range f.Categories {
-		tables[name] = table
-	}
-	if store, err = features.NewEncoder(store, tables); err != nil {
 		return nil, err
 	}
 	rows := make([]*features.Row, len(entities))
@@ -195,10 +191,11 @@ func fetch(ctx context.Context, f *config.Features, entities []features.Entity) 
 
 // columnsOf is what the model takes, without kinds where it cannot be asked.
 func columnsOf(c *config.Config) (columns []model.Column) {
-	if c.Model != nil && c.Model.ONNX != "" {
-		if m, err := model.LoadONNX(c.Model.ONNX); err == nil {
-			return model.Columns(c.Features.Names, m.Describe().Inputs)
-		}
+	if c.Model == nil {
+		return nil
+	}
+	if m, err := wire.Model(c.Model); err == nil && len(m.Describe().Inputs) > 0 {
+		return model.Columns(c.Features.Names, m.Describe().Inputs)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"weir/backend/features"
 	"weir/backend/model"
+	"weir/backend/wire"
 	"weir/config"
 )
 
@@ -24,8 +25,9 @@ func checkFeatures(ctx context.Context, f *config.Features) []Row {
 	ask := func(names []string) (time.Duration, error) {
 		client := newHTTPClient()
 		defer client.CloseIdleConnections()
-		store, err := features.NewFeast(features.FeastConfig{URL: f.URL, Entity: f.Entity, Names: names, Timeout: time.Until(deadline), HTTP: client,
-			Token: f.Token.Reveal})
+		asked := *f
+		asked.Names, asked.Timeout, asked.Categories = names, time.Until(deadline), nil
+		store, err := wire.Asked(&asked, client)
 		if err != nil {
 			return 0, err
 		}
@@ -74,10 +76,10 @@ func unknownFeatures(names []string, ask func([]string) (time.Duration, error)) 
 // checkModel loads the model file, or asks the model server.
 func checkModel(ctx context.Context, c *config.Config) []Row {
 	if c.Model.Inference != nil {
-		return checkInference(ctx, c.Model.Inference)
+		return checkInference(ctx, c)
 	}
 	const what = "model"
-	m, err := model.LoadONNX(c.Model.ONNX)
+	m, err := wire.Model(c.Model)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return []Row{row(Failed, what, c.Model.ONNX+" is not there", "export the model to that file, or correct model.onnx")}
@@ -99,13 +101,14 @@ func checkModel(ctx context.Context, c *config.Config) []Row {
 }
 
 // checkInference asks an Open Inference Protocol server whether it and the model are ready.
-func checkInference(ctx context.Context, i *config.Inference) []Row {
+func checkInference(ctx context.Context, c *config.Config) []Row {
 	const what = "model server"
+	i := c.Model.Inference
 	client := newHTTPClient()
 	defer client.CloseIdleConnections()
 	began := time.Now()
 	for _, path := range []string{"/v2/health/ready", "/v2/models/" + i.Name + "/ready"} {
-		status, err := get(ctx, client, http.MethodGet, i.URL+path, "")
+		status, err := get(ctx, client, http.MethodGet, i.URL+path, i.Token.Reveal())
 		switch {
 		case err != nil:
 			found, do := reach(err)
@@ -120,7 +123,22 @@ func checkInference(ctx context.Context, i *config.Inference) []Row {
 			return []Row{row(Failed, what, fmt.Sprintf("%s is not ready: %s to %s", i.URL, status.text, path), "wait for it, or read its log")}
 		}
 	}
-	return []Row{row(OK, what, fmt.Sprintf("%s is ready and so is %s, in %s", i.URL, i.Name, millis(time.Since(began))), "")}
+	found := fmt.Sprintf("%s is ready and so is %s, in %s", i.URL, i.Name, millis(time.Since(began)))
+	if c.Features == nil {
+		return []Row{row(OK, what, found, "")}
+	}
+	asked := *i
+	if deadline, ok := ctx.Deadline(); ok {
+		asked.Timeout = min(i.Timeout, time.Until(deadline))
+	}
+	m, err := wire.Model(&config.Model{Inference: &asked})
+	if err == nil {
+		_, err = m.Bind(model.Columns(c.Features.Names, m.Describe().Inputs))
+	}
+	if err != nil {
+		return []Row{row(Failed, what, err.Error(), "put features.names in the order of the model's inputs, or correct the model")}
+	}
+	return []Row{row(OK, what, fmt.Sprintf("%s, takes the %d features", found, len(c.Features.Names)), "")}
 }
 
 // checkCloud asks for the address without sending data. Any answer means that it is there.

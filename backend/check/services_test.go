@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -146,7 +148,8 @@ func TestInferenceServer(t *testing.T) {
 		{"refused", "http://" + closedPort(t), Failed, []string{"connection refused"}, "running"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			expect(t, checkInference(deadline(t), &config.Inference{URL: c.url, Name: "churn"}), c.status, c.found, c.do)
+			settings := &config.Config{Model: &config.Model{Inference: &config.Inference{URL: c.url, Name: "churn", Timeout: time.Second}}}
+			expect(t, checkInference(deadline(t), settings), c.status, c.found, c.do)
 		})
 	}
 }
@@ -254,4 +257,40 @@ func TestEdgeNodes(t *testing.T) {
 		}
 	}
 	expect(t, checkEdge(deadline(t), settings("http://"+refused)), Failed, []string{"0 of 1"}, "network")
+}
+
+func TestNodeSources(t *testing.T) {
+	good := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Key") != "secret" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		_, _ = fmt.Fprintf(w, `{"record_count":5,"quality_score":0.9,"last_updated":%q}`, time.Now().UTC().Format(time.RFC3339))
+	})
+	inventory := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, `[{"targets":[%q],"labels":{"site":"oslo"}}]`, strings.TrimPrefix(good, "http://"))
+	})
+	file := filepath.Join(t.TempDir(), "nodes.txt")
+	if err := os.WriteFile(file, []byte(good+"/one site=oslo\n"+good+"/two site=oslo\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := &config.Edge{
+		Sources: []config.Source{{File: file}, {HTTPSD: inventory, Every: time.Minute}},
+		Access:  []config.Access{{Labels: map[string]string{"site": "oslo"}, Headers: map[string]config.Secret{"X-Key": config.NewSecret("secret")}}},
+		Poll:    15 * time.Second, Timeout: time.Second, StaleAfter: time.Minute, Concurrency: 4,
+	}
+	rows := checkEdge(deadline(t), c)
+	expect(t, rows, OK, []string{"nodes.txt lists 2 nodes"}, "")
+	expect(t, rows[1:], OK, []string{"lists 1 node"}, "")
+	expect(t, rows[2:], OK, []string{"3 of 3 answer validly"}, "")
+
+	c.Sources = append(c.Sources, config.Source{File: file + ".none"}, config.Source{HTTPSD: "http://" + closedPort(t), Every: time.Minute})
+	rows = checkEdge(deadline(t), c)
+	expect(t, rows[2:], Failed, []string{"no such file"}, "edge.sources")
+	expect(t, rows[3:], Failed, []string{"refused"}, "edge.sources")
+	expect(t, rows[4:], OK, []string{"3 of 3"}, "")
+
+	c.Access[0].TLS = &config.TLS{CA: file + ".none"}
+	expect(t, checkEdge(deadline(t), c), Failed, []string{"edge.access[0]: tls.ca"}, "section edge")
 }

@@ -51,7 +51,7 @@ func NewCluster(k config.Kafka) (Cluster, error) {
 	}
 	c := Cluster{brokers: slices.Clone(k.Brokers)}
 	if k.TLS != nil {
-		t, err := tlsConfig(*k.TLS)
+		t, err := TLSConfig("kafka.tls", *k.TLS)
 		if err != nil {
 			return Cluster{}, fmt.Errorf("%w: %w", ErrCluster, err)
 		}
@@ -127,25 +127,27 @@ func (c Cluster) Client() (sarama.Client, error) {
 	return client, nil
 }
 
-func tlsConfig(t config.TLS) (*tls.Config, error) {
+// TLSConfig reads the certificates a section names, for a client that speaks TLS 1.2 or newer. Errors begin with the
+// section's key.
+func TLSConfig(key string, t config.TLS) (*tls.Config, error) {
 	out := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
 	if t.CA != "" {
 		pem, err := os.ReadFile(t.CA)
 		if err != nil {
-			return nil, fmt.Errorf("kafka.tls.ca: %w", err)
+			return nil, fmt.Errorf("%s.ca: %w", key, err)
 		}
 		out.RootCAs = x509.NewCertPool()
 		if !out.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("kafka.tls.ca: %s holds no PEM certificate", t.CA)
+			return nil, fmt.Errorf("%s.ca: %s holds no PEM certificate", key, t.CA)
 		}
 	}
 	if (t.Cert == "") != (t.Key == "") {
-		return nil, errors.New("kafka.tls: cert and key go together; only one is given")
+		return nil, fmt.Errorf("%s: cert and key go together; only one is given", key)
 	}
 	if t.Cert != "" {
 		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 		if err != nil {
-			return nil, fmt.Errorf("kafka.tls.cert and key: %w", err)
+			return nil, fmt.Errorf("%s.cert and key: %w", key, err)
 		}
 		out.Certificates = []tls.Certificate{pair}
 	}
