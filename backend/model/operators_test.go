@@ -14,7 +14,7 @@ import (
 type operatorCase struct {
 	Model   string     `json:"model"`
 	Columns int        `json:"columns"`
-	Rows    []*float64 `json:"rows"` // null is NaN
+	Rows    []*float64 `json:"rows"` // null is NaN, 1e300 infinity
 	Want    []*float64 `json:"want"`
 }
 
@@ -23,6 +23,9 @@ func floatsOf(v []*float64) []float64 {
 	for i, p := range v {
 		if out[i] = math.NaN(); p != nil {
 			out[i] = *p
+			if math.Abs(*p) >= 1e300 {
+				out[i] = math.Inf(int(math.Copysign(1, *p)))
+			}
 		}
 	}
 	return out

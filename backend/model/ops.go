@@ -7,8 +7,9 @@ import (
 
 func init() {
 	operators = map[string]builder{}
-	for _, family := range []map[string]builder{unaryOperators, binaryOperators, reduceOperators, shapeOperators, indexOperators,
-		mlOperators, encodeOperators, treeOperators, svmOperators, controlOperators} {
+	for _, family := range []map[string]builder{unaryOperators, binaryOperators, reduceOperators, matrixOperators, shapeOperators,
+		indexOperators, castOperators, makeOperators, mlOperators,
+		encodeOperators, treeOperators, svmOperators, controlOperators} {
 		maps.Copy(operators, family)
 	}
 }

@@ -32,8 +32,6 @@ var unaryOperators = map[string]builder{
 	"LeakyRelu":  buildLeakyRelu,
 	"Elu":        buildElu,
 	"Clip":       buildClip,
-	"Cast":       buildCast,
-	"CastLike":   buildCastLike,
 	"Dropout":    buildDropout,
 }
 

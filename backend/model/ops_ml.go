@@ -3,8 +3,6 @@ package model
 import (
 	"fmt"
 	"math"
-	"strconv"
-	"strings"
 )
 
 // Operators of the domain ai.onnx.ml, but for trees, support vectors and encoders, which have files of their own.
@@ -343,33 +341,4 @@ func buildNormalizer(_ *compiler, _ *nodeProto, a *attributes) (kernel, error) {
 func buildBinarizer(_ *compiler, _ *nodeProto, a *attributes) (kernel, error) {
 	threshold := a.float("threshold", 0)
 	return mapKernel(elemNone, func(v float64) float64 { return truth(v > threshold) }), nil
-}
-
-// formatNumber writes a number as ONNX casts it to a string: the shortest digits that read back as the same value of
-// its type, and NaN as scikit-learn's exporter expects it.
-func formatNumber(v float64, elem elemType) string {
-	switch {
-	case elem == elemBool:
-		return strconv.FormatBool(v != 0)
-	case math.IsNaN(v):
-		return "NaN"
-	case math.IsInf(v, 1):
-		return "INF"
-	case math.IsInf(v, -1):
-		return "-INF"
-	case !elem.isFloat():
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	case elem == elemDouble:
-		return strconv.FormatFloat(v, 'g', -1, 64)
-	}
-	return strconv.FormatFloat(v, 'g', -1, 32)
-}
-
-// parseNumber reads what formatNumber writes; anything else is NaN.
-func parseNumber(s string) float64 {
-	v, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
-	if err != nil && !math.IsInf(v, 0) {
-		return math.NaN()
-	}
-	return v
 }

@@ -77,10 +77,12 @@ cases = {}
 
 
 def case(name, op, attributes, X, outputs, opset=3, inputs=None, domain=ML, main=18, initializers=()):
-    elem = {np.dtype(np.float32): T.FLOAT, np.dtype(np.float64): T.DOUBLE, np.dtype(np.int64): T.INT64}.get(X.dtype, T.STRING)
+    elem = {np.dtype(np.bool_): T.BOOL, np.dtype(np.float32): T.FLOAT, np.dtype(np.float64): T.DOUBLE, np.dtype(np.int64): T.INT64}.get(X.dtype, T.STRING)
     node = h.make_node(op, inputs or ["X"], [o for o, _ in outputs], domain=domain, **attributes)
+    inferred = domain == ""
     graph = h.make_graph([node], "g", [h.make_tensor_value_info("X", elem, [None, X.shape[1]])],
-                         [h.make_tensor_value_info(o, t, None) for o, t in outputs], list(initializers))
+                         [onnx.ValueInfoProto(name=o) if inferred else h.make_tensor_value_info(o, t, None) for o, t in outputs],
+                         list(initializers))
     model = h.make_model(graph, opset_imports=[h.make_opsetid("", main), h.make_opsetid(ML, opset)], ir_version=8)
     data = model.SerializeToString()
     try:
@@ -88,7 +90,7 @@ def case(name, op, attributes, X, outputs, opset=3, inputs=None, domain=ML, main
     except Exception as e:
         print("left out", name, str(e).splitlines()[0][:150])
         return
-    text = lambda v: None if isinstance(v, (float, np.floating)) and np.isnan(v) else (v if isinstance(v, str) else float(v))
+    text = lambda v: None if isinstance(v, (float, np.floating)) and np.isnan(v) else float(np.clip(v, -1e300, 1e300))  # 1e300 is infinity
     got = np.asarray(got)
     cases[name] = {"model": base64.b64encode(data).decode(), "columns": X.shape[1], "rows": [text(v) for v in X.ravel().tolist()], "want": [text(v) for v in got.astype(np.float64).ravel().tolist()]}
 
@@ -163,6 +165,112 @@ def ensemble5(double):
     }
 case("tree_ensemble_5", "TreeEnsemble", ensemble5(False), np.trunc(rows(60, nan=0)), [value], opset=5, main=22)
 case("tree_ensemble_5_double", "TreeEnsemble", ensemble5(True), np.trunc(rows(60, nan=0, double=True)), [("variable", T.DOUBLE)], opset=5, main=22)
+
+
+# The operators of the default domain.
+out = ("variable", 0)
+names = iter(range(10000))
+
+
+def general(op, *extra, X=None, main=18, outputs=("variable",), **attributes):
+    """One operator over X and constant inputs, its result as a whole."""
+    X = (rows(6, nan=0) / 2).astype(np.float32) if X is None else X
+    ids = ["X"] + [f"c{i}" if e is not None else "" for i, e in enumerate(extra)]
+    constants = [nh.from_array(np.asarray(e), f"c{i}") for i, e in enumerate(extra) if e is not None]
+    case(f"{op.lower()}_{next(names)}", op, attributes, X, [(o, T.UNDEFINED) for o in outputs], inputs=ids, domain="", main=main, initializers=constants)
+
+
+i64 = lambda *v: np.array(v, np.int64)
+f32 = lambda *v: np.array(v, np.float32)
+wide = rows(6, nan=0)
+whole = rng.integers(-4, 5, (5, 4))
+positive = np.abs(wide) + np.float32(0.5)
+odd = np.array([[np.nan, np.inf, -np.inf, 0]], np.float32)
+for op in "Abs Ceil Cos Erf Exp Floor Identity Neg Reciprocal Relu Round Sigmoid Sign Sin Softplus Tanh LeakyRelu Elu".split():
+    general(op, X=positive if op == "Reciprocal" else wide)
+for op in ("Log", "Sqrt"):
+    general(op, X=positive)
+for op in ("IsNaN", "IsInf"):
+    general(op, X=odd)
+general("IsInf", X=odd, detect_negative=0)
+general("Clip", np.float32(-1), np.float32(1))
+general("Clip", None, np.float32(0.5))
+general("Clip", main=9, min=-0.5, max=2.0)
+for op in "Add Sub Mul Div".split():
+    for other in (f32(1, 2, 3, 4), np.float32(2.5), rng.normal(size=(6, 1)).astype(np.float32), rng.normal(size=(2, 1, 4)).astype(np.float32)):
+        general(op, other)
+general("Div", i64(3, -2, 2, 5), X=whole)
+general("Mod", i64(3, -2, 2, 5), X=whole)
+general("Mod", f32(1.5), fmod=1)
+general("Pow", f32(2))
+general("Pow", f32(3, 0.5, -1, 2), X=positive)
+for op in "Equal Less LessOrEqual Greater GreaterOrEqual".split():
+    general(op, f32(0.1, 1, 0, 0.25))
+general("PRelu", f32(0.5, 0.1, 0.2, 0.3))
+for op in "Max Min Sum Mean".split():
+    general(op, f32(0.5, 0.1, 0.2, 0.3), rng.normal(size=(6, 1)).astype(np.float32))
+general("Where", f32(1, 2, 3, 4), np.float32(-1), X=whole > 0)
+for op in "And Or Xor".split():
+    general(op, np.array([True, False, True, False]), X=whole > 0)
+general("Not", X=whole > 0)
+for to in (T.INT64, T.BOOL, T.DOUBLE, T.FLOAT, T.INT32):
+    general("Cast", to=to)
+for op in "ReduceSum ReduceMean ReduceMax ReduceMin ReduceProd ReduceSumSquare ReduceL1 ReduceL2 ReduceLogSumExp ReduceLogSum".split():
+    X = positive if op == "ReduceLogSum" else None
+    general(op, i64(1), X=X)
+    general(op, i64(-2), X=X, keepdims=0)
+    general(op, X=X)
+    general(op, X=X, main=11, axes=[1], keepdims=0)
+for op in ("ArgMax", "ArgMin"):
+    general(op, axis=1)
+    general(op, axis=0, keepdims=0)
+    general(op, axis=1, select_last_index=1, X=whole.astype(np.float32))
+for main in (11, 18):
+    general("Softmax", main=main, axis=1)
+    general("Softmax", main=main, axis=0)
+    general("LogSoftmax", main=main)
+general("CumSum", np.int64(1))
+general("CumSum", np.int64(0), exclusive=1, reverse=1)
+general("MatMul", rng.normal(size=(4, 3)).astype(np.float32))
+general("MatMul", rng.normal(size=4).astype(np.float32))
+general("MatMul", rng.normal(size=(2, 4, 3)).astype(np.float32))
+general("Gemm", rng.normal(size=(4, 3)).astype(np.float32), f32(1, 2, 3), alpha=0.5, beta=2.0)
+general("Gemm", rng.normal(size=(3, 4)).astype(np.float32), transB=1)
+general("Gemm", rng.normal(size=(6, 2)).astype(np.float32), transA=1)
+general("TopK", i64(2), outputs=("v", "i"))
+general("TopK", i64(3), outputs=("v", "i"), largest=0, axis=0)
+general("Reshape", i64(-1, 2))
+general("Reshape", i64(0, 2, -1))
+general("Flatten", axis=0)
+general("Squeeze", i64(-2), X=rows(1, nan=0))
+general("Unsqueeze", i64(0, -1))
+general("Transpose", perm=[1, 0])
+general("Transpose")
+general("Concat", rng.normal(size=(6, 2)).astype(np.float32), axis=1)
+general("Concat", rng.normal(size=(1, 4)).astype(np.float32), axis=-2)
+general("Split", outputs=("a", "b"), axis=1, num_outputs=2)
+general("Split", i64(1, 3), outputs=("a", "b"), axis=1)
+general("Expand", i64(2, 6, 4))
+general("Tile", i64(2, 3))
+general("Shape")
+general("Shape", start=1)
+general("Size")
+general("Gather", i64(2, 0, -1), axis=1)
+general("Gather", np.int64(1), axis=0)
+general("Gather", np.array([[0, 1], [2, 3]]), axis=1)
+general("GatherElements", rng.integers(-4, 4, (6, 4)), axis=1)
+general("GatherElements", rng.integers(0, 6, (3, 4)), axis=0)
+general("GatherND", np.array([[0, 1], [5, 3]]))
+general("GatherND", np.array([[2], [0]]))
+general("ScatterElements", rng.permuted(np.tile(np.arange(4), (6, 1)), axis=1), rng.normal(size=(6, 4)).astype(np.float32), axis=1)
+general("ScatterElements", np.zeros((6, 3), np.int64), np.ones((6, 3), np.float32), axis=1, reduction="add")
+general("Slice", i64(1), i64(3), i64(1))
+general("Slice", i64(-1), i64(-9), i64(0), i64(-2))
+general("Slice", i64(0, 1), i64(2**63 - 1, -1))
+general("Slice", main=9, starts=[1], ends=[100], axes=[0])
+general("NonZero", X=whole.astype(np.float32))
+general("OneHot", np.int64(3), f32(0, 5), X=rng.integers(-1, 4, (5, 1)))
+general("OneHot", np.int64(3), f32(0, 5), X=rng.integers(0, 3, (5, 2)), axis=0)
 
 with open(os.path.join(HERE, "operators.json"), "w") as f:
     f.write("{\n" + ",\n".join(f"{json.dumps(n)}:{json.dumps(c, separators=(',', ':'))}" for n, c in sorted(cases.items())) + "\n}")
