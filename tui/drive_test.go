@@ -101,7 +101,7 @@ func newConsole(t testing.TB, s settings) *console {
 	c := &console{t: t, rt: &fakeRuntime{line: line}, clock: viewstest.Start.Add(400 * time.Millisecond)}
 	s.options.Now = func() time.Time { return c.clock }
 	s.options.Console.TimeZone, s.options.Console.Refresh = "utc", time.Second
-	s.options.Title, s.options.Who = "weir", "ada"
+	s.options.Who = "ada"
 	m, err := New(t.Context(), c.rt, s.options, s.profile)
 	if err != nil {
 		t.Fatal(err)

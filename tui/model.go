@@ -33,8 +33,6 @@ type Options struct {
 	ASCII   bool   // no byte beyond ASCII
 	Slow    bool   // draw every second tick only
 	LogPath string // named when the console ends by a panic
-	// Keys are bindings in place of the table's own, by binding name.
-	Keys map[string][]string
 	// Remote is a console of somebody on another machine: it writes no files here.
 	Remote bool
 	// Now is the clock, time.Now when nil.
@@ -100,7 +98,7 @@ type (
 
 // New makes a console over a runtime. profile is what the terminal can do.
 func New(ctx context.Context, rt Runtime, o Options, profile views.Profile) (*Model, error) {
-	keys, err := newKeymap(o.Keys)
+	keys, err := newKeymap(o.Console.Keys)
 	if err != nil {
 		return nil, err
 	}

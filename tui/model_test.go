@@ -267,7 +267,7 @@ func TestPanicEndsInOrder(t *testing.T) {
 }
 
 func TestKeysAreRebound(t *testing.T) {
-	c := newConsole(t, settings{options: Options{Keys: map[string][]string{"freeze": {"f"}}}})
+	c := newConsole(t, settings{options: Options{Console: config.Console{Keys: map[string][]string{"freeze": {"f"}}}}})
 	c.keys("f")
 	c.sees("HELD")
 	for _, own := range []map[string][]string{{"freez": {"f"}}, {"freeze": {"q"}}, {"pane": {"1"}}} {

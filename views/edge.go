@@ -39,6 +39,9 @@ func (s *Scene) edgeNodes(path []Level, w, h int, zoomed bool) Page {
 	if e.Reporting < e.Nodes {
 		style = Warn
 	}
+	if e.Nodes == 0 {
+		style = Faint
+	}
 	page := Page{Title: []Seg{{style, count(e.Reporting) + " of " + count(e.Nodes) + " reporting"}}}
 	if w > 90 || zoomed {
 		page.Title = append(page.Title, Seg{Faint, count(e.TotalRecords) + " records"}, Seg{Faint, "quality " + fixed(e.Quality, 3)})

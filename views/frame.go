@@ -2,9 +2,10 @@ package views
 
 import "strings"
 
-// frame draws a pane around its body: a box, or on compact screens a rule above it. body has the inner height and
-// width of inner.
-func (t *Theme) frame(p Pane, r Rect, compact, focused bool, title []Seg, body []string, note string) []string {
+// frame draws a pane around its body: a box, or on compact screens a rule above it. body has the height and width of
+// inner.
+func (t *Theme) frame(p Pane, layout Layout, focused bool, title []Seg, body []string, note string) []string {
+	r, compact := layout.Panes[p], layout.Compact
 	border, name := Border, Title
 	if focused {
 		border, name = Accent, Badge
@@ -12,7 +13,12 @@ func (t *Theme) frame(p Pane, r Rect, compact, focused bool, title []Seg, body [
 	box := t.Glyphs.Box
 	top := t.NewLine(r.W)
 	corner := box.TL
-	if compact {
+	switch {
+	case compact && r.X > 0 && r.Y == 1:
+		corner = box.Tee
+	case compact && r.X > 0:
+		corner = box.Cross
+	case compact:
 		corner = box.H
 	}
 	top.Put(border, corner).Put(name, " "+string(rune('1'+p))+" "+p.String()+" ")
@@ -41,6 +47,9 @@ func (t *Theme) frame(p Pane, r Rect, compact, focused bool, title []Seg, body [
 	end := box.TR
 	if compact {
 		end = box.H
+	}
+	if join := layout.Panes[EdgeNodes].X; p == Events && compact && join > top.w { // the line between the columns ends here
+		top.Put(border, strings.Repeat(box.H, join-top.w)).Put(border, box.Foot)
 	}
 	if n := r.W - 1 - top.w; n > 0 {
 		top.Put(border, strings.Repeat(box.H, n))

@@ -4,7 +4,9 @@ import (
 	"strings"
 	"time"
 
+	"weir/backend/edge"
 	"weir/backend/event"
+	"weir/backend/pipeline"
 	"weir/backend/timeline"
 )
 
@@ -117,12 +119,13 @@ func (s *Scene) pane(p Pane, r Rect, c Console, out *Screen) []string {
 		path = []Level{path[0]}
 		path[0].Section = 0
 	}
-	page := s.Page(p, path, w, h, c.Zoomed)
+	note := s.failure(p, w)
+	page := s.Page(p, path, w, h-len(note), c.Zoomed)
 	level := path[len(path)-1]
-	head := page.Head
 	if c.Zoomed {
-		page.Head = append(s.crumbs(p, &page, level, w), head...)
+		note = append(note, s.crumbs(p, &page, level, w)...)
 	}
+	page.Head = append(note, page.Head...)
 	d := page.Draw(s.Theme, level, w, h, focused)
 	if !c.Zoomed {
 		d.Level.Section = c.Paths[p][0].Section
@@ -135,15 +138,15 @@ func (s *Scene) pane(p Pane, r Rect, c Console, out *Screen) []string {
 	if seg, ok := s.trust(p); ok {
 		title = append([]Seg{seg}, title...)
 	}
-	note := ""
+	position := ""
 	rows := len(d.Keys)
 	if page.Table.Text != nil {
 		rows = d.Total
 	}
 	if d.Shown > 0 && rows > d.Shown {
-		note = count(d.Level.Offset+1) + "–" + count(d.Level.Offset+d.Shown) + " of " + count(rows)
+		position = count(d.Level.Offset+1) + "–" + count(d.Level.Offset+d.Shown) + " of " + count(rows)
 	}
-	return s.Theme.frame(p, r, out.Layout.Compact, focused, title, d.Lines, note)
+	return s.Theme.frame(p, out.Layout, focused, title, d.Lines, position)
 }
 
 // Page is what one level of a pane shows in w by h cells.
@@ -183,15 +186,51 @@ func (s *Scene) trust(p Pane) (Seg, bool) {
 	default:
 		return Seg{}, false
 	}
-	for _, e := range x.Engines {
-		if e.Name == name && e.State == timeline.EngineFailed {
-			return Seg{Bad, s.Theme.Glyphs.Trouble + " engine failed"}, true
-		}
+	if s.failed(name) != nil {
+		return Seg{Bad, s.Theme.Glyphs.Trouble + " engine failed"}, true
 	}
 	if age := s.moment().Sub(at); !at.IsZero() && age > 2*max(x.Tick, time.Second) {
 		return Seg{Warn, s.Theme.Glyphs.Watch + " age " + brief(age)}, true
 	}
 	return Seg{}, false
+}
+
+// failed is the engine of that name if it does not run, else nil.
+func (s *Scene) failed(name string) *timeline.Engine {
+	for i := range s.Snap.Engines {
+		if e := &s.Snap.Engines[i]; e.Name == name && e.State == timeline.EngineFailed {
+			return e
+		}
+	}
+	return nil
+}
+
+// failure is why a pane's engine does not run, on at most three rows.
+func (s *Scene) failure(p Pane, w int) []string {
+	if s.Snap == nil {
+		return nil
+	}
+	name, known := map[Pane]string{Throughput: "pipeline", EdgeNodes: "edge", Contracts: "mesh"}[p]
+	e := s.failed(name)
+	if !known || e == nil {
+		return nil
+	}
+	text := or(e.Error.String(), "the engine failed")
+	if wait := e.RetryAt.Sub(s.Snap.At); wait > 0 {
+		text += "; starts again in " + span(wait+time.Second-1)
+	}
+	var rows []string
+	for i, line := range s.Theme.wrap(text, w-2) {
+		if i == 3 {
+			break
+		}
+		l := s.NewLine(w)
+		if i == 0 {
+			l.Put(Bad, s.Theme.Glyphs.Trouble)
+		}
+		rows = append(rows, l.To(2).Put(Plain, line).String())
+	}
+	return rows
 }
 
 // moment is the instant ages are measured at: now when live, the snapshot's own when held.
@@ -244,18 +283,25 @@ func (s *Scene) status(w int, chrome Chrome) string {
 	}
 	x := s.Snap
 	if x == nil {
-		l.Put(Plain, chrome.Title).Space(2).Put(Faint, "starting")
+		if chrome.Title != "" {
+			l.Put(Plain, chrome.Title).Space(2)
+		}
+		l.Put(Faint, t.Glyphs.Unknown+" starting")
 		return l.To(w-cells(right)).Put(Faint, right).String()
 	}
-	name := or(x.World.String(), chrome.Title)
-	if w >= 100 {
-		l.Put(Plain, t.clipMiddle(name, 16))
-		if !x.Group.IsEmpty() {
-			l.Put(Faint, " · group ").Put(Plain, t.clipMiddle(x.Group.String(), 20))
+	world, group := x.World.String(), x.Group.String()
+	if world != "" {
+		l.Put(Plain, t.clipMiddle(world, 16))
+	}
+	if group != "" && (w >= 100 || world == "") {
+		if world != "" {
+			l.Put(Faint, " · ")
 		}
-		l.To(max(l.w+2, w*22/100))
-	} else {
-		l.Put(Plain, t.clipMiddle(or(name, x.Group.String()), 10)).Space(2)
+		l.Put(Faint, "group ").Put(Plain, t.clipMiddle(group, 20))
+	}
+	l.Space(2)
+	if w >= 100 {
+		l.To(w * 22 / 100)
 	}
 	at := x.At
 	if s.Live {
@@ -280,6 +326,8 @@ func (s *Scene) status(w int, chrome Chrome) string {
 	room := w - l.w - cells(right) - 2
 	list := Troubles(x)
 	switch {
+	case len(list) == 0 && settling(x):
+		l.Put(Faint, t.Glyphs.Unknown+" "+t.clip("settling in", room-2))
 	case len(list) == 0:
 		l.Put(Good, t.Glyphs.Recovered+" ").Put(Faint, t.clip("all is well", room-2))
 	default:
@@ -294,6 +342,12 @@ func (s *Scene) status(w int, chrome Chrome) string {
 		l.Put(style, sign+" "+t.clip(t.fold(list[0].Text), room-2-cells(more))).Put(Faint, more)
 	}
 	return l.To(w-cells(right)).Put(Faint, right).String()
+}
+
+// settling tells whether an engine has not seen its world yet: then nothing is known to be wrong, nor to be well.
+func settling(x *timeline.Snapshot) bool {
+	return x.Pipeline != nil && x.Pipeline.State == pipeline.Starting || x.Edge != nil && x.Edge.ByState[edge.Unknown] > 0 ||
+		x.Edge != nil && x.Edge.Nodes == 0
 }
 
 // eventTime is the newest timestamp the stream itself carried.

@@ -180,14 +180,15 @@ type Glyphs struct {
 
 // BoxGlyphs draw frames.
 type BoxGlyphs struct {
-	H, V, TL, TR, BL, BR, TickL, Corner string
+	H, V, TL, TR, BL, BR, TickL string
+	Tee, Cross, Foot            string // where the line between two columns begins, goes on and ends
 }
 
 var unicodeGlyphs = Glyphs{
 	OK: "●", Watch: "▲", Trouble: "✕", Unknown: "○", Info: "·", Recovered: "✓",
 	Up: "↑", Down: "↓", Flat: "→", Left: "←", Right: "→", Live: "●", Held: "❚❚", Dash: "–", Ellipsis: "…",
 	Dot: "·", Baseline: "┆", Cursor: "▌", Arrow: "→", Bullet: "•", Times: "×", Micro: "µ", Bar: "█",
-	Box:     BoxGlyphs{H: "─", V: "│", TL: "╭", TR: "╮", BL: "╰", BR: "╯", TickL: "┤", Corner: "┼"},
+	Box:     BoxGlyphs{H: "─", V: "│", TL: "╭", TR: "╮", BL: "╰", BR: "╯", TickL: "┤", Tee: "┬", Cross: "┼", Foot: "┴"},
 	Eighths: []string{" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"},
 	Bars:    []string{" ", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"},
 	Thumb:   "┃",
@@ -197,7 +198,7 @@ var asciiGlyphs = Glyphs{
 	OK: "*", Watch: "!", Trouble: "x", Unknown: "o", Info: ".", Recovered: "+",
 	Up: "^", Down: "v", Flat: ">", Left: "<", Right: ">", Live: "*", Held: "||", Dash: "-", Ellipsis: "~",
 	Dot: "-", Baseline: ":", Cursor: ">", Arrow: ">", Bullet: "-", Times: "x", Micro: "u", Bar: "=",
-	Box:     BoxGlyphs{H: "-", V: "|", TL: "+", TR: "+", BL: "+", BR: "+", TickL: "|", Corner: "+"},
+	Box:     BoxGlyphs{H: "-", V: "|", TL: "+", TR: "+", BL: "+", BR: "+", TickL: "|", Tee: "+", Cross: "+", Foot: "+"},
 	Eighths: []string{" ", "_", "_", ".", "-", "-", "=", "#", "#"},
 	Bars:    []string{" ", " ", " ", "-", "-", "=", "=", "#", "#"},
 	Thumb:   "#",

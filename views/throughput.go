@@ -59,7 +59,11 @@ func (s *Scene) throughputTitle(p *pipeline.Snapshot) []Seg {
 // flow is the figures and charts that fit into w by h.
 func (s *Scene) flow(p *pipeline.Snapshot, w, h int) []string {
 	l := s.NewLine(w)
-	l.Field(Strong, rate(p.EventsPerSecond), 7, true).Put(Faint, " ev/s")
+	flowing := rate(p.EventsPerSecond)
+	if !measured(s.Snap) {
+		flowing = "–"
+	}
+	l.Field(Strong, flowing, 7, true).Put(Faint, " ev/s")
 	gap := 3
 	if w < 44 {
 		gap = 2
@@ -71,11 +75,19 @@ func (s *Scene) flow(p *pipeline.Snapshot, w, h int) []string {
 	}
 	rows := []string{l.String(), s.lagLine(p, w)}
 	if p.State == pipeline.Waiting {
-		rows = append(rows, s.NewLine(w).Put(Bad, "waits for ").Put(Plain, p.Waiting.String()).String())
+		for i, line := range s.Theme.wrap("waits for "+p.Waiting.String(), w-2) {
+			if i == 3 {
+				break
+			}
+			rows = append(rows, s.NewLine(w).Space(2).Put(Bad, line).String())
+		}
+	}
+	if len(s.Past) > 0 && !slices.ContainsFunc(s.Past, measured) {
+		return rows // a chart of nothing would look like a chart of zero
 	}
 	left := h - len(rows)
 	rateOf := func(x *timeline.Snapshot) float64 {
-		if x.Pipeline == nil {
+		if !measured(x) {
 			return math.NaN()
 		}
 		return x.Pipeline.EventsPerSecond
@@ -87,7 +99,7 @@ func (s *Scene) flow(p *pipeline.Snapshot, w, h int) []string {
 		return x.Pipeline.EndToEnd.P99
 	}
 	lagOf := func(x *timeline.Snapshot) float64 {
-		if x.Pipeline == nil {
+		if !measured(x) || len(x.Pipeline.Partitions) == 0 {
 			return math.NaN()
 		}
 		return float64(x.Pipeline.Lag)
@@ -119,6 +131,29 @@ func (s *Scene) flow(p *pipeline.Snapshot, w, h int) []string {
 	return rows
 }
 
+// measured tells whether a snapshot's rate is one: the pipeline runs, and has taken part in its group.
+func measured(x *timeline.Snapshot) bool {
+	p := x.Pipeline
+	if p == nil {
+		return false
+	}
+	switch p.State {
+	case pipeline.Running, pipeline.Paused, pipeline.Draining:
+	case pipeline.Waiting:
+		if p.Consumed == 0 {
+			return false
+		}
+	default:
+		return false
+	}
+	for i := range x.Engines {
+		if x.Engines[i].Name == "pipeline" && x.Engines[i].State == timeline.EngineFailed {
+			return false
+		}
+	}
+	return true
+}
+
 func latency(q pipeline.Quantiles, v float64) string {
 	if q.Count == 0 {
 		return "–"
@@ -135,7 +170,11 @@ func axisMillis(ms float64) string {
 
 func (s *Scene) lagLine(p *pipeline.Snapshot, w int) string {
 	l := s.NewLine(w)
-	l.Field(Strong, count(p.Lag), 7, true).Put(Faint, " lag")
+	lag := count(p.Lag)
+	if !measured(s.Snap) || len(p.Partitions) == 0 {
+		lag = "–"
+	}
+	l.Field(Strong, lag, 7, true).Put(Faint, " lag")
 	if w < 44 {
 		l.To(14)
 	} else {
@@ -152,7 +191,14 @@ func (s *Scene) lagLine(p *pipeline.Snapshot, w int) string {
 // drain says where the lag is going, from its course over the last ten seconds or so.
 func (s *Scene) drain(p *pipeline.Snapshot) (style Style, sign, words string) {
 	g := s.Theme.Glyphs
-	if p.Lag == 0 {
+	switch {
+	case s.failed("pipeline") != nil:
+		return Faint, g.Unknown, "not known while the engine is down"
+	case len(p.Partitions) == 0 && p.State == pipeline.Starting:
+		return Faint, g.Unknown, "joining the group"
+	case len(p.Partitions) == 0 || !measured(s.Snap):
+		return Faint, g.Unknown, "no partition assigned"
+	case p.Lag == 0:
 		return Faint, g.OK, "caught up"
 	}
 	slope := math.NaN()
