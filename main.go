@@ -252,7 +252,6 @@ func (f *flags) console(ctx context.Context) error {
 func (f *flags) show(ctx context.Context, w world) error {
 	return f.withRuntime(ctx, w, func(ctx context.Context, r *backend.Runtime) error {
 		o := f.screen()
-		o.Console, o.Keys = w.config.Console, w.config.Console.Keys
 		return tui.Run(ctx, r, o)
 	})
 }
