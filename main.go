@@ -252,6 +252,7 @@ func (f *flags) console(ctx context.Context) error {
 func (f *flags) show(ctx context.Context, w world) error {
 	return f.withRuntime(ctx, w, func(ctx context.Context, r *backend.Runtime) error {
 		o := f.screen()
+		o.Console = w.config.Console
 		return tui.Run(ctx, r, o)
 	})
 }
