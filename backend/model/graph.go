@@ -29,6 +29,7 @@ type capture struct{ outer, inner int }
 
 type step struct {
 	op      string // for errors: Scaler "name"
+	node    *nodeProto
 	run     kernel
 	inputs  []int // slot, or -1 for an optional input left out
 	outputs []int
@@ -254,7 +255,7 @@ func refuseUnknown(g *graphProto, live []bool) error {
 
 // add compiles one node, or computes it at once if everything it needs is known.
 func (c *compiler) add(n *nodeProto) error {
-	s := step{op: n.title()}
+	s := step{op: n.title(), node: n}
 	folds := true
 	for _, name := range n.inputs {
 		if name == "" {

@@ -67,6 +67,7 @@ type onnxModel struct {
 	program     *program
 	description Description
 	features    []string // in the order of the one wide input; nil if the file does not tell
+	linear      *linear  // the same in one pass, if the model is linear
 }
 
 func parseONNX(data []byte) (*onnxModel, error) {
@@ -88,7 +89,7 @@ func parseONNX(data []byte) (*onnxModel, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &onnxModel{program: p}
+	m := &onnxModel{program: p, linear: fuse(p)}
 	if m.description, err = describe(proto, p); err != nil {
 		return nil, err
 	}
@@ -279,6 +280,9 @@ func (m *onnxModel) Bind(columns []Column) (Scorer, error) {
 	if err := s.rehearse(columns); err != nil {
 		return nil, fmt.Errorf("%w: the model (%s) fails on a trial batch of the columns %s: %w", ErrColumns,
 			listInputs(m.program.inputs), listColumns(columns), err)
+	}
+	if m.linear != nil {
+		return m.linear.bind(feeds, len(columns)), nil
 	}
 	return s, nil
 }
