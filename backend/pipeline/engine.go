@@ -228,15 +228,11 @@ func (e *Engine) fillModel(s *Snapshot) {
 	}
 }
 
-// slowFeatures is the latency of the feature store, in milliseconds at p99, from which it is called slow: it alone
-// then costs more than the 20 ms a batch waits for company.
-const slowFeatures = 100
-
 func (e *Engine) fillFeatures(s *Snapshot) {
 	f := &s.Features
 	f.OnMissing = e.cfg.OnMissing
 	f.URL = safetext.Clean(e.cfg.FeaturesURL)
-	f.State = "-"
+	f.State = string(features.StateIdle)
 	if e.cfg.Store == nil {
 		return
 	}
@@ -244,18 +240,11 @@ func (e *Engine) fillFeatures(s *Snapshot) {
 	f.Hits, f.Misses, f.Requests, f.Errors = st.Hits, st.Misses, st.Requests, st.Errors
 	f.LastError = safetext.Clean(limit(st.LastError, 300))
 	f.LatencyP50, f.LatencyP99, f.CacheLength = st.P50, st.P99, st.Cached
+	if st.State != "" {
+		f.State, f.Since = string(st.State), st.Since
+	}
 	for _, d := range st.Drift {
 		f.Drift = append(f.Drift, FeatureDrift{Name: safetext.Clean(d.Name), PSI: d.PSI, Threshold: d.Threshold, Missing: d.Missing,
 			BaselineMissing: d.BaselineMissing, Samples: d.Samples, Baseline: d.Baseline})
 	}
-	state := "-"
-	switch {
-	case e.stats.featuresDown.Load():
-		state = "down"
-	case st.P99 > slowFeatures:
-		state = "slow"
-	case st.Requests > st.Errors || st.Hits > 0:
-		state = "ok"
-	}
-	f.State, f.Since = e.stats.featuresState(state, s.At)
 }

@@ -16,14 +16,54 @@ const factsEvery = 2 * time.Second
 // facts are what the broker says of the events topic, all members' partitions included.
 type facts struct {
 	mu      sync.Mutex
-	offsets map[int32]kafka.Offsets
+	offsets map[int32]kafka.Offsets // replaced, never changed
+	paces   map[int32]pace          // likewise
 	at      time.Time
 }
 
-func (f *facts) set(offsets map[int32]kafka.Offsets) {
+// pace is how fast one partition moves, in records a second, smoothed over some answers.
+type pace struct{ committed, arriving float64 }
+
+func (f *facts) set(offsets map[int32]kafka.Offsets, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.offsets, f.at = offsets, time.Now()
+	paces := make(map[int32]pace, len(offsets))
+	if spent := now.Sub(f.at).Seconds(); f.offsets != nil && spent > 0 {
+		for p, o := range offsets {
+			before, known := f.offsets[p]
+			if !known {
+				continue
+			}
+			now := pace{arriving: float64(o.Newest-before.Newest) / spent}
+			if o.Committed >= 0 && before.Committed >= 0 {
+				now.committed = float64(o.Committed-before.Committed) / spent
+			}
+			if old, known := f.paces[p]; known {
+				now.arriving = (old.arriving + now.arriving) / 2
+				now.committed = (old.committed + now.committed) / 2
+			}
+			paces[p] = now
+		}
+	}
+	f.offsets, f.paces, f.at = offsets, paces, now
+}
+
+func (f *facts) pace(p int32) pace {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.paces[p]
+}
+
+// drainsIn is how long a lag lasts at a pace.
+func drainsIn(lag int64, perSecond, arriving float64) time.Duration {
+	gain := perSecond - max(arriving, 0)
+	switch {
+	case lag <= 0:
+		return 0
+	case gain <= 0 || float64(lag)/gain > (1000*time.Hour).Seconds():
+		return Never
+	}
+	return time.Duration(float64(lag) / gain * float64(time.Second))
 }
 
 func (f *facts) get() map[int32]kafka.Offsets {
@@ -70,7 +110,7 @@ func (e *Engine) askFacts(ctx context.Context, admin **kafka.Admin) error {
 	if err != nil {
 		return err
 	}
-	e.facts.set(offsets)
+	e.facts.set(offsets, time.Now())
 	return e.readyTopics(*admin)
 }
 
@@ -183,6 +223,7 @@ func (e *Engine) fillPartitions(s *Snapshot, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s.Partitions = make([]Partition, 0, len(e.claims))
+	perSecond, arrivingAll := 0.0, 0.0
 	for _, c := range e.claims {
 		next := c.next.Load()
 		if next < 0 {
@@ -193,6 +234,9 @@ func (e *Engine) fillPartitions(s *Snapshot, now time.Time) {
 			Partition: c.partition, Offset: next, HighWatermark: high, Lag: max(high-next, 0),
 			EventsPerSecond: c.perSecond, Verdict: verdict(c.commits, high, now),
 		}
+		arriving := e.facts.pace(c.partition).arriving
+		p.DrainsIn = drainsIn(p.Lag, p.EventsPerSecond, arriving)
+		perSecond, arrivingAll = perSecond+p.EventsPerSecond, arrivingAll+arriving
 		if ms := c.lastRecord.Load(); ms != 0 {
 			p.LastRecord = time.UnixMilli(ms)
 		}
@@ -200,4 +244,26 @@ func (e *Engine) fillPartitions(s *Snapshot, now time.Time) {
 		s.Partitions = append(s.Partitions, p)
 	}
 	slices.SortFunc(s.Partitions, func(a, b Partition) int { return int(a.Partition - b.Partition) })
+	s.DrainsIn = drainsIn(s.Lag, perSecond, arrivingAll)
+	e.fillGroup(s, known)
+}
+
+// fillGroup tells of every partition of the topic. The caller holds the lock.
+func (e *Engine) fillGroup(s *Snapshot, known map[int32]kafka.Offsets) {
+	if known == nil {
+		return
+	}
+	s.GroupLag = 0
+	s.All = make([]GroupPartition, 0, len(known))
+	for p, o := range known {
+		_, mine := e.claims[p]
+		pace := e.facts.pace(p)
+		g := GroupPartition{
+			Partition: p, Committed: o.Committed, HighWatermark: o.Newest, Lag: max(o.Newest-max(o.Committed, o.Oldest), 0),
+			CommittedPerSecond: pace.committed, ArrivingPerSecond: pace.arriving, Mine: mine,
+		}
+		s.GroupLag += g.Lag
+		s.All = append(s.All, g)
+	}
+	slices.SortFunc(s.All, func(a, b GroupPartition) int { return int(a.Partition - b.Partition) })
 }

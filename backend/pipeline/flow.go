@@ -80,12 +80,16 @@ type publisher interface {
 }
 
 func (e *Engine) newFlow(group sarama.ConsumerGroup, out publisher) *flow {
+	depth := inFlight
+	if e.cfg.Delivery == ExactlyOnce {
+		depth = 1 // a batch that cannot leave yet grows, and larger transactions cost less a record
+	}
 	f := &flow{
 		e: e, out: out, group: group,
 		chunks: make(chan chunk, 4),
-		order:  make(chan *batch, inFlight),
-		work:   make(chan *batch, inFlight+2), // the collector never blocks on it: order is the narrower one
-		free:   make(chan *batch, inFlight+2),
+		order:  make(chan *batch, depth),
+		work:   make(chan *batch, depth+2), // the collector never blocks on it: order is the narrower one
+		free:   make(chan *batch, depth+2),
 		flush:  make(chan struct{}, 1),
 		commit: make(chan struct{}, 1),
 		claims: make(map[*claim]struct{}),

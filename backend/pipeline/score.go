@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -80,11 +81,10 @@ func (s *scorer) fetch(b *batch) bool {
 	ok := s.f.persist(b, holdFeatures, func() error {
 		clear(s.rows)
 		err := e.cfg.Store.Fetch(s.f.ctx, s.entities, s.rows)
-		e.stats.featuresDown.Store(err != nil)
-		if err != nil {
+		if err != nil && !errors.Is(err, features.ErrUnavailable) && !errors.Is(err, features.ErrContract) && !errors.Is(err, features.ErrConfiguration) {
 			return fmt.Errorf("the feature store is away: %w", err)
 		}
-		return nil
+		return err // says itself what is the matter
 	})
 	return ok
 }

@@ -50,8 +50,14 @@ type Snapshot struct {
 	EndToEnd   Quantiles
 	Processing Quantiles
 
-	Lag        int64 // records behind the high watermark, over the partitions assigned to this process
+	Lag        int64         // records behind the high watermark, over the partitions assigned to this process
+	DrainsIn   time.Duration // until Lag is gone at the pace of the last seconds; 0 without lag, Never when it does not fall
 	Partitions []Partition
+
+	// GroupLag is the lag of the whole group, other members' partitions included, by the broker's own word of a few
+	// seconds ago; -1 while the broker has not said. All has every partition of the topic.
+	GroupLag int64
+	All      []GroupPartition
 
 	// Histogram counts the predictions of the last minute in Bins equal bins; Baseline is the share of each bin when
 	// the model was trained and nil if not known.
@@ -99,7 +105,22 @@ type Partition struct {
 	Lag             int64
 	EventsPerSecond float64
 	Verdict         Verdict
-	LastRecord      time.Time // the timestamp of the last record taken
+	LastRecord      time.Time     // the timestamp of the last record taken
+	DrainsIn        time.Duration // as Snapshot.DrainsIn
+}
+
+// Never is a DrainsIn that does not end: more comes than goes.
+const Never time.Duration = -1
+
+// GroupPartition is one partition of the events topic as the broker sees it, whoever consumes it.
+type GroupPartition struct {
+	Partition          int32
+	Committed          int64 // the group's next offset, -1 when it has committed none
+	HighWatermark      int64
+	Lag                int64
+	CommittedPerSecond float64 // over the last seconds
+	ArrivingPerSecond  float64
+	Mine               bool // assigned to this process
 }
 
 // Features is the feature store as the pipeline sees it.

@@ -10,7 +10,6 @@ import (
 type stats struct {
 	consumed, predicted, deadLettered, redelivered atomic.Uint64
 	missing                                        atomic.Uint64
-	featuresDown                                   atomic.Bool
 
 	mu         sync.Mutex
 	endToEnd   latencies
@@ -20,10 +19,6 @@ type stats struct {
 	scored     scoreTime
 	dead       []DeadLetter // a ring of KeepDead, the newest at deadNext-1
 	deadNext   int
-
-	stateMu sync.Mutex
-	state   string
-	since   time.Time
 }
 
 // acknowledged counts a batch the broker has acknowledged.
@@ -86,16 +81,6 @@ func (s *stats) fill(out *Snapshot, now time.Time) {
 	for i := range out.Dead {
 		out.Dead[i] = s.dead[(s.deadNext-1-i)%KeepDead]
 	}
-}
-
-// featuresState remembers since when the feature store is in a state.
-func (s *stats) featuresState(state string, now time.Time) (string, time.Time) {
-	s.stateMu.Lock()
-	defer s.stateMu.Unlock()
-	if s.state != state {
-		s.state, s.since = state, now
-	}
-	return s.state, s.since
 }
 
 // scoreTime is the mean time to score an event, over the last batches.

@@ -339,7 +339,13 @@ func (s *fakeStore) Fetch(ctx context.Context, entities []features.Entity, rows 
 }
 
 func (s *fakeStore) Stats() features.Stats {
-	return features.Stats{Requests: s.requests.Load(), Misses: s.requests.Load()}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := features.Stats{Requests: s.requests.Load(), Misses: s.requests.Load(), State: features.StateOK}
+	if s.away != nil {
+		st.State = features.StateDown
+	}
+	return st
 }
 
 func featuresOf(key string) (age, clicks float64) {
