@@ -37,6 +37,7 @@ func (f *flow) Setup(sess sarama.ConsumerGroupSession) error {
 	f.sess = sess
 	f.e.seed(f)
 	f.start()
+	f.e.flow.Store(f)
 	f.e.status.back(holdKafka)
 	f.e.status.enter(Running)
 	return nil
@@ -44,6 +45,7 @@ func (f *flow) Setup(sess sarama.ConsumerGroupSession) error {
 
 // Cleanup ends the flow of a session, after every claim has returned.
 func (f *flow) Cleanup(sarama.ConsumerGroupSession) error {
+	f.e.flow.CompareAndSwap(f, nil)
 	f.stop()
 	return nil
 }
@@ -169,14 +171,14 @@ func (f *flow) hand(c *claim, held []*sarama.ConsumerMessage, in <-chan *sarama.
 	taken := time.Now()
 	shut, changed := f.e.gate.state()
 	if !shut {
-		f.take(c, held)
+		f.take(c, len(held))
 		note := c.noted(held)
 		select {
 		case f.chunks <- chunk{c, held, taken}:
 			f.e.took(c, note)
 			return true
 		default:
-			f.untake(c, held)
+			f.take(c, -len(held))
 		}
 	}
 	timer := time.NewTimer(100 * time.Millisecond)
@@ -185,10 +187,11 @@ func (f *flow) hand(c *claim, held []*sarama.ConsumerMessage, in <-chan *sarama.
 	this := map[string][]int32{c.topic: {c.partition}}
 	for {
 		var out chan chunk
+		offered := 0 // records on the claim's account while the collector may take them
 		if !shut {
-			out = f.chunks
+			out, offered = f.chunks, len(held)
 		}
-		f.take(c, held)
+		f.take(c, offered)
 		note := c.noted(held)
 		select {
 		case out <- chunk{c, held, taken}:
@@ -198,25 +201,25 @@ func (f *flow) hand(c *claim, held []*sarama.ConsumerMessage, in <-chan *sarama.
 			}
 			return true
 		case <-timer.C:
-			f.untake(c, held)
+			f.take(c, -offered)
 			ahead = in
 			f.group.Pause(this)
 		case m, ok := <-ahead:
-			f.untake(c, held)
+			f.take(c, -offered)
 			if !ok {
 				f.group.Resume(this)
 				return false
 			}
 			held = append(held, m)
 		case <-changed:
-			f.untake(c, held)
+			f.take(c, -offered)
 			shut, changed = f.e.gate.state()
 		case <-over:
-			f.untake(c, held)
+			f.take(c, -offered)
 			f.group.Resume(this)
 			return false
 		case <-f.ctx.Done():
-			f.untake(c, held)
+			f.take(c, -offered)
 			f.group.Resume(this)
 			return false
 		}
@@ -251,15 +254,9 @@ func (e *Engine) took(c *claim, n note) {
 	c.next.CompareAndSwap(sarama.OffsetOldest, n.first) // the group had no offset
 }
 
-// take puts records on the claim's account before they are handed over: they may settle the moment after.
-func (f *flow) take(c *claim, records []*sarama.ConsumerMessage) {
+// take puts n records on the claim's account: before they are handed over, for they may settle the moment after.
+func (f *flow) take(c *claim, n int) {
 	f.mu.Lock()
-	c.inHand += len(records)
-	f.mu.Unlock()
-}
-
-func (f *flow) untake(c *claim, records []*sarama.ConsumerMessage) {
-	f.mu.Lock()
-	c.inHand -= len(records)
+	c.inHand += n
 	f.mu.Unlock()
 }

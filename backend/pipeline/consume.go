@@ -116,8 +116,17 @@ func (e *Engine) retry(ctx context.Context, do func() error) bool {
 	}
 }
 
-// consume joins the group, again and again, until ctx ends.
+// consume joins the group, again and again, until ctx ends. A drain leaves the group until Resume.
 func (e *Engine) consume(ctx context.Context) error {
+	for e.park(ctx) {
+		inner, stop := e.untilDrained(ctx)
+		e.consumeUntil(inner)
+		stop()
+	}
+	return nil
+}
+
+func (e *Engine) consumeUntil(ctx context.Context) {
 	for {
 		var m *member
 		joined := e.retry(ctx, func() (err error) {
@@ -127,12 +136,12 @@ func (e *Engine) consume(ctx context.Context) error {
 			return err
 		})
 		if !joined {
-			return nil
+			return
 		}
 		done := m.run(ctx)
 		m.close()
 		if done {
-			return nil
+			return
 		}
 	}
 }
@@ -205,6 +214,9 @@ func (m *member) run(ctx context.Context) bool {
 		err := m.session(ctx)
 		if ctx.Err() != nil {
 			return true
+		}
+		if errors.Is(err, errMoved) {
+			continue
 		}
 		if time.Since(begun) > lasting {
 			failed, backoff = 0, firstBackoff

@@ -8,8 +8,9 @@ const minDrift = 100
 // psi compares a histogram of counts with the shares of a baseline: the population stability index
 // Σ(qᵢ−pᵢ)ln(qᵢ/pᵢ), and the threshold it exceeds by chance once in a thousand when nothing drifted. For a baseline
 // known exactly PSI is about χ²(bins−1)/n; bins that expect fewer than five counts are joined with their neighbours,
-// without which neither holds. Both are NaN when it cannot be told.
-func psi(counts []uint64, baseline []float64) (index, threshold float64) {
+// without which neither holds. A baseline of size samples adds χ²/size; 0 means known exactly. Both are NaN when it
+// cannot be told.
+func psi(counts []uint64, baseline []float64, size uint64) (index, threshold float64) {
 	n, sum := uint64(0), 0.0
 	for _, c := range counts {
 		n += c
@@ -43,7 +44,11 @@ func psi(counts []uint64, baseline []float64) (index, threshold float64) {
 	if bins < 2 {
 		return math.NaN(), math.NaN()
 	}
-	return index, chiSquared999(bins-1) / float64(n)
+	spread := 1 / float64(n)
+	if size > 0 {
+		spread += 1 / float64(size)
+	}
+	return index, chiSquared999(bins-1) * spread
 }
 
 // psiTerm is one bin's part. Half a count keeps an empty bin finite.

@@ -88,9 +88,17 @@ type Engine struct {
 
 	prefix  []byte // begins the JSON of a prediction
 	topics  atomic.Pointer[topicCounts]
+	flow    atomic.Pointer[flow]
 	running atomic.Bool
+	want    gate // shut while a drain is asked for
+	parked  gate // shut while drained
 	seeded  bool // the start of partitions without offsets is settled; the sessions' own
 	model   atomic.Pointer[loadedModel]
+	// recorded is the baseline taken from live predictions, nil for the model's own.
+	recorded atomic.Pointer[recordedBaseline]
+
+	control  sync.Mutex   // one command at a time
+	oldModel *loadedModel // what RollbackModel goes back to
 
 	mu     sync.Mutex
 	claims map[int32]*claim // the partitions held now
@@ -98,6 +106,7 @@ type Engine struct {
 	told   []int32          // the partitions the log last said are held
 	// lastDead is when a dead letter was last seen, so that the log tells of the first of a burst only.
 	lastDead time.Time
+	replayed map[LetterID]time.Time // dead letters this process replayed
 }
 
 // New makes an engine; nothing happens before Run.
@@ -120,13 +129,15 @@ func New(c Config) *Engine {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: c, logger: c.Logger, claims: make(map[int32]*claim), seen: make(map[int32]int64)}
+	e := &Engine{cfg: c, logger: c.Logger, claims: make(map[int32]*claim), seen: make(map[int32]int64), replayed: make(map[LetterID]time.Time)}
 	name, _ := json.Marshal(c.Entity) // a string always marshals
 	e.prefix = append(append([]byte{'{'}, name...), ':')
 	e.topics.Store(&topicCounts{1, 1})
 	e.status.log = &e.log
 	e.status.enter(Stopped)
 	e.gate.open()
+	e.want.open()
+	e.parked.open()
 	return e
 }
 
@@ -175,8 +186,11 @@ func (e *Engine) Pause() {
 	}
 }
 
-// Resume ends Pause.
+// Resume ends Pause and Drain.
 func (e *Engine) Resume() {
+	if e.want.open() {
+		e.tell(event.Pipeline, event.Info, "pipeline", "joins the group again")
+	}
 	e.gate.open()
 	if e.status.pause(false) {
 		e.tell(event.Pipeline, event.Info, "pipeline", "resumed")
@@ -222,9 +236,13 @@ func (e *Engine) fillModel(s *Snapshot) {
 	s.Model.Kind = m.kind
 	s.Model.Loaded = m.loaded
 	s.Model.Features = m.features
-	if m.baseline != nil {
-		s.Baseline = m.baseline
-		s.PSI, s.PSIThreshold = psi(s.Histogram[:], m.baseline)
+	baseline, size := m.baseline, uint64(0)
+	if r := e.recorded.Load(); r != nil {
+		baseline, size = r.shares, r.n
+	}
+	if baseline != nil {
+		s.Baseline = baseline
+		s.PSI, s.PSIThreshold = psi(s.Histogram[:], baseline, size)
 	}
 }
 

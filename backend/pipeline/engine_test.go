@@ -32,7 +32,7 @@ func testEverythingComesOutOnce(t *testing.T, w *world, c Config) {
 	const n = 5000
 	w.produce(events(0, n)...)
 	e, stop := w.run(c)
-	w.until("all are predicted", func() bool { return e.Snapshot().Predicted >= n })
+	w.until("all are predicted", func() bool { s := e.Snapshot(); return s.Predicted >= n && s.Consumed >= n })
 	s := e.Snapshot()
 	if s.State != Running || s.Predicted != n || s.Consumed != n || s.DeadLettered != 0 || s.Redelivered != 0 {
 		t.Errorf("snapshot: %+v", s)

@@ -83,6 +83,20 @@ func (s *stats) fill(out *Snapshot, now time.Time) {
 	}
 }
 
+// histogram is that of the predictions of the last minute.
+func (s *stats) histogram(now time.Time) [Bins]uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.scores.histogram(now)
+}
+
+// forgetScores empties the histogram.
+func (s *stats) forgetScores() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.scores = scores{}
+}
+
 // scoreTime is the mean time to score an event, over the last batches.
 type scoreTime struct{ spent, events float64 }
 

@@ -98,29 +98,29 @@ func TestPSI(t *testing.T) {
 	for _, n := range []int{100, 1000, 30_000} {
 		alarms := 0
 		for range 2000 {
-			if index, threshold := psi(draw(n, rng.Float64), uniform); index > threshold {
+			if index, threshold := psi(draw(n, rng.Float64), uniform, 0); index > threshold {
 				alarms++
 			}
 		}
 		if alarms > 20 { // 2 are expected of a threshold of one in a thousand; small samples have heavier tails
 			t.Errorf("n = %d: %d false alarms in 2000", n, alarms)
 		}
-		index, threshold := psi(draw(n, func() float64 { return math.Sqrt(rng.Float64()) }), uniform)
+		index, threshold := psi(draw(n, func() float64 { return math.Sqrt(rng.Float64()) }), uniform, 0)
 		if index <= threshold {
 			t.Errorf("n = %d: a real drift has PSI %g, below %g", n, index, threshold)
 		}
 	}
 	peaked := make([]float64, Bins) // nearly all of the training data in one bin
 	peaked[0] = 1
-	if index, _ := psi(draw(1000, func() float64 { return 0.01 }), peaked); !math.IsNaN(index) {
+	if index, _ := psi(draw(1000, func() float64 { return 0.01 }), peaked, 0); !math.IsNaN(index) {
 		t.Errorf("one bin gives %g, want NaN", index)
 	}
 	peaked[0], peaked[19] = 0.9, 0.1
-	if index, threshold := psi(draw(1000, func() float64 { return 0.5 }), peaked); !(index > threshold) {
+	if index, threshold := psi(draw(1000, func() float64 { return 0.5 }), peaked, 0); !(index > threshold) {
 		t.Errorf("everything in empty bins gives %g (threshold %g)", index, threshold)
 	}
 	for name, baseline := range map[string][]float64{"none": nil, "short": {1}, "negative": append([]float64{-1}, uniform[1:]...), "zero": make([]float64, Bins)} {
-		if index, threshold := psi(draw(1000, rng.Float64), baseline); !math.IsNaN(index) || !math.IsNaN(threshold) {
+		if index, threshold := psi(draw(1000, rng.Float64), baseline, 0); !math.IsNaN(index) || !math.IsNaN(threshold) {
 			t.Errorf("baseline %s gives %g", name, index)
 		}
 	}

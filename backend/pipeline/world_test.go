@@ -399,3 +399,17 @@ func nowhere(t testing.TB) kafka.Cluster {
 	}
 	return c
 }
+
+// limitTopic bounds the record batches a topic takes.
+func (w *world) limitTopic(topic string, bytes int) {
+	w.t.Helper()
+	admin, err := sarama.NewClusterAdmin(w.brokers, w.cluster.Config())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = admin.Close() }()
+	value := strconv.Itoa(bytes)
+	if err := admin.AlterConfig(sarama.TopicResource, topic, map[string]*string{"max.message.bytes": &value}, false); err != nil {
+		w.t.Fatal(err)
+	}
+}

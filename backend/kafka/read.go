@@ -1,0 +1,110 @@
+package kafka
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// fetchBytes is how much one request of Read asks for; a larger record comes all the same.
+const fetchBytes = 1 << 20
+
+// Read hands the committed records of one partition with offsets in [from, to) to each, in order, and returns when the
+// last one was handed over or each returned false. Unlike a consumer it knows where the end is even when the last
+// offsets hold no record: transactions end with markers, aborted ones leave holes. A record is each's to keep.
+func (a *Admin) Read(ctx context.Context, topic string, partition int32, from, to int64, each func(*sarama.ConsumerMessage) bool) error {
+	size := int32(fetchBytes)
+	for from < to {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		broker, err := a.client.Leader(topic, partition)
+		if err != nil {
+			return fmt.Errorf("find the leader of %s/%d: %w", topic, partition, err)
+		}
+		request := &sarama.FetchRequest{
+			Version: 11, MaxWaitTime: int32(100 * time.Millisecond / time.Millisecond), MinBytes: 1, MaxBytes: size,
+			Isolation: sarama.ReadCommitted, SessionEpoch: -1,
+		}
+		request.AddBlock(topic, partition, from, size, -1)
+		response, err := broker.Fetch(request)
+		if err != nil {
+			_ = broker.Close() // it is opened again by the next Leader
+			return fmt.Errorf("read %s/%d at offset %d: %w", topic, partition, from, err)
+		}
+		block := response.GetBlock(topic, partition)
+		if block == nil {
+			return fmt.Errorf("read %s/%d at offset %d: the broker answered without it", topic, partition, from)
+		}
+		if block.Err != sarama.ErrNoError {
+			_ = a.client.RefreshMetadata(topic)
+			return fmt.Errorf("read %s/%d at offset %d: %w", topic, partition, from, block.Err)
+		}
+		next, more := hand(block, topic, partition, from, to, each)
+		if !more {
+			return nil
+		}
+		switch {
+		case next > from:
+			from = next
+		case block.Partial: // the next batch is larger than we asked for
+			if size >= sarama.MaxResponseSize/2 {
+				return fmt.Errorf("read %s/%d at offset %d: the record batch exceeds %d bytes", topic, partition, from, size)
+			}
+			size *= 2
+		case block.LastStableOffset >= 0 && from >= block.LastStableOffset:
+			return nil // the rest belongs to a transaction that is open
+		}
+	}
+	return nil
+}
+
+// hand gives each the records of one answer that are committed and in range. next is the offset to go on from.
+func hand(block *sarama.FetchResponseBlock, topic string, partition int32, from, to int64, each func(*sarama.ConsumerMessage) bool) (next int64, more bool) {
+	next = from
+	aborted := make(map[int64]bool)
+	pending := block.AbortedTransactions // by first offset, as the broker sorts them
+	for _, records := range block.RecordsSet {
+		b := records.RecordBatch
+		if b == nil || b.PartialTrailingRecord {
+			break
+		}
+		for len(pending) > 0 && pending[0].FirstOffset <= b.LastOffset() {
+			aborted[pending[0].ProducerID] = true
+			pending = pending[1:]
+		}
+		next = b.LastOffset() + 1
+		if b.Control {
+			if isAbort(b) {
+				delete(aborted, b.ProducerID)
+			}
+			continue
+		}
+		if b.IsTransactional && aborted[b.ProducerID] {
+			continue
+		}
+		for _, r := range b.Records {
+			offset := b.FirstOffset + r.OffsetDelta
+			if offset < from || offset >= to {
+				continue
+			}
+			at := b.FirstTimestamp.Add(r.TimestampDelta)
+			if b.LogAppendTime {
+				at = b.MaxTimestamp
+			}
+			m := &sarama.ConsumerMessage{Topic: topic, Partition: partition, Offset: offset, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: at}
+			if !each(m) {
+				return next, false
+			}
+		}
+	}
+	return next, true
+}
+
+// isAbort reads the key of a control record: a version and a type, 0 for abort.
+func isAbort(b *sarama.RecordBatch) bool {
+	return len(b.Records) > 0 && len(b.Records[0].Key) >= 4 && binary.BigEndian.Uint16(b.Records[0].Key[2:]) == 0
+}
