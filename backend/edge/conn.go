@@ -157,7 +157,7 @@ func (c *plainClient) exchange(ctx context.Context, s *scratch, conn net.Conn, a
 	}
 	s.meter = meter{conn: conn, left: maxWire}
 	s.reader.Reset(&s.meter)
-	resp, err := readResponse(s.reader)
+	resp, err := readResponse(s.reader) //nolint:bodyclose // the connection is this function's own; closing the body would read on
 	if err != nil {
 		return s.meter.got, err
 	}

@@ -153,7 +153,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.mu.Unlock()
 	cause := context.Cause(runCtx)
 	cancel(nil)
-	if cause == context.Cause(ctx) {
+	if errors.Is(cause, context.Cause(ctx)) {
 		return nil // asked to end; nothing failed before
 	}
 	return cause

@@ -13,6 +13,10 @@ func TestMain(m *testing.M) {
 		fleet()
 		return
 	}
+	if os.Getenv(steadyEnv) != "" {
+		steady()
+		return
+	}
 	if os.Getenv(victimEnv) != "" {
 		victim()
 		return

@@ -42,8 +42,8 @@ type node struct {
 	// countedAt is when the record count was last seen, and rated whether a rate follows from two of them.
 	countedAt time.Time
 	rated     bool
-	flaps
-	past
+	flaps     flaps
+	past      past
 }
 
 func newNode(url string, since time.Time) *node {

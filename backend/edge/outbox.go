@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,8 +41,10 @@ type outbox struct {
 	maxAge    time.Duration
 	bytes     int64 // of the bodies waiting
 	deadBytes int64
-	lastMade  time.Time // of the newest aggregate ever put, zero before the first
-	stats     outboxStats
+	insert    *sql.Stmt
+	// lastMade is when the newest aggregate ever put was made, oldestMade when the oldest waiting one was; zero without.
+	lastMade, oldestMade time.Time
+	stats                outboxStats
 }
 
 // outboxStats is what the outbox holds, and what it did since it was made.
@@ -114,7 +117,7 @@ func tryOpen(ctx context.Context, path string, maxBytes int64, maxAge time.Durat
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
 	dsn := url.URL{Scheme: "file", Path: filepath.ToSlash(abs), RawQuery: url.Values{
-		"_pragma": {"busy_timeout(250)", "locking_mode(EXCLUSIVE)", "journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(400)"},
+		"_pragma": {"busy_timeout(250)", "locking_mode(EXCLUSIVE)", "journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(2000)"},
 		"_txlock": {"immediate"},
 	}.Encode()}
 	db, err := sql.Open("sqlite", dsn.String())
@@ -123,7 +126,13 @@ func tryOpen(ctx context.Context, path string, maxBytes int64, maxAge time.Durat
 	}
 	db.SetMaxOpenConns(1)
 	o := &outbox{db: db, maxBytes: maxBytes, maxAge: maxAge}
-	if err := o.load(ctx); err != nil {
+	if err = o.load(ctx); err == nil {
+		o.insert, err = db.PrepareContext(ctx, `INSERT INTO outbox (made_at, body) VALUES (?, ?)`)
+	}
+	if err == nil {
+		err = o.findOldest(ctx)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("opening the outbox %s: %w", path, errors.Join(classify(err), db.Close()))
 	}
 	return o, nil
@@ -183,9 +192,22 @@ func (o *outbox) load(ctx context.Context) error {
 		if err := tx.QueryRowContext(ctx, `SELECT coalesce(sum(length(body)), 0) FROM dead_letters`).Scan(&o.deadBytes); err != nil {
 			return err
 		}
+		if err := tx.QueryRowContext(ctx, `SELECT coalesce(max(made_at), 0) FROM outbox`).Scan(&made); err != nil {
+			return err
+		}
+		if last := time.UnixMilli(made); made > 0 && last.After(o.lastMade) {
+			o.lastMade = last
+		}
 		return tx.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox`).
 			Scan(&o.stats.waiting, &o.bytes)
 	})
+}
+
+// remember keeps, of an aggregate that leaves, when it was made: a process after this one goes on from there.
+func remember(ctx context.Context, tx *sql.Tx, madeAt time.Time) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ('made_at', ?)
+		ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)`, madeAt.UnixMilli())
+	return err
 }
 
 // transact runs f in one transaction; once it returns nil the change is on the disk.
@@ -212,27 +234,32 @@ func count64(ctx context.Context, tx *sql.Tx, name string, n int64) error {
 
 func (o *outbox) key(id int64) string { return fmt.Sprintf("weir-%s-%d", o.collector, id) }
 
-// put keeps one body. What the caps do not allow is dropped in the same transaction, oldest first, and counted; the
-// new one is never dropped.
+// put keeps one body, in a transaction of its own. What the caps do not allow is dropped in the same transaction, oldest
+// first, and counted; the new one is never dropped.
 func (o *outbox) put(ctx context.Context, body []byte, at time.Time) (entry, error) {
-	e := entry{madeAt: at, body: body}
+	e := entry{madeAt: at.Truncate(time.Millisecond), body: body}
 	var dropped int
 	var freed int64
-	err := o.transact(ctx, func(tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, `INSERT INTO outbox (made_at, body) VALUES (?, ?)`, at.UnixMilli(), body)
+	insert := func(by *sql.Stmt) error {
+		res, err := by.ExecContext(ctx, e.madeAt.UnixMilli(), body)
 		if err != nil {
 			return err
 		}
-		if e.id, err = res.LastInsertId(); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ('made_at', ?)
-			ON CONFLICT (name) DO UPDATE SET value = excluded.value`, at.UnixMilli()); err != nil {
-			return err
-		}
-		dropped, freed, err = o.enforce(ctx, tx, e)
+		e.id, err = res.LastInsertId()
 		return err
-	})
+	}
+	var err error
+	if o.fits(e) {
+		err = classify(insert(o.insert)) // a statement alone is a transaction
+	} else {
+		err = o.transact(ctx, func(tx *sql.Tx) (err error) {
+			if err := insert(tx.StmtContext(ctx, o.insert)); err != nil {
+				return err
+			}
+			dropped, freed, err = o.enforce(ctx, tx, e)
+			return err
+		})
+	}
 	if err != nil {
 		return e, fmt.Errorf("keeping an aggregate in the outbox: %w", err)
 	}
@@ -240,8 +267,19 @@ func (o *outbox) put(ctx context.Context, body []byte, at time.Time) (entry, err
 	o.bytes += int64(len(body)) - freed
 	o.stats.waiting += 1 - dropped
 	o.stats.dropped += uint64(dropped)
-	o.lastMade = at
-	return e, nil
+	o.lastMade = e.madeAt
+	if o.oldestMade.IsZero() {
+		o.oldestMade = e.madeAt
+	}
+	if dropped > 0 {
+		err = o.findOldest(ctx)
+	}
+	return e, err
+}
+
+// fits tells whether e can be kept without dropping anything.
+func (o *outbox) fits(e entry) bool {
+	return o.bytes+int64(len(e.body)) <= o.maxBytes && (o.oldestMade.IsZero() || !o.oldestMade.Before(e.madeAt.Add(-o.maxAge)))
 }
 
 // enforce drops what is too old, and then the oldest while the bodies are too large together.
@@ -342,6 +380,10 @@ func (o *outbox) acknowledge(ctx context.Context, entries []entry) error {
 		if _, err := tx.ExecContext(ctx, `DELETE`+in); err != nil {
 			return err
 		}
+		newest := slices.MaxFunc(entries, func(a, b entry) int { return a.madeAt.Compare(b.madeAt) })
+		if err := remember(ctx, tx, newest.madeAt); err != nil {
+			return err
+		}
 		return count64(ctx, tx, "synced", int64(len(entries)))
 	})
 	if err != nil {
@@ -350,7 +392,7 @@ func (o *outbox) acknowledge(ctx context.Context, entries []entry) error {
 	o.bytes -= freed
 	o.stats.waiting -= int(n)
 	o.stats.synced += uint64(len(entries))
-	return nil
+	return o.findOldest(ctx)
 }
 
 // refuse moves an aggregate the cloud will never take to the dead letters, with what the cloud said.
@@ -372,6 +414,9 @@ func (o *outbox) refuse(ctx context.Context, e entry, status int, said []byte, a
 		if freed, err = o.trimDead(ctx, tx, moved*int64(len(e.body))); err != nil {
 			return err
 		}
+		if err := remember(ctx, tx, e.madeAt); err != nil {
+			return err
+		}
 		return count64(ctx, tx, "dead_lettered", moved)
 	})
 	if err != nil {
@@ -381,7 +426,7 @@ func (o *outbox) refuse(ctx context.Context, e entry, status int, said []byte, a
 	o.bytes -= moved * int64(len(e.body))
 	o.stats.waiting -= int(moved)
 	o.stats.deadLettered += uint64(moved)
-	return nil
+	return o.findOldest(ctx)
 }
 
 // trimDead keeps the dead letters within their cap; they stay counted.
@@ -403,17 +448,19 @@ func (o *outbox) trimDead(ctx context.Context, tx *sql.Tx, added int64) (freed i
 	return freed, nil
 }
 
-// oldestAt is when the oldest waiting aggregate was made, zero when none waits.
-func (o *outbox) oldestAt(ctx context.Context) (time.Time, error) {
+// findOldest finds out when the oldest waiting aggregate was made.
+func (o *outbox) findOldest(ctx context.Context) error {
 	var made int64
 	err := o.db.QueryRowContext(ctx, `SELECT made_at FROM outbox ORDER BY id LIMIT 1`).Scan(&made)
-	if errors.Is(err, sql.ErrNoRows) {
-		return time.Time{}, nil
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		o.oldestMade = time.Time{}
+	case err != nil:
+		return fmt.Errorf("reading the outbox: %w", classify(err))
+	default:
+		o.oldestMade = time.UnixMilli(made)
 	}
-	if err != nil {
-		return time.Time{}, fmt.Errorf("reading the outbox: %w", classify(err))
-	}
-	return time.UnixMilli(made), nil
+	return nil
 }
 
-func (o *outbox) close() error { return o.db.Close() }
+func (o *outbox) close() error { return errors.Join(o.insert.Close(), o.db.Close()) }

@@ -42,7 +42,7 @@ func (s *store) with(ctx context.Context, f func(context.Context, *outbox) error
 		if err == nil {
 			err = f(ctx, s.box)
 			if err == nil {
-				s.seen = s.box.stats
+				s.seen, s.oldestAt = s.box.stats, s.box.oldestMade
 				return nil
 			}
 		}
@@ -66,10 +66,7 @@ func (s *store) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.box, s.seen = box, box.stats
-	if s.oldestAt, err = box.oldestAt(ctx); err != nil {
-		return err
-	}
+	s.box, s.seen, s.oldestAt = box, box.stats, box.oldestMade
 	return nil
 }
 
@@ -109,22 +106,17 @@ func (s *store) put(ctx context.Context, body []byte, at time.Time) (entry, erro
 		}
 		return err
 	})
-	s.refreshOldest(ctx)
 	return e, err
 }
 
 // acknowledge removes what the cloud has taken.
 func (s *store) acknowledge(ctx context.Context, entries []entry) error {
-	err := s.with(ctx, func(ctx context.Context, o *outbox) error { return o.acknowledge(ctx, entries) })
-	s.refreshOldest(ctx)
-	return err
+	return s.with(ctx, func(ctx context.Context, o *outbox) error { return o.acknowledge(ctx, entries) })
 }
 
 // refuse moves one aggregate to the dead letters.
 func (s *store) refuse(ctx context.Context, e entry, status int, said []byte) error {
-	err := s.with(ctx, func(ctx context.Context, o *outbox) error { return o.refuse(ctx, e, status, said, s.now()) })
-	s.refreshOldest(ctx)
-	return err
+	return s.with(ctx, func(ctx context.Context, o *outbox) error { return o.refuse(ctx, e, status, said, s.now()) })
 }
 
 // page is up to n waiting aggregates after id, oldest first.
@@ -143,13 +135,6 @@ func (s *store) lastMade(ctx context.Context) (at time.Time, err error) {
 		return nil
 	})
 	return at, err
-}
-
-func (s *store) refreshOldest(ctx context.Context) {
-	_ = s.with(ctx, func(ctx context.Context, o *outbox) (err error) { // the figure is for show; its failure shows elsewhere
-		s.oldestAt, err = o.oldestAt(ctx)
-		return err
-	})
 }
 
 func (s *store) stats() (outboxStats, time.Time) {

@@ -242,10 +242,15 @@ func (s *syncer) kick() {
 	}
 }
 
+// zippers are kept because making one costs more than a small aggregate's compression.
+var zippers = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+
 // pack is the aggregate as compressed JSON.
 func pack(a aggregate) ([]byte, error) {
 	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
+	z := zippers.Get().(*gzip.Writer)
+	defer zippers.Put(z)
+	z.Reset(&b)
 	if err := json.NewEncoder(z).Encode(a); err != nil {
 		return nil, fmt.Errorf("writing the aggregate: %w", err)
 	}
