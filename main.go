@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/charmbracelet/colorprofile"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -354,33 +355,59 @@ func writeStarter(path string, out io.Writer) error {
 }
 
 func (f *flags) checkCommand() *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:   "check",
-		Short: "Is this configuration right, and is everything it names reachable?",
+		Short: "Is this configuration right, and is everything it names reachable? (exit 0: yes, 1: no)",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := f.load()
-			if err != nil {
-				return err
-			}
-			state, err := stateFolder(c)
-			if err != nil {
-				return err
-			}
-			terminal := check.Terminal{Columns: 80, Rows: 24, Colours: "unknown colours"}
-			if width, height, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
-				terminal = check.Terminal{IsTerminal: true, Columns: width, Rows: height, Colours: "colours as the terminal tells"}
-			}
-			report := check.Run(cmd.Context(), c, check.Options{State: state, Terminal: &terminal})
-			if err := report.WriteTable(f.out, terminal.Columns); err != nil {
-				return err
-			}
-			if report.Failed() {
-				return exitCode(1)
-			}
-			return nil
-		},
 	}
+	format := c.Flags().String("format", "text", "text, or json")
+	timeout := c.Flags().Duration("timeout", check.DefaultTimeout, "what each check may take; they run at the same time")
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *format != "text" && *format != "json" {
+			return fmt.Errorf("--format: expected text or json, found %q", *format)
+		}
+		c, err := f.load()
+		if err != nil {
+			return err
+		}
+		state, err := stateFolder(c)
+		if err != nil {
+			return err
+		}
+		terminal := describeTerminal(os.Environ())
+		report := check.Run(cmd.Context(), c, check.Options{State: state, Timeout: *timeout, Terminal: &terminal})
+		if *format == "json" {
+			encoder := json.NewEncoder(f.out)
+			encoder.SetIndent("", "  ")
+			err = encoder.Encode(report)
+		} else {
+			err = report.WriteTable(f.out, terminal.Columns)
+		}
+		if err != nil {
+			return err
+		}
+		if report.Failed() {
+			return exitCode(1)
+		}
+		return nil
+	}
+	return c
+}
+
+// describeTerminal is the terminal on standard output, as far as it and the environment tell.
+func describeTerminal(env []string) check.Terminal {
+	t := check.Terminal{Environ: env}
+	width, height, err := term.GetSize(int(os.Stdout.Fd()))
+	if err != nil {
+		return t
+	}
+	t.IsTerminal, t.Columns, t.Rows = true, width, height
+	t.Colours = map[colorprofile.Profile]string{colorprofile.TrueColor: "true colour", colorprofile.ANSI256: "256 colours",
+		colorprofile.ANSI: "16 colours"}[colorprofile.Detect(os.Stdout, env)]
+	if t.Colours == "" || os.Getenv("NO_COLOR") != "" {
+		t.Colours = "no colour"
+	}
+	return t
 }
 
 func (f *flags) validateCommand() *cobra.Command {

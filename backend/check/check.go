@@ -5,6 +5,7 @@ package check
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -39,8 +40,17 @@ type Row struct {
 
 // Report is everything that was checked, in the order of the configuration.
 type Report struct {
-	Rows []Row         `json:"rows"`
-	Took time.Duration `json:"-"`
+	Rows []Row
+	Took time.Duration
+}
+
+// MarshalJSON writes the rows, whether any failed, and how long it took in seconds.
+func (r Report) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Failed bool    `json:"failed"`
+		Took   float64 `json:"took_seconds"`
+		Rows   []Row   `json:"rows"`
+	}{r.Failed(), r.Took.Seconds(), r.Rows})
 }
 
 // Failed tells whether any check failed; warnings and skipped checks are no failure.
@@ -72,7 +82,8 @@ const DefaultTimeout = 10 * time.Second
 type Terminal struct {
 	IsTerminal    bool
 	Columns, Rows int
-	Colours       string // such as "true colour", "256 colours", "no colour"
+	Colours       string   // such as "true colour", "256 colours", "no colour"
+	Environ       []string // name=value, for TERM and the locale
 }
 
 // Run checks everything that c names, all at the same time, each check with its own deadline. It returns when all have

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"weir/config"
@@ -91,6 +92,16 @@ func checkHTTP(ctx context.Context, listen string) []Row {
 	return []Row{row(OK, what, listen+" is free", "")}
 }
 
+// variable is an environment variable's value.
+func variable(env []string, name string) string {
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
 // The sizes the console is made for.
 const (
 	minColumns, minRows       = 60, 16
@@ -107,7 +118,20 @@ func checkTerminal(t Terminal) []Row {
 	if t.Colours != "" {
 		found += ", " + t.Colours
 	}
-	switch {
+	if name := variable(t.Environ, "TERM"); name != "" {
+		found += ", TERM=" + name
+	}
+	locale := ""
+	for _, name := range []string{"LANG", "LC_CTYPE", "LC_ALL"} { // the last that is set counts
+		if v := variable(t.Environ, name); v != "" {
+			locale = name + "=" + v
+		}
+	}
+	switch plain := strings.ToLower(strings.ReplaceAll(locale, "-", "")); {
+	case variable(t.Environ, "TERM") == "dumb":
+		return []Row{row(Warning, terminalWhat, found+": it cannot place text", noTerminalD)}
+	case locale != "" && !strings.Contains(plain, "utf8"):
+		return []Row{row(Warning, terminalWhat, found+", "+locale+": frames and charts may come out as other characters", "use --ascii, or set LANG=C.UTF-8")}
 	case t.Columns < minColumns || t.Rows < minRows:
 		return []Row{row(Warning, terminalWhat, found+": too small for the console", fmt.Sprintf("make it at least %dx%d", comfyColumns, comfyRows))}
 	case t.Columns < comfyColumns || t.Rows < comfyRows:

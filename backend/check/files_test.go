@@ -55,6 +55,14 @@ func TestTerminal(t *testing.T) {
 	expect(t, checkTerminal(Terminal{IsTerminal: true, Columns: 40, Rows: 10}), Warning, []string{"40x10", "too small"}, "80x24")
 	expect(t, checkTerminal(Terminal{IsTerminal: true, Columns: 70, Rows: 24}), Warning, []string{"cut short"}, "80x24")
 	expect(t, checkTerminal(Terminal{IsTerminal: true, Columns: 80, Rows: 24, Colours: "no colour"}), OK, []string{"80x24, no colour"}, "")
+	big := Terminal{IsTerminal: true, Columns: 200, Rows: 50, Environ: []string{"TERM=xterm-256color", "LANG=C.UTF-8"}}
+	expect(t, checkTerminal(big), OK, []string{"200x50, TERM=xterm-256color"}, "")
+	big.Environ = []string{"TERM=dumb"}
+	expect(t, checkTerminal(big), Warning, []string{"TERM=dumb"}, "weir run")
+	big.Environ = []string{"LANG=en_US.UTF-8", "LC_ALL=C"}
+	expect(t, checkTerminal(big), Warning, []string{"LC_ALL=C"}, "--ascii")
+	big.Environ = []string{"LANG=de_DE.utf8"}
+	expect(t, checkTerminal(big), OK, nil, "")
 }
 
 func TestModelFile(t *testing.T) {

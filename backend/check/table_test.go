@@ -1,6 +1,7 @@
 package check
 
 import (
+	"encoding/json"
 	"flag"
 	"os"
 	"strings"
@@ -57,6 +58,18 @@ func TestTableFits(t *testing.T) {
 				t.Fatalf("unsafe: %q", line)
 			}
 		}
+	}
+}
+
+func TestJSON(t *testing.T) {
+	out, err := json.Marshal(Report{Rows: sample().Rows[2:3], Took: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"failed":true,"took_seconds":1,"rows":[{"status":"failed","what":"topic user_events","found":"it does not exist",` +
+		`"do":"kafka-topics.sh --bootstrap-server … --create --topic user_events --partitions 6"}]}`
+	if string(out) != want {
+		t.Errorf("got %s", out)
 	}
 }
 
