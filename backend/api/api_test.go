@@ -255,6 +255,7 @@ func TestReady(t *testing.T) {
 			s.Pipeline.State, s.Pipeline.Waiting = pipeline.Waiting, safetext.Clean("the broker is away")
 		}), []string{"pipeline waiting: the broker is away"}},
 		{"the pipeline starts", snapshot(func(s *timeline.Snapshot) { s.Pipeline.State = pipeline.Starting }), []string{"pipeline starting"}},
+		{"the pipeline has not begun", snapshot(func(s *timeline.Snapshot) { s.Pipeline.State = pipeline.Stopped }), []string{"pipeline stopped"}},
 		{"the pipeline is paused by an operator", snapshot(func(s *timeline.Snapshot) { s.Pipeline.State = pipeline.Paused }), nil},
 		{"no pipeline is configured", snapshot(func(s *timeline.Snapshot) { s.Pipeline = nil }), nil},
 	} {

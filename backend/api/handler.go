@@ -100,7 +100,8 @@ func Ready(s *timeline.Snapshot, now time.Time) Readiness {
 		}
 		reasons = append(reasons, reason)
 	}
-	if p := s.Pipeline; p != nil && (p.State == pipeline.Starting || p.State == pipeline.Waiting) {
+	// A pause is an operator's wish; and a pipeline that drains still works.
+	if p := s.Pipeline; p != nil && (p.State == pipeline.Starting || p.State == pipeline.Waiting || p.State == pipeline.Stopped) {
 		reason := fmt.Sprintf("pipeline %s", p.State)
 		if !p.Waiting.IsEmpty() {
 			reason += ": " + p.Waiting.String()

@@ -351,11 +351,12 @@ func sleep(ctx context.Context, d time.Duration) {
 func (f *feast) notAsked(wait time.Duration) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	when := "while another request tries"
+	when := "another request tries"
 	if wait > 0 {
-		when = "for " + wait.Round(10*time.Millisecond).String()
+		when = "the next try is in " + wait.Round(10*time.Millisecond).String()
 	}
-	return fmt.Errorf("%w: not asked %s, after %d failures in a row; the last: %s", ErrUnavailable, when, breakerFailures, f.lastError)
+	return fmt.Errorf("%w: %s, after %d failures in a row or more; the last: %s", ErrUnavailable, when, breakerFailures,
+		strings.ReplaceAll(f.lastError, ErrUnavailable.Error()+": ", ""))
 }
 
 // account keeps the books of one request and is its error.

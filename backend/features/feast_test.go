@@ -383,7 +383,7 @@ func TestBreakerOpensAndProbes(t *testing.T) {
 			t.Fatalf("%d requests were sent, want %d: then the breaker is open", sent, breakerFailures)
 		}
 		_, err := fetch(t, store, texts("a")...)
-		if sent != breakerFailures || !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "not asked for") || !strings.Contains(err.Error(), "connection refused") {
+		if sent != breakerFailures || !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "the next try is in ") || !strings.Contains(err.Error(), "connection refused") {
 			t.Fatalf("%d sent, err = %v", sent, err)
 		}
 		time.Sleep(breakerWait)
