@@ -284,13 +284,13 @@ func (c *compiler) add(n *nodeProto) error {
 		s.outputs = append(s.outputs, c.define(name))
 	}
 	if folds {
-		return c.fold(n, &s)
+		return c.fold(&s)
 	}
 	c.program.steps = append(c.program.steps, s)
 	return nil
 }
 
-func (c *compiler) fold(n *nodeProto, s *step) error {
+func (c *compiler) fold(s *step) error {
 	var in, out []*tensor
 	for _, slot := range s.inputs {
 		in = append(in, c.known[slot])

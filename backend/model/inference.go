@@ -70,9 +70,7 @@ func NewInference(cfg InferenceConfig) (Model, error) {
 		u = u.JoinPath("versions", url.PathEscape(cfg.Version))
 	}
 	m := &inference{cfg: cfg, base: u}
-	if _, err := m.metadata(context.Background()); err != nil {
-		return m, nil // it is asked again by Bind and Score
-	}
+	_, _ = m.metadata(context.Background()) // a server that is away is asked again by Bind and Score
 	return m, nil
 }
 

@@ -261,16 +261,16 @@ func flatNumbers(data []byte, want int) ([]float64, error) {
 	values := make([]float64, 0, min(want, len(data)))
 	depth := 0
 	for i := 0; i < len(data); {
-		switch c := data[i]; {
-		case c == '[':
+		switch data[i] {
+		case '[':
 			if depth++; depth > 2 {
 				return nil, fmt.Errorf("expected rows of numbers, found a list %d deep", depth)
 			}
 			i++
-		case c == ']':
+		case ']':
 			depth--
 			i++
-		case c == ',' || c == ' ' || c == '\n' || c == '\t' || c == '\r':
+		case ',', ' ', '\n', '\t', '\r':
 			i++
 		default:
 			end := i

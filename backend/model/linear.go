@@ -316,7 +316,7 @@ func (f *folding) linearOf(x form, a *attributes, outputs int) []sum {
 
 func (f *folding) regressor(x form, a *attributes) form {
 	sums := f.linearOf(x, a, int(a.int("targets", 1)))
-	switch link := a.link("post_transform"); {
+	switch link := a.link(); {
 	case len(sums) != 1:
 	case link == linkNone:
 		return form{kind: affineForm, columns: sums}
@@ -328,7 +328,7 @@ func (f *folding) regressor(x form, a *attributes) form {
 
 func (f *folding) classifier(x form, a *attributes) form {
 	sums := f.linearOf(x, a, len(a.floats("intercepts")))
-	link := a.link("post_transform")
+	link := a.link()
 	switch {
 	case len(sums) != 2:
 	case link == linkNone:

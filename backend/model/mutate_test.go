@@ -14,7 +14,7 @@ import (
 func TestMutatedGraphsNeverPanic(t *testing.T) {
 	budget, seed := time.Second, uint64(1)
 	if os.Getenv("WEIR_SLOW") != "" {
-		budget, seed = 40 * time.Second, uint64(time.Now().UnixNano())
+		budget, seed = 40*time.Second, uint64(time.Now().UnixNano())
 	}
 	t.Logf("seed %d", seed)
 	var seeds [][]byte

@@ -126,7 +126,8 @@ func buildOneHotEncoder(_ *compiler, _ *nodeProto, a *attributes) (kernel, error
 			rows = x.len()
 		}
 		for i := range x.len() {
-			at, known := 0, false
+			var at int
+			var known bool
 			if x.isText() {
 				at, known = byText[x.text[i]]
 			} else {

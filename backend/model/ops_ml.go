@@ -36,11 +36,11 @@ const (
 var linkNames = map[string]link{"NONE": linkNone, "SOFTMAX": linkSoftmax, "LOGISTIC": linkLogistic,
 	"SOFTMAX_ZERO": linkSoftmaxZero, "PROBIT": linkProbit}
 
-func (a *attributes) link(name string) link {
-	text := a.string(name, "NONE")
+func (a *attributes) link() link {
+	text := a.string("post_transform", "NONE")
 	l, ok := linkNames[text]
 	if !ok && a.err == nil {
-		a.err = fmt.Errorf("%w: %s %q", ErrUnsupported, name, text)
+		a.err = fmt.Errorf("%w: post_transform %q", ErrUnsupported, text)
 	}
 	return l
 }
@@ -129,7 +129,7 @@ func (l *linearModel) check() error {
 
 func buildLinearClassifier(_ *compiler, n *nodeProto, a *attributes) (kernel, error) {
 	classes := max(len(a.ints("classlabels_ints")), len(a.strings("classlabels_strings")))
-	l := &linearModel{weights: a.floats("coefficients"), intercepts: a.floats("intercepts"), link: a.link("post_transform")}
+	l := &linearModel{weights: a.floats("coefficients"), intercepts: a.floats("intercepts"), link: a.link()}
 	a.ignore("multi_class")
 	if l.outputs = len(l.intercepts); l.outputs == 0 {
 		l.outputs = max(1, classes)
@@ -236,7 +236,7 @@ func (l labels) best(scores *tensor, classes int, label *tensor) error {
 
 func buildLinearRegressor(_ *compiler, _ *nodeProto, a *attributes) (kernel, error) {
 	l := &linearModel{weights: a.floats("coefficients"), intercepts: a.floats("intercepts"),
-		outputs: int(a.int("targets", 1)), link: a.link("post_transform")}
+		outputs: int(a.int("targets", 1)), link: a.link()}
 	if err := l.check(); err != nil {
 		return nil, err
 	}

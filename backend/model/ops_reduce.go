@@ -29,9 +29,9 @@ var reduceOperators = map[string]builder{
 
 // reduceAxes reads which axes are reduced, from the attribute (older opsets) or from the second input, and gives the
 // shape that is left, once with the axes kept as 1 and once as asked for.
-func reduceAxes(in []*tensor, fixed []int64, keep, noop bool) (reduced [maxDims]bool, kept, result shape, err error) {
-	x := in[0]
-	axes := fixed
+func reduceAxes(in []*tensor, fixed []int64, keep, noop bool) (kept, result shape, err error) {
+	x, axes := in[0], fixed
+	var reduced [maxDims]bool
 	if t := optional(in, 1); t != nil {
 		if axes, err = t.ints(); err != nil {
 			return
@@ -71,7 +71,7 @@ func reduce(start float64, add func(acc, v float64) float64, finish func(acc flo
 			if err != nil {
 				return err
 			}
-			_, kept, result, err := reduceAxes(in, axes, keep, noop)
+			kept, result, err := reduceAxes(in, axes, keep, noop)
 			if err != nil {
 				return err
 			}
@@ -110,7 +110,7 @@ func buildLogSumExp(_ *compiler, _ *nodeProto, a *attributes) (kernel, error) {
 		if err != nil {
 			return err
 		}
-		_, kept, result, err := reduceAxes(in, axes, keep, noop)
+		kept, result, err := reduceAxes(in, axes, keep, noop)
 		if err != nil {
 			return err
 		}

@@ -71,7 +71,7 @@ func buildSVMClassifier(_ *compiler, n *nodeProto, a *attributes) (kernel, error
 	labels := newLabels(a.ints("classlabels_ints"), a.strings("classlabels_strings"))
 	s := &svm{kernel: k, vectors: a.floats("support_vectors"), coefficients: a.floats("coefficients"), rho: a.floats("rho"),
 		probA: a.floats("prob_a"), probB: a.floats("prob_b"), classes: max(len(labels.numbers), len(labels.text))}
-	link := a.link("post_transform")
+	link := a.link()
 	for _, v := range a.ints("vectors_per_class") {
 		if v < 0 || v > maxElements {
 			return nil, fmt.Errorf("%d vectors_per_class", v)
@@ -228,7 +228,7 @@ func buildSVMRegressor(_ *compiler, _ *nodeProto, a *attributes) (kernel, error)
 		return nil, err
 	}
 	coefficients, vectors, rho := a.floats("coefficients"), a.floats("support_vectors"), a.floats("rho")
-	count, oneClass, link := int(a.int("n_supports", 0)), a.int("one_class", 0) != 0, a.link("post_transform")
+	count, oneClass, link := int(a.int("n_supports", 0)), a.int("one_class", 0) != 0, a.link()
 	if count == 0 {
 		vectors, coefficients, count = coefficients, []float64{1}, 1 // the coefficients themselves are a linear model
 	}

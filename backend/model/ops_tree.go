@@ -87,7 +87,7 @@ func readAggregate(a *attributes) aggregate {
 }
 
 func buildTreeRegressor(_ *compiler, _ *nodeProto, a *attributes) (kernel, error) {
-	how, link, base := readAggregate(a), a.link("post_transform"), a.floatsOrTensor("base_values")
+	how, link, base := readAggregate(a), a.link(), a.floatsOrTensor("base_values")
 	targets := int(a.int("n_targets", 1))
 	if targets < 1 || targets > maxColumns {
 		return nil, fmt.Errorf("n_targets of %d", targets)
@@ -124,7 +124,7 @@ func regress(t *treeScorer, base []float64, link link) kernel {
 const maxColumns = 1 << 14
 
 func buildTreeClassifier(_ *compiler, n *nodeProto, a *attributes) (kernel, error) {
-	link, base := a.link("post_transform"), a.floatsOrTensor("base_values")
+	link, base := a.link(), a.floatsOrTensor("base_values")
 	labels := newLabels(a.ints("classlabels_int64s"), a.strings("classlabels_strings"))
 	classes := max(len(labels.numbers), len(labels.text))
 	if classes < 1 || classes > maxColumns {

@@ -81,7 +81,7 @@ func TestFeaturesOfTheFileSettleTheOrder(t *testing.T) {
 
 // bringScript saves three models and the rows they were trained on.
 const bringScript = `
-import joblib, numpy as np, pandas as pd
+import joblib, numpy as np, pandas as pd, skl2onnx
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
