@@ -79,6 +79,9 @@ func BenchmarkStart(b *testing.B) {
 // TestTheWorldKeepsItsPace proves the rates over the wire, and what the default one costs.
 func TestTheWorldKeepsItsPace(t *testing.T) {
 	slow(t)
+	if underRace {
+		t.Skip("the race detector keeps no pace")
+	}
 	for _, c := range []struct {
 		rate float64
 		core float64 // of one core, at most; 0: not promised
