@@ -149,12 +149,12 @@ func TestTheContractsHoldUntilAFault(t *testing.T) {
 			}
 		}
 	}()
-	waitFor(t, "six contracts to hold", func() bool { return holding() == 6 })
+	waitLong(t, "six contracts to hold", func() bool { return holding() == 6 })
 	for name, column := range map[string]string{"null-spike": "email", "schema-break": "session_id"} {
 		if err := w.Inject(name, 0, 0); err != nil {
 			t.Fatal(err)
 		}
-		waitFor(t, "an issue of "+column, func() bool {
+		waitLong(t, "an issue of "+column, func() bool {
 			for _, issue := range product("commerce/user_events").Issues {
 				if issue.Column.String() == column {
 					return true
@@ -168,6 +168,6 @@ func TestTheContractsHoldUntilAFault(t *testing.T) {
 		if err := w.Clear(name); err != nil {
 			t.Fatal(err)
 		}
-		waitFor(t, "six contracts to hold again", func() bool { return holding() == 6 })
+		waitLong(t, "six contracts to hold again", func() bool { return holding() == 6 })
 	}
 }
