@@ -39,11 +39,9 @@ func (v *validation) csv(text *bufio.Reader, start []byte, whole bool, name stri
 	if _, err := text.Discard(length); err != nil {
 		return fmt.Errorf("reading the header: %w", err)
 	}
-	if v.judge == nil {
-		v.judge = judge.New(v.product, judge.Options{Columnar: true, Unmasked: v.options.Unmasked, MaxDistinct: fileDistinct})
-	}
+	v.ready(true)
 	file := newCSVFile(v, comma, names)
-	if v.options.Workers < 2 {
+	if v.options.Workers < 2 || v.options.observe != nil {
 		return file.serial(text)
 	}
 	return file.parallel(text)

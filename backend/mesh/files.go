@@ -33,6 +33,8 @@ type FileOptions struct {
 	Workers int
 	// Now is the moment rows are judged late, old or of the future by; zero: the wall clock.
 	Now time.Time
+	// observe, if set, is given every value, by one goroutine.
+	observe func(column string, cell judge.Cell)
 	// Progress, if set, is called now and then with the bytes read and their total (0 where it is not known), from a
 	// goroutine of the validation.
 	Progress func(read, total int64)
@@ -107,6 +109,20 @@ type validation struct {
 	read    int64
 	total   int64
 }
+
+// ready makes the judge with the first file that can be read, whose kind decides whether the data have columns of
+// their own.
+func (v *validation) ready(columnar bool) *judge.Judge {
+	if v.judge == nil {
+		v.judge = judge.New(v.product, judge.Options{
+			Columnar: columnar, Unmasked: v.options.Unmasked, MaxDistinct: fileDistinct, Observe: v.options.observe,
+		})
+	}
+	return v.judge
+}
+
+// fileDistinct is how many values each rule on duplicates remembers of files.
+const fileDistinct = 2 << 20
 
 // where is the place of a row of the file at hand.
 func (v *validation) where(row int64) judge.Where {

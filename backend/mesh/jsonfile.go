@@ -7,23 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
-	"weir/backend/mesh/judge"
 )
-
-// fileDistinct is how many values each rule on duplicates remembers of a file.
-const fileDistinct = 2 << 20
-
-func (v *validation) jsonJudge() *judge.Judge {
-	if v.judge == nil {
-		v.judge = judge.New(v.product, judge.Options{Unmasked: v.options.Unmasked, MaxDistinct: fileDistinct})
-	}
-	return v.judge
-}
 
 // jsonLines judges a text of one JSON object a line. Blank lines are skipped; a line that is no object is undecodable.
 func (v *validation) jsonLines(text io.Reader) error {
-	j := v.jsonJudge()
+	j := v.ready(false)
 	lines := bufio.NewReaderSize(text, blockSize)
 	where := v.where(0)
 	var long []byte
@@ -56,7 +44,7 @@ func (v *validation) jsonLines(text io.Reader) error {
 
 // jsonDocument judges a JSON array of objects, or objects one after the other.
 func (v *validation) jsonDocument(text io.Reader) error {
-	j := v.jsonJudge()
+	j := v.ready(false)
 	where := v.where(0)
 	buffered := bufio.NewReaderSize(text, 64<<10)
 	inArray, err := startsArray(buffered)

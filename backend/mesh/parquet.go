@@ -61,9 +61,7 @@ func (v *validation) parquet(source io.Reader) (err error) {
 	for i, c := range roots {
 		names[i] = c.Name()
 	}
-	if v.judge == nil {
-		v.judge = judge.New(v.product, judge.Options{Columnar: true, Unmasked: v.options.Unmasked, MaxDistinct: fileDistinct})
-	}
+	v.ready(true)
 	t := &table{v: v, file: pf, slots: v.judge.Columns(names)}
 	for i, c := range roots {
 		t.columns = append(t.columns, newTableColumn(c))

@@ -25,8 +25,8 @@ type Cell struct {
 // IsNull tells whether the cell is null or absent.
 func (c Cell) IsNull() bool { return c.Kind <= scan.Null }
 
-// text is the cell's value as text; scratch is where an escaped string is written.
-func (c Cell) text(scratch *[]byte) []byte {
+// Text is the cell's value as text; scratch is where an escaped string is written.
+func (c Cell) Text(scratch *[]byte) []byte {
 	if c.Kind != scan.String {
 		return c.Raw
 	}
@@ -37,8 +37,8 @@ func (c Cell) text(scratch *[]byte) []byte {
 	return *scratch
 }
 
-// number is the cell's value as a number. A text is a number if it reads as one.
-func (c Cell) number() (float64, bool) {
+// Number is the cell's value as a number. A text is a number if it reads as one.
+func (c Cell) Number() (float64, bool) {
 	switch c.Kind {
 	case scan.Number, scan.Text:
 		return parseNumber(c.Raw)
@@ -106,12 +106,12 @@ func shortNumber(b []byte) (float64, bool) {
 	return v, true
 }
 
-// when is the cell's value as a time: ISO 8601 or the given layout, or, for a number, the epoch in seconds,
+// When is the cell's value as a time: ISO 8601 or the given layout, or, for a number, the epoch in seconds,
 // milliseconds, microseconds or nanoseconds, told apart by size.
-func (c Cell) when(layout string, scratch *[]byte) (time.Time, bool) {
+func (c Cell) When(layout string, scratch *[]byte) (time.Time, bool) {
 	switch c.Kind {
 	case scan.String, scan.Text:
-		b := c.text(scratch)
+		b := c.Text(scratch)
 		if layout != "" {
 			t, err := time.Parse(layout, string(b))
 			if err == nil {
@@ -129,7 +129,7 @@ func (c Cell) when(layout string, scratch *[]byte) (time.Time, bool) {
 	default:
 		return time.Time{}, false
 	}
-	v, ok := c.number()
+	v, ok := c.Number()
 	if !ok || math.Abs(v) > 9e18 {
 		return time.Time{}, false
 	}
@@ -153,10 +153,10 @@ func (c Cell) isOf(typ, layout string, scratch *[]byte) bool {
 	case "boolean":
 		return c.Kind == scan.True || c.Kind == scan.False || c.Kind == scan.Text && isBool(c.Raw)
 	case "number":
-		_, ok := c.number()
+		_, ok := c.Number()
 		return ok || c.Kind == scan.Number // a number beyond float64 is still a number
 	case "integer": // JSON Schema: 1.0 is an integer
-		if v, ok := c.number(); ok {
+		if v, ok := c.Number(); ok {
 			return v == math.Trunc(v)
 		}
 		return c.Kind == scan.Number && onlyDigits(c.Raw)
@@ -169,12 +169,12 @@ func (c Cell) isOf(typ, layout string, scratch *[]byte) bool {
 			return false
 		}
 		if layout != "" {
-			_, ok := c.when(layout, scratch)
+			_, ok := c.When(layout, scratch)
 			return ok
 		}
-		return contract.ParseClock(c.text(scratch))
+		return contract.ParseClock(c.Text(scratch))
 	case "date", "timestamp":
-		_, ok := c.when(layout, scratch)
+		_, ok := c.When(layout, scratch)
 		return ok
 	}
 	return true
@@ -201,14 +201,14 @@ func onlyDigits(b []byte) bool {
 func (c Cell) hasFormat(typ, format string, scratch *[]byte) bool {
 	if typ == "integer" {
 		low, high, ok := contract.IntegerFormat(format)
-		v, isNumber := c.number()
+		v, isNumber := c.Number()
 		return !ok || isNumber && v >= low && v < high
 	}
 	if typ == "number" {
-		v, ok := c.number()
+		v, ok := c.Number()
 		return ok && (format != "f32" || math.Abs(v) <= math.MaxFloat32)
 	}
-	b := c.text(scratch)
+	b := c.Text(scratch)
 	switch format {
 	case "email":
 		a, err := mail.ParseAddress(string(b))
@@ -276,7 +276,7 @@ func isHostname(b []byte) bool {
 func (c Cell) hash(seed uint64, scratch *[]byte) uint64 {
 	switch c.Kind {
 	case scan.String:
-		return scan.Hash(seed, c.text(scratch))
+		return scan.Hash(seed, c.Text(scratch))
 	case scan.Number:
 		if v, ok := parseNumber(c.Raw); ok && math.Abs(v) < 1<<53 {
 			var b [9]byte
@@ -292,3 +292,9 @@ func (c Cell) hash(seed uint64, scratch *[]byte) uint64 {
 }
 
 func runes(b []byte) float64 { return float64(utf8.RuneCount(b)) }
+
+// HasFormat tells whether a text is in one of ODCS' formats for strings, such as uuid.
+func (c Cell) HasFormat(format string) bool {
+	var scratch []byte
+	return c.hasFormat("string", format, &scratch)
+}

@@ -204,6 +204,9 @@ func (j *Judge) finish() {
 	if j.seen < len(j.roots) {
 		j.noteNulls()
 	}
+	if j.options.Observe != nil {
+		j.observe()
+	}
 	for _, slot := range j.roots {
 		c := &j.columns[slot]
 		switch {
@@ -216,6 +219,16 @@ func (j *Judge) finish() {
 	}
 	for _, i := range j.perRow {
 		j.duplicate(i)
+	}
+}
+
+func (j *Judge) observe() {
+	for _, slot := range j.roots {
+		cell := Cell{}
+		if j.stamps[slot] == j.row {
+			cell = j.cells[slot]
+		}
+		j.options.Observe(j.columns[slot].name, cell)
 	}
 }
 
@@ -321,10 +334,10 @@ func (j *Judge) fails(c *check, cell Cell) bool {
 	case contract.TypeOf:
 		return !cell.isOf(r.Type, c.layout, &j.scratch)
 	case contract.Range:
-		v, ok := cell.number()
+		v, ok := cell.Number()
 		return ok && (v < r.Min || v > r.Max || r.MinOpen && v == r.Min || r.MaxOpen && v == r.Max)
 	case contract.Multiple:
-		v, ok := cell.number()
+		v, ok := cell.Number()
 		if !ok {
 			return false
 		}
@@ -334,35 +347,35 @@ func (j *Judge) fails(c *check, cell Cell) bool {
 		if cell.Kind != scan.String && cell.Kind != scan.Text {
 			return false
 		}
-		n := runes(cell.text(&j.scratch))
+		n := runes(cell.Text(&j.scratch))
 		return n < r.Min || n > r.Max
 	case contract.Matches:
-		return (cell.Kind == scan.String || cell.Kind == scan.Text) && !r.Pattern.Match(cell.text(&j.scratch))
+		return (cell.Kind == scan.String || cell.Kind == scan.Text) && !r.Pattern.Match(cell.Text(&j.scratch))
 	case contract.Formatted:
 		return !cell.hasFormat(r.Type, r.Text, &j.scratch)
 	case contract.Invalid:
-		if r.Pattern != nil && !r.Pattern.Match(cell.text(&j.scratch)) {
+		if r.Pattern != nil && !r.Pattern.Match(cell.Text(&j.scratch)) {
 			return true
 		}
 		return len(c.values) > 0 && !j.listed(c, cell)
 	case contract.Missing:
 		return j.listed(c, cell)
 	case contract.TimeRange:
-		t, ok := cell.when(c.layout, &j.scratch)
+		t, ok := cell.When(c.layout, &j.scratch)
 		if !ok {
 			return false
 		}
 		return !r.After.IsZero() && (t.Before(r.After) || r.MinOpen && t.Equal(r.After)) ||
 			!r.Before.IsZero() && (t.After(r.Before) || r.MaxOpen && t.Equal(r.Before))
 	case contract.Future:
-		t, ok := cell.when(c.layout, &j.scratch)
+		t, ok := cell.When(c.layout, &j.scratch)
 		return ok && t.Sub(j.where.At) > r.Age
 	case contract.Late:
-		t, ok := cell.when(c.layout, &j.scratch)
+		t, ok := cell.When(c.layout, &j.scratch)
 		return ok && j.where.At.Sub(t) > r.Age
 	case contract.Freshness:
 		// A row from the future proves nothing fresh.
-		if t, ok := cell.when(c.layout, &j.scratch); ok && !t.After(j.where.At) {
+		if t, ok := cell.When(c.layout, &j.scratch); ok && !t.After(j.where.At) {
 			j.newest[c.marks] = max(j.newest[c.marks], t.UnixNano())
 		}
 	case contract.Items, contract.ItemsOnce, contract.Fields:
@@ -404,14 +417,14 @@ func (j *Judge) failsInside(c *check, cell Cell) bool {
 }
 
 func (j *Judge) listed(c *check, cell Cell) bool {
-	b := cell.text(&j.scratch)
+	b := cell.Text(&j.scratch)
 	if _, ok := c.values[string(b)]; ok {
 		return true
 	}
 	if cell.Kind != scan.Number && cell.Kind != scan.Text || len(c.nums) == 0 {
 		return false
 	}
-	if v, ok := cell.number(); ok {
+	if v, ok := cell.Number(); ok {
 		for _, n := range c.nums {
 			if n == v {
 				return true

@@ -8,7 +8,7 @@ import (
 // NullsOnly tells whether the contract asks nothing of the rows but which columns they have and where they are null,
 // so that AddNulls may stand for Row.
 func (j *Judge) NullsOnly() bool {
-	if len(j.perRow) > 0 || len(j.newest) > 0 {
+	if len(j.perRow) > 0 || len(j.newest) > 0 || j.options.Observe != nil {
 		return false
 	}
 	for i := range j.columns {

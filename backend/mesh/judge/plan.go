@@ -25,6 +25,9 @@ type Options struct {
 	MaxDistinct int
 	// Deferred leaves duplicates to whoever merges this judge into another.
 	Deferred bool
+	// Observe, if set, is called with every value of every row's root columns, nulls included. The cell is only good for
+	// the call.
+	Observe func(column string, cell Cell)
 	// Unmasked shows the values of sensitive columns in samples.
 	Unmasked bool
 }
