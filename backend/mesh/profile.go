@@ -59,7 +59,6 @@ func (c *ColumnProfile) Unique() bool { return c.Seen > 0 && !c.Repeats && c.uni
 type profiler struct {
 	columns map[string]*ColumnProfile
 	order   []*ColumnProfile
-	rows    int64
 	scratch []byte
 }
 
@@ -130,7 +129,7 @@ func (c *ColumnProfile) number(cell judge.Cell) {
 		return
 	}
 	c.numbers++
-	if v == math.Trunc(v) && bytes.IndexAny(cell.Raw, ".eE") < 0 {
+	if v == math.Trunc(v) && !bytes.ContainsAny(cell.Raw, ".eE") {
 		c.ints++
 	}
 	c.Min, c.Max = min(c.Min, v), max(c.Max, v)
