@@ -26,6 +26,7 @@ import (
 	"weir/backend/pipeline"
 	"weir/backend/safetext"
 	"weir/backend/timeline"
+	"weir/backend/timeline/pack"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -117,14 +118,17 @@ func openAt(t testing.TB, path string) *Recording {
 
 func snapshots(t *testing.T, from *timeline.Timeline) []*timeline.Snapshot {
 	t.Helper()
-	_, last := from.Bounds()
-	return from.Until(last, timeline.Capacity)
+	var out []*timeline.Snapshot
+	for oldest, last := from.Bounds(); oldest > 0 && oldest <= last; oldest++ {
+		out = append(out, from.Until(oldest, 1)...)
+	}
+	return out
 }
 
 func TestWhatIsRecordedIsReadBack(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "deep", "history.db")
 	w := writerAt(t, path, Config{})
-	recorded := w.recordAll(t, newDay(14), 3*groupLength+7)
+	recorded := w.recordAll(t, newDay(14), 3*pack.GroupLength+7)
 	r := openAt(t, path) // while it is being written
 	from, to, n, err := r.Bounds(t.Context())
 	if err != nil || !from.Equal(start.Add(time.Second)) || !to.Equal(recorded[len(recorded)-1].At) || n != len(recorded) {
@@ -219,8 +223,13 @@ func TestSeveralRunsAreOneRecording(t *testing.T) {
 	got := snapshots(t, read)
 	for i, want := range append(first, second...) {
 		want.Seq = uint64(i + 1)
-		if diff := cmp.Diff(withoutLogs(want), got[i], same...); diff != "" {
+		if diff := cmp.Diff(withoutLogs(want), got[i], append(same, cmpopts.IgnoreFields(event.Event{}, "Seq"))...); diff != "" {
 			t.Fatalf("snapshot %d: %s", i, diff)
+		}
+		for _, e := range got[i].Events {
+			if i >= len(first) && e.Seq <= first[len(first)-1].Events[0].Seq {
+				t.Fatalf("snapshot %d: event %d of the second run has a number of the first", i, e.Seq)
+			}
 		}
 	}
 }
@@ -235,7 +244,7 @@ func TestWhatIsTooOldIsForgotten(t *testing.T) {
 	}
 	r := openAt(t, path)
 	from, _, n, err := r.Bounds(t.Context())
-	if err != nil || n < 120 || n > 120+groupLength || from.After(now.Add(-2*time.Minute)) {
+	if err != nil || n < 120 || n > 120+pack.GroupLength || from.After(now.Add(-2*time.Minute)) {
 		t.Fatalf("%d are left, from %v: %v", n, from, err)
 	}
 	read, gaps, err := r.Timeline(t.Context(), time.Time{}, time.Time{})
@@ -378,14 +387,14 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 func TestADamagedSnapshotCostsItsOwnGroupAtMost(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
 	w := writerAt(t, path, Config{})
-	w.recordAll(t, newDay(2), 3*groupLength)
-	for _, statement := range []string{"UPDATE snapshots SET data = x'00' WHERE id = 5", fmt.Sprintf("UPDATE snapshots SET data = zeroblob(10) WHERE id = %d", groupLength+1)} {
+	w.recordAll(t, newDay(2), 3*pack.GroupLength)
+	for _, statement := range []string{"UPDATE snapshots SET data = x'00' WHERE id = 5", fmt.Sprintf("UPDATE snapshots SET data = zeroblob(10) WHERE id = %d", pack.GroupLength+1)} {
 		if _, err := w.db.Exec(statement); err != nil {
 			t.Fatal(err)
 		}
 	}
 	read, gaps, err := openAt(t, path).Timeline(t.Context(), time.Time{}, time.Time{})
-	if err != nil || gaps.Damaged != 1+groupLength || len(snapshots(t, read)) != 2*groupLength-1 {
+	if err != nil || gaps.Damaged != 1+pack.GroupLength || len(snapshots(t, read)) != 2*pack.GroupLength-1 {
 		t.Errorf("%+v %v", gaps, err)
 	}
 }
@@ -421,13 +430,13 @@ func TestALaterWeirReadsAnOlderRecording(t *testing.T) {
 		Maybe  newInner
 		Added  []string
 	}
-	s, err := shapeOf(reflect.TypeFor[old]())
+	s, err := pack.ShapeOf(reflect.TypeFor[old]())
 	if err != nil {
 		t.Fatal(err)
 	}
 	value := old{Gone: map[string][]inner{"x": {{"a", 1}}}, Number: -7, Share: 0.5, List: []inner{{"k", 3}, {"l", 4}}, Ring: [3]int{1, 2, 3}, When: start, Name: safetext.Clean("n"), Other: "\x1b[2J", Maybe: &inner{"m", 9}}
 	var got changed
-	if err := (&reader{}).read(appendValue(nil, s, reflect.ValueOf(value)), s, reflect.ValueOf(&got).Elem()); err != nil {
+	if err := (&pack.Reader{}).Read(pack.Append(nil, s, reflect.ValueOf(value)), s, reflect.ValueOf(&got).Elem()); err != nil {
 		t.Fatal(err)
 	}
 	want := changed{Number: -7, List: []newInner{{Count: 3}, {Count: 4}}, Ring: [2]int{1, 2}, Share: 0.5, When: start, Name: "n", Other: safetext.Clean("\x1b[2J")}
@@ -439,7 +448,7 @@ func TestALaterWeirReadsAnOlderRecording(t *testing.T) {
 func TestTypesThatCannotBeRecorded(t *testing.T) {
 	type loop struct{ Next *loop }
 	for _, v := range []any{struct{ F func() }{}, struct{ hidden int }{}, struct{ C chan int }{}, map[int]int{}, loop{}, struct{ A any }{}} {
-		if _, err := shapeOf(reflect.TypeOf(v)); err == nil {
+		if _, err := pack.ShapeOf(reflect.TypeOf(v)); err == nil {
 			t.Errorf("%T was taken", v)
 		}
 	}
@@ -447,21 +456,21 @@ func TestTypesThatCannotBeRecorded(t *testing.T) {
 
 // FuzzRead feeds the reader damaged records: it must neither panic nor take memory beyond their size.
 func FuzzRead(f *testing.F) {
-	s, err := shapeOf(reflect.TypeFor[timeline.Snapshot]())
+	s, err := pack.ShapeOf(reflect.TypeFor[timeline.Snapshot]())
 	if err != nil {
 		f.Fatal(err)
 	}
 	d := newDay(1)
 	for range 3 {
-		f.Add(appendValue(nil, s, reflect.ValueOf(d.next()).Elem()))
+		f.Add(pack.Append(nil, s, reflect.ValueOf(d.next()).Elem()))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var back timeline.Snapshot
-		if err := (&reader{}).read(data, s, reflect.ValueOf(&back).Elem()); err != nil {
+		if err := (&pack.Reader{}).Read(data, s, reflect.ValueOf(&back).Elem()); err != nil {
 			return
 		}
 		var again timeline.Snapshot
-		if err := (&reader{}).read(appendValue(nil, s, reflect.ValueOf(back)), s, reflect.ValueOf(&again).Elem()); err != nil {
+		if err := (&pack.Reader{}).Read(pack.Append(nil, s, reflect.ValueOf(back)), s, reflect.ValueOf(&again).Elem()); err != nil {
 			t.Errorf("what was read cannot be written and read again: %v", err)
 		}
 	})

@@ -19,6 +19,7 @@ import (
 	"weir/backend/event"
 	"weir/backend/safetext"
 	"weir/backend/timeline"
+	"weir/backend/timeline/pack"
 )
 
 // The defaults of a recorder.
@@ -63,7 +64,7 @@ type Recorder struct {
 	config Config
 	source Source
 	logger *slog.Logger
-	shape  *shape
+	shape  *pack.Shape
 	value  []byte // scratch of one snapshot
 	packed []byte
 
@@ -90,7 +91,7 @@ func New(c Config, source Source) (*Recorder, error) {
 		r.logger = slog.New(slog.DiscardHandler)
 	}
 	var err error
-	r.shape, err = shapeOf(reflect.TypeFor[timeline.Snapshot]())
+	r.shape, err = pack.ShapeOf(reflect.TypeFor[timeline.Snapshot]())
 	return r, err
 }
 
@@ -214,7 +215,7 @@ type writer struct {
 
 	first    int64 // id of the group's first snapshot
 	inGroup  int
-	squeezer *squeezer
+	squeezer *pack.Squeezer
 }
 
 func (w *writer) close() error { return w.db.Close() }
@@ -233,14 +234,14 @@ func (w *writer) record(ctx context.Context, s *timeline.Snapshot) (err error) {
 		w.r.status.At = s.At
 	}()
 	w.seq = s.Seq // a snapshot that fails is not tried again: the next one is newer
-	w.r.value = appendValue(w.r.value[:0], w.r.shape, reflect.ValueOf(s).Elem())
-	alone := w.inGroup == 0 || w.inGroup >= groupLength
+	w.r.value = pack.Append(w.r.value[:0], w.r.shape, reflect.ValueOf(s).Elem())
+	alone := w.inGroup == 0 || w.inGroup >= pack.GroupLength
 	if alone {
-		if w.squeezer, err = newSqueezer(nil); err != nil {
+		if w.squeezer, err = pack.NewSqueezer(nil); err != nil {
 			return err
 		}
 	}
-	w.r.packed = w.squeezer.squeeze(w.r.packed, w.r.value)
+	w.r.packed = w.squeezer.Squeeze(w.r.packed, w.r.value)
 
 	tx, err := w.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -272,7 +273,7 @@ func (w *writer) record(ctx context.Context, s *timeline.Snapshot) (err error) {
 		return nil
 	}
 	w.first, w.inGroup = id, 1
-	w.squeezer, err = newSqueezer(append([]byte(nil), w.r.value...))
+	w.squeezer, err = pack.NewSqueezer(append([]byte(nil), w.r.value...))
 	return err
 }
 

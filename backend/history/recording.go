@@ -12,6 +12,7 @@ import (
 	"weir/backend/event"
 	"weir/backend/safetext"
 	"weir/backend/timeline"
+	"weir/backend/timeline/pack"
 )
 
 // Recording reads a file a Recorder wrote, or is writing.
@@ -82,7 +83,7 @@ func (r *Recording) timeline(ctx context.Context, from, to time.Time, most int) 
 		return nil, gaps, err
 	}
 	gaps.Thinned = count - len(selected)
-	p := &player{recording: r, shapes: map[int64]*shape{}, events: map[int64][]event.Event{}}
+	p := &player{recording: r, shapes: map[int64]*pack.Shape{}, events: map[int64][]event.Event{}, offsets: map[int64]uint64{}}
 	defer p.close()
 	for _, item := range selected {
 		s, err := p.read(ctx, item)
@@ -129,18 +130,20 @@ func (r *Recording) list(ctx context.Context, low, high int64, stride int) (item
 // player reads snapshots in their order.
 type player struct {
 	recording *Recording
-	shapes    map[int64]*shape        // by run
+	shapes    map[int64]*pack.Shape        // by run
 	events    map[int64][]event.Event // by run, in the order of their numbers
-	reader    reader
+	offsets   map[int64]uint64        // by run, what was added to those numbers
+	numbered  uint64                  // the last number given
+	reader    pack.Reader
 
 	group int64 // whose opener this is
-	open  *opener
+	open  *pack.Opener
 	value []byte
 }
 
 func (p *player) close() {
 	if p.open != nil {
-		p.open.close()
+		p.open.Close()
 	}
 }
 
@@ -153,7 +156,7 @@ func (p *player) read(ctx context.Context, at item) (*timeline.Snapshot, error) 
 		return nil, err
 	}
 	s := &timeline.Snapshot{}
-	if err := p.reader.read(p.value, of, reflect.ValueOf(s).Elem()); err != nil {
+	if err := p.reader.Read(p.value, of, reflect.ValueOf(s).Elem()); err != nil {
 		return nil, err
 	}
 	s.Events, err = p.eventsOf(ctx, at.run, uint64(at.events))
@@ -167,17 +170,17 @@ func (p *player) unpack(ctx context.Context, at item) error {
 		if err != nil {
 			return err
 		}
-		plain, err := newOpener(nil)
+		plain, err := pack.NewOpener(nil)
 		if err != nil {
 			return err
 		}
-		first, err := plain.open(nil, packed)
-		plain.close()
+		first, err := plain.Open(nil, packed)
+		plain.Close()
 		if err != nil {
 			return fmt.Errorf("%w: %w", errCorrupt, err)
 		}
 		p.close()
-		if p.open, err = newOpener(first); err != nil {
+		if p.open, err = pack.NewOpener(first); err != nil {
 			return err
 		}
 		p.group = at.first
@@ -190,7 +193,7 @@ func (p *player) unpack(ctx context.Context, at item) error {
 	if err != nil {
 		return err
 	}
-	if p.value, err = p.open.open(p.value, packed); err != nil {
+	if p.value, err = p.open.Open(p.value, packed); err != nil {
 		return fmt.Errorf("%w: %w", errCorrupt, err)
 	}
 	return nil
@@ -201,7 +204,7 @@ func (p *player) data(ctx context.Context, id int64) (packed []byte, err error) 
 	return packed, err
 }
 
-func (p *player) shapeOf(ctx context.Context, run int64) (*shape, error) {
+func (p *player) shapeOf(ctx context.Context, run int64) (*pack.Shape, error) {
 	if s, ok := p.shapes[run]; ok {
 		return s, nil
 	}
@@ -209,14 +212,15 @@ func (p *player) shapeOf(ctx context.Context, run int64) (*shape, error) {
 	if err := classify(p.recording.db.QueryRowContext(ctx, "SELECT shape FROM runs WHERE id = ?", run).Scan(&described)); err != nil {
 		return nil, err
 	}
-	s, err := parseShape(described)
+	s, err := pack.ParseShape(described)
 	if err == nil {
 		p.shapes[run] = s
 	}
 	return s, err
 }
 
-// eventsOf is what a snapshot showed that knew events up to known.
+// eventsOf is what a snapshot showed that knew events up to known. Every run numbers its events from 1; those of a
+// later run get numbers beyond those of the runs before, for a timeline wants them to rise.
 func (p *player) eventsOf(ctx context.Context, run int64, known uint64) ([]event.Event, error) {
 	all, ok := p.events[run]
 	if !ok {
@@ -224,8 +228,16 @@ func (p *player) eventsOf(ctx context.Context, run int64, known uint64) ([]event
 		if all, err = p.recording.eventsOf(ctx, run); err != nil {
 			return nil, err
 		}
+		p.offsets[run] = p.numbered
+		for i := range all {
+			all[i].Seq += p.numbered
+		}
+		if n := len(all); n > 0 {
+			p.numbered = all[n-1].Seq
+		}
 		p.events[run] = all
 	}
+	known += p.offsets[run]
 	end := sort.Search(len(all), func(i int) bool { return all[i].Seq > known })
 	return all[max(0, end-timeline.KeepEvents):end:end], nil
 }

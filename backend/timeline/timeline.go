@@ -68,23 +68,66 @@ type Fault struct {
 // Capacity is how many snapshots a Timeline remembers: an hour at one a second.
 const Capacity = 3600
 
+// wholes is how many of the newest snapshots are kept as they came; older ones are packed.
+const wholes = 30
+
 // Timeline remembers the last Capacity snapshots. One writer appends; any number of cursors read.
+//
+// An hour of a large fleet would not fit into memory as it is. So only the newest snapshots are kept as they came; of
+// the others there is what charts are drawn from (see lean), and the whole of it packed, to be unpacked when a cursor
+// stands on it.
 type Timeline struct {
-	mu   sync.RWMutex
-	ring []*Snapshot // ring[(Seq-1) % Capacity]
-	last uint64      // Seq of the newest, 0 when empty
+	mu     sync.RWMutex
+	ring   []entry // ring[(Seq-1) % Capacity]
+	last   uint64  // Seq of the newest, 0 when empty
+	events eventLog
+
+	packer   packer   // the writer's
+	unpacker unpacker // has a lock of its own
+}
+
+// entry is one snapshot: whole, or lean with the whole packed beside it.
+type entry struct {
+	snapshot *Snapshot
+	packed   *packed // nil while snapshot is whole
 }
 
 // New makes an empty timeline.
-func New() *Timeline { return &Timeline{ring: make([]*Snapshot, Capacity)} }
+func New() *Timeline { return &Timeline{ring: make([]entry, Capacity)} }
 
-// Append adds the next snapshot and numbers it.
+// Append adds the next snapshot and numbers it. Only one goroutine may append.
 func (t *Timeline) Append(s *Snapshot) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.last++
 	s.Seq = t.last
-	t.ring[(s.Seq-1)%Capacity] = s
+	t.ring[(s.Seq-1)%Capacity] = entry{snapshot: s}
+	t.events.add(s.Events, t.oldestEvent())
+	t.mu.Unlock()
+	if s.Seq <= wholes {
+		return
+	}
+	// Packing takes a while: readers are kept out only while the entry is swapped.
+	at := (s.Seq - wholes - 1) % Capacity
+	old := t.ring[at].snapshot
+	p, err := t.packer.pack(old)
+	if err != nil {
+		return // it stays whole
+	}
+	t.mu.Lock()
+	t.ring[at] = entry{snapshot: lean(old), packed: p}
+	t.mu.Unlock()
+}
+
+// oldestEvent is the number of the oldest event that a remembered snapshot shows.
+func (t *Timeline) oldestEvent() uint64 {
+	e := t.ring[(t.oldest()-1)%Capacity]
+	if e.packed != nil {
+		return e.packed.firstEvent
+	}
+	if len(e.snapshot.Events) > 0 {
+		return e.snapshot.Events[0].Seq
+	}
+	return 0
 }
 
 // Newest is the last snapshot, nil before the first.
@@ -94,7 +137,7 @@ func (t *Timeline) Newest() *Snapshot {
 	if t.last == 0 {
 		return nil
 	}
-	return t.ring[(t.last-1)%Capacity]
+	return t.ring[(t.last-1)%Capacity].snapshot
 }
 
 // Bounds are the oldest and newest sequence numbers remembered, 0 and 0 when empty.
@@ -112,12 +155,14 @@ func (t *Timeline) oldest() uint64 {
 }
 
 // Until is the n snapshots up to and including seq, oldest first; fewer when the timeline does not remember as many.
+// The last one is whole. Of the others, those that are not among the newest are lean: they have the pipeline without
+// its dead letters, and the host, which is what charts are drawn from, and neither fleet nor products nor events.
 func (t *Timeline) Until(seq uint64, n int) []*Snapshot {
 	t.mu.RLock()
-	defer t.mu.RUnlock()
 	seq = min(seq, t.last)
 	oldest := t.oldest()
 	if seq == 0 || seq < oldest || n < 1 {
+		t.mu.RUnlock()
 		return nil
 	}
 	from := oldest
@@ -126,7 +171,21 @@ func (t *Timeline) Until(seq uint64, n int) []*Snapshot {
 	}
 	out := make([]*Snapshot, 0, seq-from+1)
 	for s := from; s <= seq; s++ {
-		out = append(out, t.ring[(s-1)%Capacity])
+		out = append(out, t.ring[(s-1)%Capacity].snapshot)
+	}
+	p := t.ring[(seq-1)%Capacity].packed
+	var events []event.Event
+	if p != nil {
+		events = t.events.between(p.firstEvent, p.lastEvent)
+	}
+	t.mu.RUnlock()
+	if p == nil {
+		return out
+	}
+	if whole, err := t.unpacker.unpack(p); err == nil {
+		s := *whole
+		s.Events = events
+		out[len(out)-1] = &s
 	}
 	return out
 }
@@ -139,7 +198,7 @@ func (t *Timeline) Find(at time.Time) uint64 {
 	low, high := t.oldest(), t.last
 	for low < high {
 		mid := low + (high-low+1)/2
-		if t.ring[(mid-1)%Capacity].At.After(at) {
+		if t.ring[(mid-1)%Capacity].snapshot.At.After(at) {
 			high = mid - 1
 		} else {
 			low = mid

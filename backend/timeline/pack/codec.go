@@ -1,4 +1,4 @@
-package history
+package pack
 
 import (
 	"encoding/binary"
@@ -13,8 +13,8 @@ import (
 	"weir/backend/safetext"
 )
 
-// appendValue appends v as its shape says. v's type is the one s was made of.
-func appendValue(out []byte, s *shape, v reflect.Value) []byte {
+// Append appends v as its shape says. v's type is the one s was made of.
+func Append(out []byte, s *Shape, v reflect.Value) []byte {
 	switch s.Kind {
 	case kindBool:
 		if v.Bool() {
@@ -36,7 +36,7 @@ func appendValue(out []byte, s *shape, v reflect.Value) []byte {
 		if v.IsNil() {
 			return append(out, 0)
 		}
-		return appendValue(append(out, 1), s.Elem, v.Elem())
+		return Append(append(out, 1), s.Elem, v.Elem())
 	case kindList:
 		if v.IsNil() {
 			return append(out, 0)
@@ -45,7 +45,7 @@ func appendValue(out []byte, s *shape, v reflect.Value) []byte {
 		fallthrough
 	case kindArray:
 		for i := range v.Len() {
-			out = appendValue(out, s.Elem, v.Index(i))
+			out = Append(out, s.Elem, v.Index(i))
 		}
 		return out
 	case kindMap:
@@ -56,13 +56,13 @@ func appendValue(out []byte, s *shape, v reflect.Value) []byte {
 		keys := v.MapKeys()
 		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(stringOf(a), stringOf(b)) })
 		for _, key := range keys {
-			out = appendValue(appendString(out, stringOf(key)), s.Elem, v.MapIndex(key))
+			out = Append(appendString(out, stringOf(key)), s.Elem, v.MapIndex(key))
 		}
 		return out
 	default: // kindStruct
 		for i, f := 0, 0; f < len(s.Fields); i++ {
 			if v.Type().Field(i).Name == s.Fields[f].Name { // those left out are not in the shape
-				out = appendValue(out, s.Fields[f].Shape, v.Field(i))
+				out = Append(out, s.Fields[f].Shape, v.Field(i))
 				f++
 			}
 		}
@@ -81,15 +81,15 @@ func appendString(out []byte, s string) []byte {
 	return append(binary.AppendUvarint(out, uint64(len(s))), s...)
 }
 
-// errShort means that bytes end before the value does, or that a length among them is absurd.
-var errShort = errors.New("the record is cut off or damaged")
+// ErrShort means that bytes end before the value does, or that a length among them is absurd.
+var ErrShort = errors.New("the record is cut off or damaged")
 
-// reader reads values of one shape into values of a type that may have changed since. It remembers texts, most of
+// Reader reads values of one shape into values of a type that may have changed since. It remembers texts, most of
 // which come again with every second; it is not safe for concurrent use.
-type reader struct {
+type Reader struct {
 	data  []byte
 	texts map[string]string
-	plans map[*shape]plan
+	plans map[*Shape]plan
 }
 
 // plan says which field of a struct each field of a shape is, -1 where the struct has none of that name.
@@ -98,7 +98,7 @@ type plan struct {
 	index []int
 }
 
-func (r *reader) plan(s *shape, of reflect.Type) []int {
+func (r *Reader) plan(s *Shape, of reflect.Type) []int {
 	if p, ok := r.plans[s]; ok && p.of == of {
 		return p.index
 	}
@@ -110,7 +110,7 @@ func (r *reader) plan(s *shape, of reflect.Type) []int {
 		}
 	}
 	if r.plans == nil {
-		r.plans = map[*shape]plan{}
+		r.plans = map[*Shape]plan{}
 	}
 	r.plans[s] = p
 	return p.index
@@ -119,20 +119,20 @@ func (r *reader) plan(s *shape, of reflect.Type) []int {
 // maxTexts bounds the texts remembered.
 const maxTexts = 1 << 16
 
-// read reads one value of shape s, which is all of data, into to.
-func (r *reader) read(data []byte, s *shape, to reflect.Value) error {
+// Read reads one value of shape s, which is all of data, into to.
+func (r *Reader) Read(data []byte, s *Shape, to reflect.Value) error {
 	r.data = data
 	if err := r.value(s, to); err != nil {
 		return err
 	}
 	if len(r.data) > 0 {
-		return fmt.Errorf("%w: %d bytes are left", errShort, len(r.data))
+		return fmt.Errorf("%w: %d bytes are left", ErrShort, len(r.data))
 	}
 	return nil
 }
 
 // value reads one value; the zero to, or one of another kind, means to go over it.
-func (r *reader) value(s *shape, to reflect.Value) error {
+func (r *Reader) value(s *Shape, to reflect.Value) error {
 	switch s.Kind {
 	case kindBool:
 		b, err := r.take(1)
@@ -153,7 +153,7 @@ func (r *reader) value(s *shape, to reflect.Value) error {
 		}
 		nanos, err := r.uvarint()
 		if err != nil || nanos > 999_999_999 {
-			return errShort
+			return ErrShort
 		}
 		if to.IsValid() && to.Type() == timeType {
 			at := time.Unix(seconds, int64(nanos)).UTC()
@@ -187,7 +187,7 @@ func (r *reader) value(s *shape, to reflect.Value) error {
 	}
 }
 
-func (r *reader) number(k kind, to reflect.Value) error {
+func (r *Reader) number(k kind, to reflect.Value) error {
 	var i int64
 	var f float64
 	switch k {
@@ -237,7 +237,7 @@ func setString(to reflect.Value, text string) {
 	}
 }
 
-func (r *reader) pointer(s *shape, to reflect.Value) error {
+func (r *Reader) pointer(s *Shape, to reflect.Value) error {
 	b, err := r.take(1)
 	if err != nil || b[0] == 0 {
 		return err
@@ -249,7 +249,7 @@ func (r *reader) pointer(s *shape, to reflect.Value) error {
 	return r.value(s.Elem, to.Elem())
 }
 
-func (r *reader) list(s *shape, to reflect.Value) error {
+func (r *Reader) list(s *Shape, to reflect.Value) error {
 	n := uint64(s.Length)
 	if s.Kind == kindList {
 		var isNil bool
@@ -275,7 +275,7 @@ func (r *reader) list(s *shape, to reflect.Value) error {
 	return nil
 }
 
-func (r *reader) pairs(s *shape, to reflect.Value) error {
+func (r *Reader) pairs(s *Shape, to reflect.Value) error {
 	n, isNil, err := r.length(1 + s.Elem.least)
 	if err != nil || isNil {
 		return err
@@ -307,21 +307,21 @@ func (r *reader) pairs(s *shape, to reflect.Value) error {
 
 // length is that of a list or a map whose elements have at least that many bytes; more than fit into the bytes left is
 // damage. So what is made room for is bounded by what there is.
-func (r *reader) length(least int) (n uint64, isNil bool, err error) {
+func (r *Reader) length(least int) (n uint64, isNil bool, err error) {
 	n, err = r.uvarint()
 	if err != nil || n == 0 {
 		return 0, true, err
 	}
 	if n--; n > uint64(len(r.data)/max(least, 1)) {
-		return 0, false, errShort
+		return 0, false, ErrShort
 	}
 	return n, false, nil
 }
 
-func (r *reader) string() (string, error) {
+func (r *Reader) string() (string, error) {
 	n, err := r.uvarint()
 	if err != nil || n > uint64(len(r.data)) {
-		return "", errShort
+		return "", ErrShort
 	}
 	b, err := r.take(int(n))
 	if err != nil {
@@ -338,28 +338,28 @@ func (r *reader) string() (string, error) {
 	return text, nil
 }
 
-func (r *reader) take(n int) ([]byte, error) {
+func (r *Reader) take(n int) ([]byte, error) {
 	if n > len(r.data) {
-		return nil, errShort
+		return nil, ErrShort
 	}
 	b := r.data[:n]
 	r.data = r.data[n:]
 	return b, nil
 }
 
-func (r *reader) varint() (int64, error) {
+func (r *Reader) varint() (int64, error) {
 	n, size := binary.Varint(r.data)
 	if size <= 0 {
-		return 0, errShort
+		return 0, ErrShort
 	}
 	r.data = r.data[size:]
 	return n, nil
 }
 
-func (r *reader) uvarint() (uint64, error) {
+func (r *Reader) uvarint() (uint64, error) {
 	n, size := binary.Uvarint(r.data)
 	if size <= 0 {
-		return 0, errShort
+		return 0, ErrShort
 	}
 	r.data = r.data[size:]
 	return n, nil

@@ -1,4 +1,6 @@
-package history
+// Package pack writes values of Go types into few bytes and reads them back, also into types that have changed since.
+// It serves the timeline, which packs its past, and the recordings on disk.
+package pack
 
 import (
 	"encoding/json"
@@ -11,13 +13,13 @@ import (
 	"weir/backend/safetext"
 )
 
-// shape describes how values of a type are written, so that a recording can be read by a later weir whose types have
+// Shape describes how values of a type are written, so that a recording can be read by a later weir whose types have
 // other fields: what it does not know it goes over, what the recording does not have stays zero. A recording holds
 // the shape of its snapshots once, as JSON.
-type shape struct {
+type Shape struct {
 	Kind   kind    `json:"kind"`
-	Elem   *shape  `json:"elem,omitempty"`   // of list, array, pointer and map
-	Key    *shape  `json:"key,omitempty"`    // of map
+	Elem   *Shape  `json:"elem,omitempty"`   // of list, array, pointer and map
+	Key    *Shape  `json:"key,omitempty"`    // of map
 	Length int     `json:"length,omitempty"` // of array
 	Fields []field `json:"fields,omitempty"` // of struct
 
@@ -26,7 +28,7 @@ type shape struct {
 
 type field struct {
 	Name  string `json:"name"`
-	Shape *shape `json:"shape"`
+	Shape *Shape `json:"shape"`
 }
 
 // kind is how a value is written.
@@ -58,9 +60,9 @@ const maxShapeDepth = 24
 // maxArray bounds the length of an array.
 const maxArray = 1 << 16
 
-// shapeOf is the shape of values of type t. Lists of events are left out: a recording keeps each event once, beside
+// ShapeOf is the shape of values of type t. Lists of events are left out: a recording keeps each event once, beside
 // the snapshots. A type that cannot be written, such as a function, is an error.
-func shapeOf(t reflect.Type) (*shape, error) {
+func ShapeOf(t reflect.Type) (*Shape, error) {
 	s, err := shapeAt(t, 0)
 	if err != nil {
 		return nil, err
@@ -68,31 +70,31 @@ func shapeOf(t reflect.Type) (*shape, error) {
 	return s, s.check(0)
 }
 
-func shapeAt(t reflect.Type, depth int) (*shape, error) {
+func shapeAt(t reflect.Type, depth int) (*Shape, error) {
 	if depth > maxShapeDepth {
 		return nil, fmt.Errorf("type %v is nested too deeply, or in itself", t)
 	}
 	switch t {
 	case textType:
-		return &shape{Kind: kindString}, nil
+		return &Shape{Kind: kindString}, nil
 	case timeType:
-		return &shape{Kind: kindTime}, nil
+		return &Shape{Kind: kindTime}, nil
 	}
-	elem := func(k kind) (*shape, error) {
+	elem := func(k kind) (*Shape, error) {
 		e, err := shapeAt(t.Elem(), depth+1)
-		return &shape{Kind: k, Elem: e}, err
+		return &Shape{Kind: k, Elem: e}, err
 	}
 	switch t.Kind() {
 	case reflect.Bool:
-		return &shape{Kind: kindBool}, nil
+		return &Shape{Kind: kindBool}, nil
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return &shape{Kind: kindInt}, nil
+		return &Shape{Kind: kindInt}, nil
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return &shape{Kind: kindUint}, nil
+		return &Shape{Kind: kindUint}, nil
 	case reflect.Float32, reflect.Float64:
-		return &shape{Kind: kindFloat}, nil
+		return &Shape{Kind: kindFloat}, nil
 	case reflect.String:
-		return &shape{Kind: kindString}, nil
+		return &Shape{Kind: kindString}, nil
 	case reflect.Pointer:
 		return elem(kindPointer)
 	case reflect.Slice:
@@ -114,7 +116,7 @@ func shapeAt(t reflect.Type, depth int) (*shape, error) {
 		}
 		return s, err
 	case reflect.Struct:
-		s := &shape{Kind: kindStruct}
+		s := &Shape{Kind: kindStruct}
 		for i := range t.NumField() {
 			f := t.Field(i)
 			if !f.IsExported() {
@@ -134,9 +136,9 @@ func shapeAt(t reflect.Type, depth int) (*shape, error) {
 	return nil, fmt.Errorf("type %v cannot be recorded", t)
 }
 
-// parseShape reads a shape and checks it, for it comes from a file.
-func parseShape(data []byte) (*shape, error) {
-	var s shape
+// ParseShape reads a shape and checks it, for it comes from a file.
+func ParseShape(data []byte) (*Shape, error) {
+	var s Shape
 	if err := json.Unmarshal(data, &s); err != nil {
 		return nil, fmt.Errorf("the recording's description: %w", err)
 	}
@@ -147,7 +149,7 @@ func parseShape(data []byte) (*shape, error) {
 }
 
 // check tells whether s can be a shape, and measures it.
-func (s *shape) check(depth int) error {
+func (s *Shape) check(depth int) error {
 	if depth > maxShapeDepth {
 		return errors.New("nested too deeply")
 	}
@@ -169,7 +171,7 @@ func (s *shape) check(depth int) error {
 		if s.Kind == kindArray {
 			s.least = s.Length * s.Elem.least
 		}
-		if err == nil && s.least > maxSnapshot {
+		if err == nil && s.least > MaxValue {
 			err = fmt.Errorf("a %s of %d bytes", s.Kind, s.least)
 		}
 		return err
