@@ -68,8 +68,13 @@ type Fault struct {
 // Capacity is how many snapshots a Timeline remembers: an hour at one a second.
 const Capacity = 3600
 
-// wholes is how many of the newest snapshots are kept as they came; older ones are packed.
-const wholes = 30
+// How many of the newest snapshots are kept as they came before they are packed: as many as fit into wholeBytes, but at
+// least leastWholes and at most mostWholes.
+const (
+	leastWholes = 30
+	mostWholes  = 300
+	wholeBytes  = 8 << 20
+)
 
 // Timeline remembers the last Capacity snapshots. One writer appends; any number of cursors read.
 //
@@ -83,6 +88,7 @@ type Timeline struct {
 	events eventLog
 
 	packer   packer   // the writer's
+	wholes   uint64   // the writer's: how many are whole now
 	unpacker unpacker // has a lock of its own
 }
 
@@ -103,20 +109,30 @@ func (t *Timeline) Append(s *Snapshot) {
 	t.ring[(s.Seq-1)%Capacity] = entry{snapshot: s}
 	t.events.add(s.Events, t.oldestEvent())
 	t.mu.Unlock()
-	if s.Seq <= wholes {
-		return
-	}
 	// Packing takes a while: readers are kept out only while the entry is swapped.
-	at := (s.Seq - wholes - 1) % Capacity
-	old := t.ring[at].snapshot
-	p, err := t.packer.pack(old)
-	if err != nil {
-		return // it stays whole
+	for t.wholes++; t.wholes > t.mostWholes(); t.wholes-- {
+		at := (t.last - t.wholes) % Capacity
+		old := t.ring[at].snapshot
+		p, err := t.packer.pack(old)
+		if err != nil {
+			continue // it stays whole
+		}
+		t.mu.Lock()
+		t.ring[at] = entry{snapshot: lean(old), packed: p}
+		t.mu.Unlock()
 	}
-	t.mu.Lock()
-	t.ring[at] = entry{snapshot: lean(old), packed: p}
-	t.mu.Unlock()
 }
+
+// mostWholes is how many snapshots may stay whole, going by the size of the last one that was packed.
+func (t *Timeline) mostWholes() uint64 {
+	if size := len(t.packer.value); size > 0 {
+		return uint64(min(max(wholeBytes/(inMemory*size), leastWholes), mostWholes))
+	}
+	return leastWholes // the first to be packed tells the size
+}
+
+// inMemory is about how many bytes a snapshot takes in memory for each byte it is written in.
+const inMemory = 3
 
 // oldestEvent is the number of the oldest event that a remembered snapshot shows.
 func (t *Timeline) oldestEvent() uint64 {
