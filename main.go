@@ -177,6 +177,9 @@ func (f *flags) inDemo(ctx context.Context, console bool, do func(context.Contex
 			return fmt.Errorf("--fault: %w", err)
 		}
 	}
+	if f.world.Rate == 0 {
+		f.world.Rate = demo.NoEvents // asked for: Options take 0 for their default
+	}
 	embedded, err := demo.Start(ctx, f.world)
 	if err != nil {
 		return fmt.Errorf("the demo world did not start: %w", err)

@@ -21,7 +21,7 @@ import (
 
 // Options say what the world is like. The zero value is the world weir demo opens.
 type Options struct {
-	// Rate is how many user events come a second, on average; 0 means DefaultRate, below 0 none.
+	// Rate is how many user events come a second, on average; 0 means DefaultRate, NoEvents none.
 	Rate float64
 	// Nodes is the number of edge nodes; 0 means DefaultNodes.
 	Nodes int
@@ -42,8 +42,14 @@ const (
 	DefaultNodes = 14
 )
 
-// maxRate is the rate beyond which the world does not promise its pace.
-const maxRate = 1_000_000
+// NoEvents is the Rate of a world whose visitors stay at home.
+const NoEvents = -1
+
+// Beyond these the world does not promise its pace.
+const (
+	maxRate  = 1_000_000 // events a second
+	maxNodes = 50_000
+)
 
 // World is a running demo world.
 type World struct {
@@ -74,16 +80,16 @@ type World struct {
 func Start(ctx context.Context, o Options) (*World, error) {
 	o = o.withDefaults()
 	switch {
-	case o.Rate > maxRate:
-		return nil, fmt.Errorf("demo world: expected a rate of at most %d events a second, found %g", maxRate, o.Rate)
-	case o.Nodes < 0:
-		return nil, fmt.Errorf("demo world: expected a number of nodes, found %d", o.Nodes)
+	case !(o.Rate <= maxRate):
+		return nil, fmt.Errorf("expected a rate of at most %d events a second, found %g", maxRate, o.Rate)
+	case o.Nodes < 0 || o.Nodes > maxNodes:
+		return nil, fmt.Errorf("expected 1 to %d nodes, found %d", maxNodes, o.Nodes)
 	}
 	w := &World{logger: o.Logger, cloud: newCloud()}
 	w.ctx, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	w.faults.changed = w.reconcile
 	if err := w.open(ctx, o); err != nil {
-		return nil, errors.Join(fmt.Errorf("demo world: %w", err), w.Close())
+		return nil, errors.Join(err, w.Close())
 	}
 	return w, nil
 }

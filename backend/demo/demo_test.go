@@ -51,7 +51,7 @@ func TestStartAndCloseLeaveNothing(t *testing.T) {
 }
 
 func TestFeaturesAreColumns(t *testing.T) {
-	w := start(t, Options{Rate: -1})
+	w := start(t, Options{Rate: NoEvents})
 	known := population()[0]
 	body := `{"features":["user_behavior:click_rate_24h","user_profile:age"],"full_feature_names":true,
 		"entities":{"user_id":["` + known.id + `","nobody",17]}}`
@@ -87,7 +87,7 @@ func TestFeaturesAreColumns(t *testing.T) {
 }
 
 func TestCloudChecksWhatItTakes(t *testing.T) {
-	w := start(t, Options{Rate: -1})
+	w := start(t, Options{Rate: NoEvents})
 	base := "http://" + w.cloudGate.Addr().String()
 	good := `{"timestamp":"2026-11-22T09:00:00Z","edge_nodes":2,"total_records":5,"data_quality_score":0.9,"node_data":[
 		{"node_url":"http://a","status":"success","record_count":5,"quality_score":0.9,"last_updated":"2026-11-22T09:00:00Z"},
@@ -127,7 +127,7 @@ func TestCloudChecksWhatItTakes(t *testing.T) {
 }
 
 func TestNodesCountUp(t *testing.T) {
-	w := start(t, Options{Rate: -1, Nodes: 5})
+	w := start(t, Options{Rate: NoEvents, Nodes: 5})
 	for _, url := range w.fleet.urls() {
 		var s summary
 		getJSON(t, url+"/data/summary", &s)
@@ -146,7 +146,7 @@ func TestNodesCountUp(t *testing.T) {
 
 func TestAThousandNodesStartWithinASecond(t *testing.T) {
 	began := time.Now()
-	w := start(t, Options{Rate: -1, Nodes: 1000})
+	w := start(t, Options{Rate: NoEvents, Nodes: 1000})
 	if took := time.Since(began); took > time.Second {
 		t.Errorf("took %s", took)
 	}

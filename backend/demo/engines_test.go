@@ -23,7 +23,7 @@ func load(t *testing.T, w *World) *config.Config {
 }
 
 func TestTheConfigurationLoads(t *testing.T) {
-	w := start(t, Options{Rate: -1})
+	w := start(t, Options{Rate: NoEvents})
 	c := load(t, w)
 	if c.Kafka.Brokers[0] != w.broker.Addr() || c.Pipeline == nil || c.Features == nil || c.Model == nil || c.Mesh == nil ||
 		c.Edge == nil || len(c.Edge.Nodes) != DefaultNodes || c.Edge.Cloud == nil {
@@ -38,7 +38,7 @@ func TestTheConfigurationLoads(t *testing.T) {
 }
 
 func TestTheEdgeEngineSeesTheFleet(t *testing.T) {
-	w := start(t, Options{Rate: -1})
+	w := start(t, Options{Rate: NoEvents})
 	c := load(t, w).Edge
 	e, err := edge.New(edge.Config{
 		Nodes: c.Nodes, Poll: 250 * time.Millisecond, StaleAfter: c.StaleAfter, Outbox: c.Outbox,

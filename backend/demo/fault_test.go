@@ -108,7 +108,7 @@ func TestEveryFaultShowsAndEnds(t *testing.T) {
 }
 
 func TestAFaultBeginsAndEndsOnTime(t *testing.T) {
-	w := start(t, Options{Rate: -1})
+	w := start(t, Options{Rate: NoEvents})
 	p := probe{t, w, new(atomic.Int64)}
 	began := time.Now()
 	if err := w.Inject("cloud-down", 300*time.Millisecond, 400*time.Millisecond); err != nil {
@@ -211,7 +211,7 @@ func FuzzParseFault(f *testing.F) {
 }
 
 func TestUnknownFaults(t *testing.T) {
-	w := start(t, Options{Rate: -1})
+	w := start(t, Options{Rate: NoEvents})
 	if err := w.Inject("nope", 0, 0); !errors.Is(err, ErrUnknownFault) {
 		t.Errorf("inject: %v", err)
 	}
@@ -332,7 +332,7 @@ func (p probe) features() string {
 
 // calmFeatures is what features is while nothing is wrong.
 func calmFeatures(p probe) string {
-	w := start(p.T, Options{Rate: -1})
+	w := start(p.T, Options{Rate: NoEvents})
 	return probe{p.T, w, p.skew}.features()
 }
 

@@ -48,7 +48,7 @@ type owner struct {
 func makeFolder(parent string) (string, error) {
 	dir, err := os.MkdirTemp(parent, folderPrefix)
 	if err != nil {
-		return "", fmt.Errorf("make the demo world's folder: %w", err)
+		return "", fmt.Errorf("make a temporary folder: %w; set TMPDIR to a folder that can be written to", err)
 	}
 	if err := fillFolder(dir); err != nil {
 		return "", errors.Join(fmt.Errorf("fill the demo world's folder: %w", err), os.RemoveAll(dir))

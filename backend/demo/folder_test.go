@@ -2,6 +2,7 @@ package demo
 
 import (
 	"encoding/json"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,8 +72,23 @@ func TestAMissingFolderIsSaid(t *testing.T) {
 	t.Log(err)
 }
 
+func TestWhatCannotBeIsSaid(t *testing.T) {
+	for _, o := range []Options{{Rate: math.NaN()}, {Rate: math.Inf(1)}, {Rate: 1e9}, {Nodes: -3}, {Nodes: 1e6}, {KafkaListen: "nonsense"}} {
+		o.Folder = t.TempDir()
+		if w, err := Start(t.Context(), o); err == nil {
+			t.Errorf("%+v: it started", o)
+			_ = w.Close()
+		} else {
+			t.Log(err)
+		}
+		if left, _ := os.ReadDir(o.Folder); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	}
+}
+
 func TestATakenPortIsSaid(t *testing.T) {
-	w := start(t, Options{Rate: -1})
+	w := start(t, Options{Rate: NoEvents})
 	parent := t.TempDir()
 	if _, err := Start(t.Context(), Options{Folder: parent, KafkaListen: w.broker.Addr()}); err == nil {
 		t.Error("two worlds on one port")

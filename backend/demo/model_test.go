@@ -53,7 +53,7 @@ func TestModelScoresAsScikitLearnDoes(t *testing.T) {
 // it with the file's base line: the calm world must not look like drift, whatever its seed, and fault drift must.
 func TestTheCalmStreamFitsTheBaseline(t *testing.T) {
 	const n = 60_000
-	w := start(t, Options{Rate: -1})
+	w := start(t, Options{Rate: NoEvents})
 	store, err := features.NewFeast(features.FeastConfig{
 		URL: "http://" + w.featureGate.Addr().String(), Names: featureNames, Entity: "user_id",
 	})

@@ -203,7 +203,7 @@ func waitLong(t *testing.T, what string, holds func() bool) {
 // TestTypedEventsAreAnswered writes events by hand with kcat, some of them garbage.
 func TestTypedEventsAreAnswered(t *testing.T) {
 	weir, kcat := build(t), needKcat(t)
-	w := start(t, Options{Rate: -1})
+	w := start(t, Options{Rate: NoEvents})
 	launch(t, weir, "run", "--config", w.ConfigPath())
 	lines := []string{
 		`{"user_id":"` + userID(17) + `","timestamp":"2026-11-22T10:00:00Z"}`,
