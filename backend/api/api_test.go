@@ -64,7 +64,7 @@ func full() *timeline.Snapshot {
 	nan := math.NaN()
 	text := safetext.Clean
 	p := &pipeline.Snapshot{
-		State: pipeline.Running, Consumed: 12, Predicted: 10, DeadLettered: 2, Redelivered: 1, EventsPerSecond: 1234.5, Lag: 7,
+		State: pipeline.Running, Consumed: 12, Predicted: 10, DeadLettered: 2, Redelivered: 1, EventsPerSecond: 1234.5, Lag: 7, DrainsIn: 4 * time.Second, GroupLag: 21,
 		EndToEnd: pipeline.Quantiles{P50: 3.1, P90: 5, P99: 9.8, Max: 20, Count: 10}, Processing: pipeline.Quantiles{P50: nan},
 		Partitions: []pipeline.Partition{
 			{Partition: 0, Offset: 5, HighWatermark: 9, Lag: 4, Verdict: pipeline.VerdictOK},
@@ -89,6 +89,7 @@ func full() *timeline.Snapshot {
 				{URL: text("http://edge-node-3:8080"), State: edge.Unknown},
 				{URL: text("http://edge-node-4:8080"), State: edge.Invalid, Reachable: true, PolledAt: at, LatencyMS: 1, Error: text("quality_score: expected 0 to 1, found 7")},
 				good, // configured twice
+				{URL: text("http://edge-node-5:8080"), State: edge.Quarantined},
 			},
 			Cloud: edge.Cloud{State: edge.CloudOK, Synced: 3, Failed: 1, Outbox: 2, Dropped: 0, LastSync: at.Add(-3 * time.Minute)},
 		},
@@ -315,7 +316,7 @@ func TestALargeFleetIsBounded(t *testing.T) {
 	if n := strings.Count(text, "weir_edge_node_up{"); n != MaxNodeSeries-1 { // one is configured twice
 		t.Errorf("%d series, want %d", n, MaxNodeSeries-1)
 	}
-	if !strings.Contains(text, "weir_edge_nodes_unlisted 505\n") {
+	if !strings.Contains(text, "weir_edge_nodes_unlisted 506\n") {
 		t.Error("the cut is not told")
 	}
 }

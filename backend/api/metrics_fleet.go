@@ -9,7 +9,7 @@ import (
 	"weir/backend/timeline"
 )
 
-var nodeStates = []edge.State{edge.Unknown, edge.OK, edge.Slow, edge.Stale, edge.Skewed, edge.Invalid, edge.Down, edge.Flapping}
+var nodeStates = []edge.State{edge.Unknown, edge.OK, edge.Slow, edge.Stale, edge.Skewed, edge.Invalid, edge.Down, edge.Flapping, edge.Quarantined}
 
 func ofEdge(read func(*edge.Snapshot) float64) func(*timeline.Snapshot, emitter) {
 	return func(s *timeline.Snapshot, emit emitter) {
@@ -64,6 +64,7 @@ var edgeFamilies = []family{
 			}
 		}},
 	{"edge_records", "Sum of record_count over the reporting nodes.", gauge, nil, ofEdge(func(e *edge.Snapshot) float64 { return float64(e.TotalRecords) })},
+	{"edge_records_per_second", "Records a second over the reporting nodes, by their last minute.", gauge, nil, ofEdge(func(e *edge.Snapshot) float64 { return e.RecordsPerSecond })},
 	{"edge_quality_ratio", "Mean quality score of the reporting nodes weighted by their records, 0 to 1.", gauge, nil, ofEdge(func(e *edge.Snapshot) float64 { return e.Quality })},
 	{"edge_node_up", "1 where the node's last answer was valid.", gauge, nodeLabel, ofNodes(func(n *edge.Node) float64 { return truth(n.Valid) })},
 	{"edge_node_reachable", "1 where the node answered the last poll.", gauge, nodeLabel, ofNodes(func(n *edge.Node) float64 { return truth(n.Reachable) })},
@@ -81,7 +82,7 @@ var edgeFamilies = []family{
 			}
 			return n.LatencyMS / 1e3
 		})},
-	{"cloud_up", "1 where the last sync to the cloud was acknowledged, 0 where it failed; no series before the first.", gauge, nil,
+	{"cloud_up", "1 where the last sync to the cloud was acknowledged, 0 where it failed or was refused; no series before the first.", gauge, nil,
 		ofCloud(func(c *edge.Cloud) float64 {
 			if c.State == edge.CloudIdle {
 				return math.NaN()
@@ -93,6 +94,7 @@ var edgeFamilies = []family{
 	{"cloud_dropped_total", "Aggregates the outbox's caps dropped since the outbox was made.", counter, nil, ofCloud(func(c *edge.Cloud) float64 { return float64(c.Dropped) })},
 	{"cloud_dead_lettered_total", "Aggregates the cloud refused for good.", counter, nil, ofCloud(func(c *edge.Cloud) float64 { return float64(c.DeadLettered) })},
 	{"cloud_outbox_aggregates", "Aggregates that wait to be sent.", gauge, nil, ofCloud(func(c *edge.Cloud) float64 { return float64(c.Outbox) })},
+	{"cloud_outbox_oldest_timestamp_seconds", "When the oldest aggregate that waits was made, in seconds since the epoch.", gauge, nil, ofCloud(func(c *edge.Cloud) float64 { return seconds(c.OldestAt) })},
 	{"cloud_last_sync_timestamp_seconds", "When an aggregate was last acknowledged, in seconds since the epoch.", gauge, nil, ofCloud(func(c *edge.Cloud) float64 { return seconds(c.LastSync) })},
 }
 

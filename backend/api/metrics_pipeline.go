@@ -65,6 +65,15 @@ var pipelineFamilies = []family{
 	{"pipeline_dead_lettered_total", "Dead letters acknowledged by the broker.", counter, nil, ofPipeline(func(p *pipeline.Snapshot) float64 { return float64(p.DeadLettered) })},
 	{"pipeline_redelivered_total", "Records taken again after a rebalance or a restart.", counter, nil, ofPipeline(func(p *pipeline.Snapshot) float64 { return float64(p.Redelivered) })},
 	{"pipeline_lag_records", "Records behind the high watermark, over the partitions assigned to this process.", gauge, nil, ofPipeline(func(p *pipeline.Snapshot) float64 { return float64(p.Lag) })},
+	{"pipeline_group_lag_records", "Records behind the high watermark over the whole group, other members' partitions included, as the broker says.", gauge, nil,
+		ofPipeline(func(p *pipeline.Snapshot) float64 { return known(int(p.GroupLag)) })},
+	{"pipeline_drain_seconds", "Time until the lag is gone at the pace of the last seconds; no series while it does not fall.", gauge, nil,
+		ofPipeline(func(p *pipeline.Snapshot) float64 {
+			if p.DrainsIn == pipeline.Never {
+				return math.NaN()
+			}
+			return p.DrainsIn.Seconds()
+		})},
 	{"pipeline_events_per_second", "Predictions and dead letters acknowledged in the last second or so.", gauge, nil, ofPipeline(func(p *pipeline.Snapshot) float64 { return p.EventsPerSecond })},
 	{"pipeline_end_to_end_seconds", "Percentiles over the last minute of the time from an event's own timestamp to its acknowledged prediction.", gauge, percentileLabel,
 		ofQuantiles(func(p *pipeline.Snapshot) pipeline.Quantiles { return p.EndToEnd })},

@@ -204,8 +204,12 @@ func wireNode(n *edge.Node) WireNode {
 	switch message := n.Error.String(); {
 	case message != "":
 		w.Error = &message
-	case !n.Valid && n.PolledAt.IsZero():
+	case n.Valid:
+	case n.PolledAt.IsZero() && n.State == edge.Unknown:
 		message = "not polled yet"
+		w.Error = &message
+	default: // such as quarantined: nobody asked it
+		message = string(n.State)
 		w.Error = &message
 	}
 	return w

@@ -241,3 +241,17 @@ func TestACacheHitDoesNotAllocate(t *testing.T) {
 		t.Errorf("a batch of hits allocates %v times", n)
 	}
 }
+
+// FuzzReason feeds the reader of refusals anything: what it makes of it must be short text.
+func FuzzReason(f *testing.F) {
+	f.Add([]byte(`"{\"module\": \"feast.errors\", \"message\": \"Feature view nosuch does not exist\"}"`))
+	f.Add([]byte(`"'Feature nosuch not found in projection user_profile'"`))
+	f.Add([]byte(`{"detail":[{"loc":["body","entities"],"msg":"field required"}]}`))
+	f.Add([]byte("<html>\xff\xfe"))
+	f.Add([]byte(strings.Repeat("ü", 400)))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if reason := reasonOf(body); len(reason) > reasonMost+len("…") {
+			t.Errorf("%d bytes", len(reason))
+		}
+	})
+}
