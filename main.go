@@ -28,6 +28,7 @@ import (
 	"weir/backend/api"
 	"weir/backend/check"
 	"weir/backend/demo"
+	"weir/backend/history"
 	"weir/backend/mesh"
 	"weir/backend/timeline"
 	"weir/config"
@@ -92,7 +93,7 @@ func command() *cobra.Command {
 	f.httpFlag(root)
 	f.screenFlags(root)
 	root.AddCommand(f.initCommand(), f.demoCommand(), f.runCommand(), f.validateCommand(), f.productsCommand(),
-		f.checkCommand(), versionCommand())
+		f.checkCommand(), f.replayCommand(), versionCommand())
 	return root
 }
 
@@ -324,6 +325,40 @@ func (f *flags) withRuntime(ctx context.Context, w world, do func(context.Contex
 		err = errors.Join(err, <-ended)
 	}
 	return err
+}
+
+func (f *flags) replayCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "replay FILE",
+		Short: "Open the console over a recording: the last day as it was shown",
+		Long: "Open the console over a recording, such as the history.db that every weir keeps in its state folder. Step through\n" +
+			"it with the arrow keys, or jump with :at. A recording longer than the console's memory is shown in coarser steps.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := needsTerminal("weir replay", "copy the file to where there is one"); err != nil {
+				return err
+			}
+			return f.replay(cmd.Context(), args[0])
+		},
+	}
+	f.screenFlags(c)
+	return c
+}
+
+// replay shows a recording until its reader quits.
+func (f *flags) replay(ctx context.Context, path string) error {
+	recording, err := history.Open(ctx, path)
+	if err != nil {
+		return err
+	}
+	line, _, err := recording.Timeline(ctx, time.Time{}, time.Time{})
+	if err = errors.Join(err, recording.Close()); err != nil {
+		return err
+	}
+	o := f.screen()
+	o.Title = "replay of " + filepath.Base(path)
+	o.Console = config.Console{Refresh: time.Second, Theme: "auto", TimeZone: "local", ReadOnly: true}
+	return tui.Run(ctx, backend.NewReplayed(line), o)
 }
 
 func (f *flags) initCommand() *cobra.Command {

@@ -47,10 +47,10 @@ func code(err error) int {
 
 func TestWithoutATerminalOneSentenceSaysSo(t *testing.T) {
 	alone(t)
-	for _, args := range [][]string{{}, {"demo"}} {
+	for _, args := range [][]string{{}, {"demo"}, {"replay", "history.db"}} {
 		_, _, err := weir(t, args...)
-		if err == nil || !strings.Contains(err.Error(), "terminal") || !strings.Contains(err.Error(), "weir run") {
-			t.Errorf("weir %v = %v; expected a sentence about the terminal that names weir run", args, err)
+		if err == nil || !strings.Contains(err.Error(), "terminal") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("weir %v = %v; expected a sentence about the terminal", args, err)
 		}
 	}
 }
