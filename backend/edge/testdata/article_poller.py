@@ -13,7 +13,7 @@ import aiohttp
 
 async def fetch(session, url):
     try:
-        async with session.get(f"{url}/data/summary", timeout=aiohttp.ClientTimeout(total=30)) as response:
+        async with session.get(f"{url}/data/summary", timeout=aiohttp.ClientTimeout(total=600)) as response:
             if response.status == 200:
                 data = await response.json()
                 return {
