@@ -107,6 +107,16 @@ type Edge struct {
 	Concurrency int           // polls in flight at once
 	Outbox      string        // SQLite file; empty: in the state folder
 	Cloud       *Cloud
+	Federated   *Federated
+}
+
+// Federated lets the fleet learn one model together, by federated averaging.
+type Federated struct {
+	Every        time.Duration // from one round to the next
+	Deadline     time.Duration // of a round's questions
+	Participants int           // a round with fewer changes nothing
+	MaxNorm      int           // bound on how far one node may move the model
+	MaxExamples  int           // bound on how much one node may weigh
 }
 
 // Target is a node with labels.

@@ -33,7 +33,7 @@ const (
 func schema(c *Config) []field {
 	tls, sasl := &TLS{}, &SASL{}
 	pipeline, features, model, inference := &Pipeline{}, &Features{}, &Model{}, &Inference{}
-	edge, cloud, mesh := &Edge{}, &Cloud{}, &Mesh{}
+	edge, cloud, federated, mesh := &Edge{}, &Cloud{}, &Federated{}, &Mesh{}
 	return []field{
 		{key: "kafka", doc: "How the Kafka brokers are reached.", required: true, fields: []field{
 			{key: "brokers", to: &c.Kafka.Brokers, is: address, required: true, example: "[localhost:9092]",
@@ -143,6 +143,15 @@ func schema(c *Config) []field {
 				{key: "max_age", to: &cloud.MaxAge, fallback: "7d", min: minute, max: 365 * 24 * hour, doc: "how long it may wait"},
 				{key: "token", to: &cloud.Token, example: `"${CLOUD_TOKEN}"`, doc: "sent as Authorization: Bearer"},
 			}},
+			{key: "federated", use: func() { edge.Federated = federated }, off: true,
+				doc: "learn one model together: GET /model/update of each node is averaged, POST /model/global offers the mean", fields: []field{
+					{key: "every", to: &federated.Every, fallback: "5m", min: second, max: 24 * hour, doc: "from one round to the next"},
+					{key: "deadline", to: &federated.Deadline, fallback: "30s", min: 100 * ms, max: hour, doc: "who answers later waits for the next round"},
+					{key: "participants", to: &federated.Participants, fallback: "2", min: 1, max: 100_000, doc: "a round with fewer changes nothing"},
+					{key: "max_norm", to: &federated.MaxNorm, fallback: "10", min: 1, max: 1_000_000_000,
+						doc: "how far one node may move the model, as the Euclidean norm of its update"},
+					{key: "max_examples", to: &federated.MaxExamples, fallback: "1000000", min: 1, max: 1 << 53, doc: "how many examples one node may count for"},
+				}},
 		}},
 		{key: "mesh", use: func() { c.Mesh = mesh }, doc: "Data products and their contracts.", fields: []field{
 			{key: "registry", to: &mesh.Registry, is: folderPath, fallback: "data-products", doc: "the folder of <domain>/<name>.yaml"},

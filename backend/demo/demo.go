@@ -160,7 +160,7 @@ func (w *World) open(ctx context.Context, o Options) error {
 		Features:   "http://" + w.featureGate.Addr().String(),
 		Cloud:      "http://" + w.cloudGate.Addr().String() + cloudPath,
 		CloudToken: cloudToken,
-		Nodes:      w.fleet.urls(),
+		Nodes:      w.fleet.targets(),
 	})
 	if err != nil {
 		return err

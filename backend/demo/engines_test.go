@@ -26,7 +26,7 @@ func TestTheConfigurationLoads(t *testing.T) {
 	w := start(t, Options{Rate: NoEvents})
 	c := load(t, w)
 	if c.Kafka.Brokers[0] != w.broker.Addr() || c.Pipeline == nil || c.Features == nil || c.Model == nil || c.Mesh == nil ||
-		c.Edge == nil || len(c.Edge.Nodes) != DefaultNodes || c.Edge.Cloud == nil {
+		c.Edge == nil || len(c.Edge.Targets) != DefaultNodes || c.Edge.Cloud == nil {
 		t.Errorf("got %+v", c)
 	}
 	dir := filepath.Dir(w.ConfigPath())
@@ -40,8 +40,12 @@ func TestTheConfigurationLoads(t *testing.T) {
 func TestTheEdgeEngineSeesTheFleet(t *testing.T) {
 	w := start(t, Options{Rate: NoEvents})
 	c := load(t, w).Edge
+	var targets []edge.Target
+	for _, n := range c.Targets {
+		targets = append(targets, edge.Target{URL: n.URL, Labels: n.Labels})
+	}
 	e, err := edge.New(edge.Config{
-		Nodes: c.Nodes, Poll: 250 * time.Millisecond, StaleAfter: c.StaleAfter, Outbox: c.Outbox,
+		Targets: targets, Poll: 250 * time.Millisecond, StaleAfter: c.StaleAfter, Outbox: c.Outbox,
 		Cloud: &edge.CloudConfig{URL: c.Cloud.URL, Every: time.Second, Token: c.Cloud.Token.Reveal},
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -52,6 +53,7 @@ type node struct {
 	phase     time.Duration
 	polls     atomic.Uint64
 	seed      uint64
+	learner   func() *learner // made when it is first asked
 }
 
 // newFleet listens for n nodes. The caller serves and closes its gates.
@@ -80,6 +82,7 @@ func newFleet(ctx context.Context, n int, seed uint64, now func() time.Time, on 
 			every:     time.Duration(3000+h>>34%5000) * time.Millisecond,
 			phase:     time.Duration(h>>44%8000) * time.Millisecond,
 			seed:      h,
+			learner:   sync.OnceValue(func() *learner { return newLearner(h, i*min(n, len(sites))/n) }),
 		})
 	}
 	return f, nil
@@ -100,6 +103,18 @@ func (f *fleet) urls() []string {
 	return urls
 }
 
+// target is a node as the configuration lists it.
+type target struct{ URL, Site string }
+
+// targets are the nodes in order.
+func (f *fleet) targets() []target {
+	targets := make([]target, len(f.nodes))
+	for i, url := range f.urls() {
+		targets[i] = target{URL: url, Site: sites[f.nodes[i].site]}
+	}
+	return targets
+}
+
 func (n *node) path() string { return "/" + sites[n.site] + "/" + n.name }
 
 // handler serves the nodes behind one gate.
@@ -108,6 +123,8 @@ func (f *fleet) handler(g *gate) http.Handler {
 	for _, n := range f.nodes {
 		if n.gate == g {
 			mux.HandleFunc("GET "+n.path()+"/data/summary", func(w http.ResponseWriter, r *http.Request) { f.summary(w, r, n) })
+			mux.HandleFunc("GET "+n.path()+"/model/update", func(w http.ResponseWriter, r *http.Request) { n.learner().update(w, r) })
+			mux.HandleFunc("POST "+n.path()+"/model/global", func(w http.ResponseWriter, r *http.Request) { n.learner().global(w, r) })
 		}
 	}
 	return mux

@@ -79,7 +79,7 @@ func fillFolder(dir string) error {
 // configValues are what the template of weir.yaml is filled with.
 type configValues struct {
 	Broker, Features, Cloud, CloudToken string
-	Nodes                               []string
+	Nodes                               []target
 }
 
 func writeConfig(dir string, v configValues) (string, error) {
