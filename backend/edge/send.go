@@ -288,8 +288,9 @@ func newSender(c CloudConfig, now func() time.Time) *sender {
 
 // send is one attempt. The body of an idempotency key is always the same; that it is a late one stands in a header.
 func (x *sender) send(ctx context.Context, e entry, backfill bool) outcome {
-	o := x.attempt(ctx, e, backfill, !x.plain.Load())
-	if o.status == http.StatusUnsupportedMediaType && !x.plain.Load() {
+	compressed := !x.plain.Load()
+	o := x.attempt(ctx, e, backfill, compressed)
+	if o.status == http.StatusUnsupportedMediaType && compressed {
 		if again := x.attempt(ctx, e, backfill, false); again.err == nil {
 			x.plain.Store(true)
 			return again
