@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/IBM/sarama"
 
@@ -63,7 +62,7 @@ func TestLatestEvents(t *testing.T) {
 			strings.Join(ids, ","), present, at, strings.Join(values, ","), strings.Join(statuses, ","), at)
 	})
 	c := pipelineConfig(address)
-	c.Features = &config.Features{URL: store, Entity: "user_id", Names: []string{"user:city"}, Timeout: time.Second, OnMissing: "dead_letter"}
+	c.Features = &config.Features{URL: store, Entity: "user_id", Names: []string{"user:city"}, Timeout: patience, OnMissing: "dead_letter"}
 	cluster, err := kafka.NewCluster(c.Kafka)
 	if err != nil {
 		t.Fatal(err)

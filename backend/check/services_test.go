@@ -19,10 +19,11 @@ import (
 	"weir/config"
 )
 
-const short = 2 * time.Second
+// patience is what a check may take in a test on a busy machine; only those against silent servers use it up.
+const patience = 20 * time.Second
 
 func deadline(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), short)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -89,7 +90,7 @@ func TestFeatureStore(t *testing.T) {
 		found   []string
 		do      string
 	}{
-		{"good", serve(t, feast(t, 0, want...)), time.Second, OK, []string{"knows the 3 features"}, ""},
+		{"good", serve(t, feast(t, 0, want...)), patience, OK, []string{"knows the 3 features"}, ""},
 		{"slow", serve(t, feast(t, 50*time.Millisecond, want...)), 20 * time.Millisecond, Warning, []string{"took"}, "features.timeout"},
 		{"unknown names", serve(t, feast(t, 0, "user:city")), time.Second, Failed, []string{"does not know user:age, shop:rate"}, "features.names"},
 		{"refused", "http://" + closedPort(t), time.Second, Failed, []string{"connection refused"}, "running"},
@@ -148,7 +149,7 @@ func TestInferenceServer(t *testing.T) {
 		{"refused", "http://" + closedPort(t), Failed, []string{"connection refused"}, "running"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			settings := &config.Config{Model: &config.Model{Inference: &config.Inference{URL: c.url, Name: "churn", Timeout: time.Second}}}
+			settings := &config.Config{Model: &config.Model{Inference: &config.Inference{URL: c.url, Name: "churn", Timeout: patience}}}
 			expect(t, checkInference(deadline(t), settings), c.status, c.found, c.do)
 		})
 	}
@@ -216,7 +217,7 @@ func TestSilentServer(t *testing.T) {
 	}
 	began := time.Now()
 	r := Run(t.Context(), c, Options{Timeout: 500 * time.Millisecond, State: t.TempDir()})
-	if took := time.Since(began); took > 1500*time.Millisecond {
+	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("took %v", took)
 	}
 	for _, what := range []string{"broker", "feature store", "model server", "edge nodes", "cloud"} {
@@ -234,7 +235,7 @@ func TestEdgeNodes(t *testing.T) {
 	}
 	good := answers(`{"record_count":5,"quality_score":0.9,"last_updated":"` + fresh + `"}`)
 	settings := func(nodes ...string) *config.Edge {
-		return &config.Edge{Nodes: nodes, Poll: 15 * time.Second, Timeout: time.Second, StaleAfter: time.Minute, Concurrency: 16}
+		return &config.Edge{Nodes: nodes, Poll: 30 * time.Second, Timeout: patience, StaleAfter: time.Minute, Concurrency: 16}
 	}
 	expect(t, checkEdge(deadline(t), settings(good)), OK, []string{"1 of 1 answer validly"}, "")
 
@@ -278,7 +279,7 @@ func TestNodeSources(t *testing.T) {
 	c := &config.Edge{
 		Sources: []config.Source{{File: file}, {HTTPSD: inventory, Every: time.Minute}},
 		Access:  []config.Access{{Labels: map[string]string{"site": "oslo"}, Headers: map[string]config.Secret{"X-Key": config.NewSecret("secret")}}},
-		Poll:    15 * time.Second, Timeout: time.Second, StaleAfter: time.Minute, Concurrency: 4,
+		Poll:    30 * time.Second, Timeout: patience, StaleAfter: time.Minute, Concurrency: 4,
 	}
 	rows := checkEdge(deadline(t), c)
 	expect(t, rows, OK, []string{"nodes.txt lists 2 nodes"}, "")

@@ -33,7 +33,7 @@ func TestDemoWorld(t *testing.T) {
 	c.HTTP.Listen = "127.0.0.1:0"
 	folder := filepath.Dir(world.ConfigPath())
 	before := list(t, folder)
-	options := Options{Timeout: 5 * time.Second, State: folder, Terminal: &Terminal{IsTerminal: true, Columns: 120, Rows: 36, Colours: "256 colours"}}
+	options := Options{Timeout: patience, State: folder, Terminal: &Terminal{IsTerminal: true, Columns: 120, Rows: 36, Colours: "256 colours"}}
 
 	r := Run(t.Context(), c, options)
 	for _, row := range r.Rows {
@@ -91,7 +91,7 @@ func text(t *testing.T, r Report, width int) string {
 
 func eventually(t *testing.T, ok func() bool, state func() string) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(3 * patience)
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatalf("it did not come to pass:\n%s", state())

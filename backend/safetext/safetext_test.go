@@ -184,7 +184,8 @@ func FuzzClean(f *testing.F) {
 
 var sink Text
 
-// BenchmarkClean: a clean text costs no allocation, an unclean one little more than its copy.
+// BenchmarkClean: a clean text costs no allocation, an unclean one little more than its copy. Beside each stands what
+// one would write without this room: strings.Map over unicode.IsPrint, which drops what it does not know.
 func BenchmarkClean(b *testing.B) {
 	ascii := strings.Repeat("commerce/user_events 4/99120 ", 10)
 	for _, c := range []struct{ name, s string }{
@@ -198,6 +199,18 @@ func BenchmarkClean(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				sink = Clean(c.s)
+			}
+		})
+		b.Run(c.name+"/strings.Map", func(b *testing.B) {
+			b.SetBytes(int64(len(c.s)))
+			b.ReportAllocs()
+			for b.Loop() {
+				sink = Text{strings.Map(func(r rune) rune {
+					if unicode.IsPrint(r) {
+						return r
+					}
+					return -1
+				}, c.s)}
 			}
 		})
 	}
