@@ -17,10 +17,13 @@ type decoder struct {
 	entity string
 
 	columns   []int // by column of the answer: an index in names, or one of the two below
-	results   [][]byte
+	results   []result
 	interned  map[string]string
 	unescaped []byte
 }
+
+// result is one column or row of an answer: its two lists, as they are written.
+type result struct{ values, statuses []byte }
 
 const (
 	columnOfEntity  = -1
@@ -71,16 +74,18 @@ func (d *decoder) open(body []byte) error {
 	case '<':
 		return fmt.Errorf("expected JSON, found HTML or XML, perhaps of a proxy or a login page: %.60q", body[s.pos:])
 	}
-	var names, results []byte
-	var err error
-	if err := s.object(func(key []byte) error {
+	d.results = d.results[:0]
+	var names []byte
+	found := false
+	if err := s.object(func(key []byte) (err error) {
 		switch string(key) {
 		case "metadata":
 			names, err = s.raw()
 		case "results":
-			results, err = s.raw()
+			found = true
+			err = d.openResults(&s)
 		default:
-			err = s.skip(1)
+			_, err = s.raw()
 		}
 		return err
 	}); err != nil {
@@ -89,22 +94,40 @@ func (d *decoder) open(body []byte) error {
 	if s.space() != 0 {
 		return s.expected("the end of the answer")
 	}
-	if names == nil || results == nil {
+	if names == nil || !found {
 		return errors.New("expected the keys metadata and results, found an object without them")
 	}
 	if err := d.openNames(names); err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
-	d.results = d.results[:0]
-	s = scanner{data: results}
-	if err := s.array(func(int) error {
-		raw, err := s.raw()
-		d.results = append(d.results, raw)
-		return err
-	}); err != nil {
-		return fmt.Errorf("results: %w", err)
-	}
 	return nil
+}
+
+// openResults finds the lists of each result. Old servers that send no statuses leave those nil.
+func (d *decoder) openResults(s *scanner) error {
+	d.results = d.results[:0]
+	return s.array(func(i int) error {
+		var r result
+		err := s.object(func(key []byte) (err error) {
+			switch string(key) {
+			case "values":
+				r.values, err = s.raw()
+			case "statuses":
+				r.statuses, err = s.raw()
+			default:
+				_, err = s.raw()
+			}
+			return err
+		})
+		if err == nil && r.values == nil {
+			err = errors.New("expected values, found a result without them")
+		}
+		if err != nil {
+			return fmt.Errorf("results[%d]: %w", i, err)
+		}
+		d.results = append(d.results, r)
+		return nil
+	})
 }
 
 // openNames maps the answer's columns by their names.
@@ -200,11 +223,7 @@ func (d *decoder) layout(entities []Entity) (asColumns bool, err error) {
 		return true, nil
 	}
 	for i, result := range d.results {
-		values, _, err := listsOf(result)
-		if err != nil {
-			return false, fmt.Errorf("results[%d]: %w", i, err)
-		}
-		if !d.echoedInRow(values, echo, entities[i]) {
+		if !d.echoedInRow(result.values, echo, entities[i]) {
 			return true, nil // neither: the columns say which entity is amiss
 		}
 	}
@@ -212,8 +231,7 @@ func (d *decoder) layout(entities []Entity) (asColumns bool, err error) {
 }
 
 func (d *decoder) echoedInColumn(column int, entities []Entity) bool {
-	values, _, err := listsOf(d.results[column])
-	return err == nil && d.readEcho(values, entities) == nil
+	return d.readEcho(d.results[column].values, entities) == nil
 }
 
 func (d *decoder) echoedInRow(values []byte, column int, entity Entity) bool {
@@ -229,49 +247,24 @@ func (d *decoder) echoedInRow(values []byte, column int, entity Entity) bool {
 	return err == nil && same
 }
 
-// listsOf finds the two lists of a result. Old servers that send no statuses leave the second nil.
-func listsOf(result []byte) (values, statuses []byte, err error) {
-	s := scanner{data: result}
-	err = s.object(func(key []byte) error {
-		var err error
-		switch string(key) {
-		case "values":
-			values, err = s.raw()
-		case "statuses":
-			statuses, err = s.raw()
-		default:
-			err = s.skip(1)
-		}
-		return err
-	})
-	if err == nil && values == nil {
-		err = errors.New("expected values, found a result without them")
-	}
-	return values, statuses, err
-}
-
 func (d *decoder) readColumns(entities []Entity, rows []*Row) error {
 	for c, result := range d.results {
 		column := d.columns[c]
 		if column == columnNotWanted {
 			continue
 		}
-		values, statuses, err := listsOf(result)
-		if err != nil {
-			return fmt.Errorf("results[%d]: %w", c, err)
-		}
 		if column == columnOfEntity {
-			if err := d.readEcho(values, entities); err != nil {
+			if err := d.readEcho(result.values, entities); err != nil {
 				return fmt.Errorf("results[%d] (%s): %w", c, d.entity, err)
 			}
 			continue
 		}
 		name := d.names[column]
 		at := func(i int) *Value { return &rows[i].Values[column] }
-		if err := d.readValues(values, len(entities), "entity", at, func(int) string { return name }); err != nil {
+		if err := d.readValues(result.values, len(entities), "entity", at, func(int) string { return name }); err != nil {
 			return d.wrap(err, "results[%d] (%s): %w", c, name)
 		}
-		if err := readStatuses(statuses, len(entities), at); err != nil {
+		if err := readStatuses(result.statuses, len(entities), at); err != nil {
 			return fmt.Errorf("results[%d] (%s): %w", c, name, err)
 		}
 	}
@@ -281,12 +274,8 @@ func (d *decoder) readColumns(entities []Entity, rows []*Row) error {
 func (d *decoder) readRows(entities []Entity, rows []*Row) error {
 	var unwanted Value
 	for i, result := range d.results {
-		values, statuses, err := listsOf(result)
-		if err != nil {
-			return fmt.Errorf("results[%d]: %w", i, err)
-		}
 		for c, column := range d.columns {
-			if column == columnOfEntity && !d.echoedInRow(values, c, entities[i]) {
+			if column == columnOfEntity && !d.echoedInRow(result.values, c, entities[i]) {
 				return fmt.Errorf("results[%d]: %w: expected a row of %d values about %s %.60q, found another", i, errRefused, len(d.columns), d.entity, entities[i].Key)
 			}
 		}
@@ -302,10 +291,10 @@ func (d *decoder) readRows(entities []Entity, rows []*Row) error {
 			}
 			return ""
 		}
-		if err := d.readValues(values, len(d.columns), "name", at, name); err != nil {
+		if err := d.readValues(result.values, len(d.columns), "name", at, name); err != nil {
 			return d.wrap(err, "results[%d]: %w", i)
 		}
-		if err := readStatuses(statuses, len(d.columns), at); err != nil {
+		if err := readStatuses(result.statuses, len(d.columns), at); err != nil {
 			return fmt.Errorf("results[%d]: %w", i, err)
 		}
 	}

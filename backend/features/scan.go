@@ -13,7 +13,6 @@ import (
 const maxDepth = 32
 
 // scanner walks over JSON without building it. Beyond JSON it takes the NaN, Infinity and -Infinity that Python writes.
-// A nil error from a method means that the bytes it went over are well formed.
 type scanner struct {
 	data []byte
 	pos  int
@@ -103,12 +102,40 @@ func (s *scanner) array(item func(i int) error) error {
 	}
 }
 
-// raw goes over one value and is its bytes.
+// raw goes over one value and is its bytes. It looks for nothing but the end: whoever wants the value reads it again,
+// and what nobody wants may be as it likes between its brackets.
 func (s *scanner) raw() ([]byte, error) {
-	s.space()
+	first := s.space()
 	start := s.pos
-	err := s.skip(0)
-	return s.data[start:s.pos], err
+	if first != '[' && first != '{' {
+		err := s.skip(0)
+		return s.data[start:s.pos], err
+	}
+	depth, inText := 0, false
+	for i := start; i < len(s.data); i++ {
+		switch c := s.data[i]; {
+		case inText:
+			switch c {
+			case '"':
+				inText = false
+			case '\\':
+				i++
+			}
+		case c == '"':
+			inText = true
+		case c == '[' || c == '{':
+			if depth++; depth > maxDepth {
+				return nil, fmt.Errorf("expected at most %d levels of nesting, found more at byte %d", maxDepth, i)
+			}
+		case c == ']' || c == '}':
+			if depth--; depth == 0 {
+				s.pos = i + 1
+				return s.data[start:s.pos], nil
+			}
+		}
+	}
+	s.pos = len(s.data)
+	return nil, s.expected("the end of a list or an object")
 }
 
 func (s *scanner) skip(depth int) error {
@@ -173,10 +200,12 @@ var literals = [...]struct {
 // scalar goes over a number, a boolean or null.
 func (s *scanner) scalar() (float64, scalarKind, error) {
 	rest := s.data[s.pos:]
-	for i := range literals {
-		if l := &literals[i]; len(rest) >= len(l.text) && string(rest[:len(l.text)]) == l.text {
-			s.pos += len(l.text)
-			return l.number, l.kind, nil
+	if len(rest) > 0 && (rest[0] > '9' || rest[0] == '-') {
+		for i := range literals {
+			if l := &literals[i]; len(rest) >= len(l.text) && string(rest[:len(l.text)]) == l.text {
+				s.pos += len(l.text)
+				return l.number, l.kind, nil
+			}
 		}
 	}
 	size := numberLen(rest)
