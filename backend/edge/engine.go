@@ -214,14 +214,35 @@ func (e *Engine) tellFirstRound() {
 // PollNow polls every node at once and returns when all have been, or when ctx ends. A node whose poll is under way
 // already is not asked a second time, and one in quarantine not at all.
 func (e *Engine) PollNow(ctx context.Context) error {
+	return e.pollNow(ctx, func() ([]*node, error) { return e.nodes, nil })
+}
+
+// PollNode is PollNow of one node.
+func (e *Engine) PollNode(ctx context.Context, url string) error {
+	return e.pollNow(ctx, func() ([]*node, error) {
+		n := e.byURL[url]
+		if n == nil {
+			return nil, fmt.Errorf("%w: %q", ErrNoNode, url)
+		}
+		return []*node{n}, nil
+	})
+}
+
+// pollNow polls the nodes that which gives with the mutex held.
+func (e *Engine) pollNow(ctx context.Context, which func() ([]*node, error)) error {
 	e.mu.Lock()
 	r := e.run
 	if r == nil || r.ctx.Err() != nil {
 		e.mu.Unlock()
 		return fmt.Errorf("poll now: %w", ErrNotRunning)
 	}
+	nodes, err := which()
+	if err != nil {
+		e.mu.Unlock()
+		return fmt.Errorf("poll now: %w", err)
+	}
 	w := &round{done: make(chan struct{})}
-	for _, n := range e.nodes {
+	for _, n := range nodes {
 		if n.quarantined {
 			continue
 		}
@@ -259,6 +280,23 @@ func (e *Engine) SyncNow(ctx context.Context) error {
 		return fmt.Errorf("sync now: %w", err)
 	}
 	return nil
+}
+
+// Requeue gives the aggregates the cloud refused for good another chance, under their own idempotency keys: after its
+// token was renewed, say. It returns how many there were. What is refused again is a dead letter again.
+func (e *Engine) Requeue(ctx context.Context) (int, error) {
+	e.mu.Lock()
+	r := e.run
+	e.mu.Unlock()
+	if r == nil || r.ctx.Err() != nil || e.sync.cfg == nil {
+		return 0, fmt.Errorf("requeue: %w", ErrNotRunning)
+	}
+	n, err := e.sync.store.requeue(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("requeue: %w", err)
+	}
+	e.sync.kick()
+	return n, nil
 }
 
 // aggregate is the fleet as it is now.

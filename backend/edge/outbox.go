@@ -429,6 +429,28 @@ func (o *outbox) refuse(ctx context.Context, e entry, status int, said []byte, a
 	return o.findOldest(ctx)
 }
 
+// requeue moves every dead letter back to where it came from, with its id and so its key.
+func (o *outbox) requeue(ctx context.Context) (int, error) {
+	var moved, size int64
+	err := o.transact(ctx, func(tx *sql.Tx) error {
+		if err := tx.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(length(body)), 0) FROM dead_letters`).Scan(&moved, &size); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO outbox (id, made_at, body) SELECT id, made_at, body FROM dead_letters`); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `DELETE FROM dead_letters`)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("moving dead letters back to the outbox: %w", err)
+	}
+	o.bytes += size
+	o.deadBytes = 0
+	o.stats.waiting += int(moved)
+	return int(moved), o.findOldest(ctx)
+}
+
 // trimDead keeps the dead letters within their cap; they stay counted.
 func (o *outbox) trimDead(ctx context.Context, tx *sql.Tx, added int64) (freed int64, err error) {
 	for o.deadBytes+added-freed > maxDeadBytes {

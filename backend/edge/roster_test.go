@@ -382,6 +382,12 @@ func TestQuarantineAndHistory(t *testing.T) {
 		if x := a.Groups["site"]["x"]; x.Reporting != 1 || x.TotalRecords != 10 || a.NodeData[0].Status != "error" || a.States[Quarantined] != 1 {
 			t.Errorf("aggregate %+v", a)
 		}
+		if err := e.PollNode(context.Background(), "http://b"); err != nil {
+			t.Error(err)
+		}
+		if err := e.PollNode(context.Background(), "http://c"); !errors.Is(err, ErrNoNode) {
+			t.Errorf("an unknown node: %v", err)
+		}
 		if err := e.Release("http://a", "new disk"); err != nil {
 			t.Fatal(err)
 		}

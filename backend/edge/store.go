@@ -119,6 +119,15 @@ func (s *store) refuse(ctx context.Context, e entry, status int, said []byte) er
 	return s.with(ctx, func(ctx context.Context, o *outbox) error { return o.refuse(ctx, e, status, said, s.now()) })
 }
 
+// requeue puts the dead letters back.
+func (s *store) requeue(ctx context.Context) (n int, err error) {
+	err = s.with(ctx, func(ctx context.Context, o *outbox) (err error) {
+		n, err = o.requeue(ctx)
+		return err
+	})
+	return n, err
+}
+
 // page is up to n waiting aggregates after id, oldest first.
 func (s *store) page(ctx context.Context, after int64, n int) (entries []entry, err error) {
 	err = s.with(ctx, func(ctx context.Context, o *outbox) (err error) {

@@ -89,6 +89,35 @@ func TestCloudAnswers(t *testing.T) {
 	}
 }
 
+// TestRequeue has a cloud that refuses until its token is renewed.
+func TestRequeue(t *testing.T) {
+	var token atomic.Value
+	token.Store("old")
+	cloud := newCloud(t, func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Header.Get("Authorization") == "Bearer new" {
+			return false
+		}
+		w.WriteHeader(http.StatusUnauthorized)
+		return true
+	})
+	e := syncing(t, filepath.Join(t.TempDir(), "o.db"), cloud.URL, func(c *Config) {
+		c.Cloud.Token = func() string { return token.Load().(string) }
+	})
+	start(t, e)
+	if err := e.SyncNow(t.Context()); err == nil {
+		t.Fatal("the old token was taken")
+	}
+	until(t, "two dead letters", func() bool { return e.Snapshot().Cloud.DeadLettered == 2 })
+	token.Store("new")
+	if n, err := e.Requeue(t.Context()); n != 2 || err != nil {
+		t.Fatal(n, err)
+	}
+	until(t, "both arrived", func() bool { c := e.Snapshot().Cloud; return c.Synced == 2 && c.Outbox == 0 && c.State == CloudOK })
+	if n, err := e.Requeue(t.Context()); n != 0 || err != nil {
+		t.Error(n, err)
+	}
+}
+
 func TestRetryAfterIsHonoured(t *testing.T) {
 	for _, form := range []string{"seconds", "date"} {
 		t.Run(form, func(t *testing.T) {
