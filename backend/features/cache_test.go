@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -254,4 +257,60 @@ func (*echoStore) Fetch(_ context.Context, entities []Entity, rows []*Row) error
 		rows[i] = &Row{[]Value{{IsText: true, Text: e.Key, Number: map[bool]float64{true: 1}[e.Numeric]}}}
 	}
 	return nil
+}
+
+// flakyStore answers with the entity's own key, sometimes late and sometimes not at all.
+type flakyStore struct{ echoStore }
+
+func (s *flakyStore) Fetch(ctx context.Context, entities []Entity, rows []*Row) error {
+	switch rand.IntN(8) {
+	case 0:
+		return fmt.Errorf("%w: by chance", ErrUnavailable)
+	case 1:
+		runtime.Gosched()
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.echoStore.Fetch(ctx, entities, rows)
+}
+
+// TestManyBatchesAtOnce has batches that overlap, fail, are given up and evict one another; whatever is answered is
+// answered right, and nobody waits for ever.
+func TestManyBatchesAtOnce(t *testing.T) {
+	c := NewDrift(NewCache(&flakyStore{}, CacheConfig{TTL: 2 * time.Millisecond, Entries: 50}), DriftConfig{Baseline: 1000})
+	var wg sync.WaitGroup
+	var answered atomic.Int64
+	for range 8 {
+		wg.Go(func() {
+			for range 300 {
+				entities := make([]Entity, 1+rand.IntN(30))
+				for i := range entities {
+					n := rand.IntN(100)
+					entities[i] = Entity{fmt.Sprint("u", n), n%3 == 0}
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				if rand.IntN(4) == 0 {
+					cancel()
+				}
+				rows := make([]*Row, len(entities))
+				if err := c.Fetch(ctx, entities, rows); err == nil {
+					answered.Add(1)
+					for i, e := range entities {
+						if rows[i].Values[0].Text != e.Key {
+							t.Errorf("%s got the row of %s", e.Key, rows[i].Values[0].Text)
+						}
+					}
+				} else if !errors.Is(err, ErrUnavailable) && !errors.Is(err, context.Canceled) {
+					t.Error(err)
+				}
+				_ = c.Stats()
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	if n := answered.Load(); n < 500 {
+		t.Errorf("only %d of 2,400 batches were answered", n)
+	}
 }

@@ -1,4 +1,25 @@
 // Package features looks up the online features of entities.
+//
+// Stores stack: NewDrift(NewCache(NewEncoder(NewFeast(…)))) asks Feast for what is not cached, turns texts into the
+// numbers of their tables, keeps the rows for a while, and tells how far they drift from the first ones.
+//
+// # When something is wrong
+//
+// What a person on call sees, what it means, and what to do:
+//
+//   - "no answer in time": the store is slow. weir asks for fewer entities at once by itself, down to 16, and lag grows
+//     meanwhile. If it lasts: look at the store's own online database; a longer features.timeout only hides it.
+//   - "the next try is in …": five requests in a row found nobody. weir tries again every half to five seconds; nothing
+//     is lost. Is the server running, and does its address still lead there?
+//   - "one entity may be the cause": the server refuses a request. If it still answers for other entities, weir finds
+//     the one it chokes on, whose events become dead letters with INVALID values; if not, the server is ill, and its
+//     own log says why.
+//   - "the store does not know view:feature": a feature was renamed or not applied. Mend features.names or the feature
+//     repository; the batch waits and goes on by itself.
+//   - "the feature store's answer is not Feast's": something else answers, such as a proxy's page. Ask it by hand:
+//     curl -d '{"features":[…],"entities":{…},"full_feature_names":true}' URL/get-online-features
+//   - many dead letters of NOT_FOUND: the store is not filled, or filled for other entities; materialize it. Rows found
+//     missing are asked for again after a tenth of the cache's ttl.
 package features
 
 import (
