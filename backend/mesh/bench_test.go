@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"weir/backend/mesh/contract"
 )
@@ -135,4 +136,64 @@ func BenchmarkFile(b *testing.B) {
 			b.ReportMetric(pandasCPU/cpu, "x-pandas-cpu")
 		})
 	}
+}
+
+const benchContract = `apiVersion: v3.1.0
+kind: DataContract
+id: events
+version: 1.0.0
+status: active
+servers:
+  - {server: local, type: local, path: ./events.csv, format: csv, delimiter: ','}
+schema:
+  - name: events
+    physicalType: table
+    properties:
+      - {name: user_id, logicalType: integer, required: true, logicalTypeOptions: {minimum: 0}}
+      - {name: timestamp, logicalType: timestamp, required: true}
+      - {name: event, logicalType: string, quality: [{metric: invalidValues, arguments: {validValues: [view, click, purchase]}, mustBe: 0}]}
+      - {name: email, logicalType: string, quality: [{metric: nullValues, unit: percent, mustBeLessThan: 5}]}
+      - {name: amount, logicalType: number, logicalTypeOptions: {minimum: 0, maximum: 1000}}
+      - {name: qty, logicalType: integer, logicalTypeOptions: {maximum: 9}}
+      - {name: country, logicalType: string, logicalTypeOptions: {minLength: 2, maxLength: 2, pattern: '^[A-Z]+$'}}
+      - {name: session, logicalType: integer}
+      - {name: score, logicalType: number}
+      - {name: note, logicalType: string}
+`
+
+// BenchmarkContract judges a CSV by an ODCS contract; the same by datacontract-cli in the same run where WEIR_DATACONTRACT
+// names its executable (its own start, some two seconds, counted: that is what a user waits).
+func BenchmarkContract(b *testing.B) {
+	csv := benchCSV(b)
+	file := filepath.Join(filepath.Dir(csv), "events.odcs.yaml")
+	if err := os.WriteFile(file, []byte(benchContract), 0o644); err != nil {
+		b.Fatal(err)
+	}
+	p, err := ReadProduct(file)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(benchMB()) * 1_000_000)
+	used := processorSeconds(b)
+	for b.Loop() {
+		report, err := ValidateFiles(context.Background(), p, []string{csv}, FileOptions{})
+		if err != nil || report.ExitCode() != ExitBroken || len(report.Issues) != 1 {
+			b.Fatal(err, report.Result())
+		}
+	}
+	weir, cpu := b.Elapsed().Seconds()/float64(b.N), (processorSeconds(b)-used)/float64(b.N)
+	other := os.Getenv("WEIR_DATACONTRACT")
+	if other == "" {
+		b.Log("WEIR_DATACONTRACT is not set: nothing to compare with")
+		return
+	}
+	command := exec.Command(other, "test", "events.odcs.yaml")
+	command.Dir = filepath.Dir(csv)
+	start := time.Now()
+	out, err := command.CombinedOutput()
+	if command.ProcessState == nil || !strings.Contains(string(out), "email") {
+		b.Fatal(err, string(out))
+	}
+	b.ReportMetric(time.Since(start).Seconds()/weir, "x-datacontract")
+	b.ReportMetric((command.ProcessState.UserTime()+command.ProcessState.SystemTime()).Seconds()/cpu, "x-datacontract-cpu")
 }

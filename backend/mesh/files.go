@@ -63,20 +63,24 @@ const maxRow = 16 << 20
 // ValidateFiles judges files, taken together as one data set, by a product's contract. Folders stand for the files in
 // them. The error is only about what kept anything from being judged (no file, a cancelled context); what is wrong with
 // a file is in the report, whose ExitCode tells what it comes to.
-func ValidateFiles(ctx context.Context, p DataProduct, files []string, o FileOptions) (Report, error) {
+func ValidateFiles(ctx context.Context, p DataProduct, files []string, o FileOptions) (report Report, err error) {
 	if o.Now.IsZero() {
 		o.Now = time.Now()
 	}
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	files, err := expand(files)
-	if err != nil {
+	if files, err = expand(files); err != nil {
 		return Report{}, err
 	}
 	start := time.Now()
-	report := Report{Product: p}
+	report = Report{Product: p}
 	v := &validation{ctx: ctx, product: p, options: o}
+	defer func() {
+		if v.judge != nil {
+			err = errors.Join(err, v.judge.Close())
+		}
+	}()
 	for _, f := range files {
 		v.total += sizeOf(f)
 	}
@@ -121,7 +125,7 @@ func (v *validation) ready(columnar bool) *judge.Judge {
 	return v.judge
 }
 
-// fileDistinct is how many values each rule on duplicates remembers of files.
+// fileDistinct is how many values each rule on duplicates remembers of files in memory: 64 MB.
 const fileDistinct = 2 << 20
 
 // where is the place of a row of the file at hand.

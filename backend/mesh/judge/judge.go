@@ -28,7 +28,7 @@ type Judge struct {
 	roots     []int
 	checks    []check
 	perRow    []int // checks that look at a whole row: duplicates
-	distincts []*distinct
+	distincts []distinct
 	// The newest times ever seen, Unix nanoseconds: of arrival, and by check on freshness. They outlive the window,
 	// for a topic that fell silent long ago is not fresh.
 	arrived int64
@@ -453,7 +453,7 @@ func (j *Judge) duplicate(i int) {
 	if j.options.Window > 0 {
 		j.sheet.hashes[c.dups] = append(j.sheet.hashes[c.dups], h)
 	}
-	if j.distincts[c.dups].add(h) {
+	if j.distincts[c.dups].add(h, j.where) {
 		j.note(&j.sheet.checks[i], c.slots[0], false)
 	}
 }
@@ -481,3 +481,12 @@ func (j *Judge) scanner(depth int) *scan.JSON {
 
 // Rows is how many rows were counted so far, undecodable ones included, by a judge without a window.
 func (j *Judge) Rows() int64 { return j.ring.sheets[0].rows + j.ring.sheets[0].undecodable }
+
+// Close lets go of temporary files.
+func (j *Judge) Close() error {
+	var errs []error
+	for _, d := range j.distincts {
+		errs = append(errs, d.close())
+	}
+	return errors.Join(errs...)
+}

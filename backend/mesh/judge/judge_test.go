@@ -268,14 +268,14 @@ func TestTheWindowSlides(t *testing.T) {
 	if out.Rows != 0 || len(out.Issues) > 0 && out.Issues[0].Rule.Name != "unexpected_columns" {
 		t.Errorf("after the window: %+v", out)
 	}
-	if n := len(j.distincts[0].counts); n != 0 {
+	if n := len(j.distincts[0].(*watched).counts); n != 0 {
 		t.Errorf("%d values are still remembered", n)
 	}
 }
 
 func TestDuplicatesBeyondTheBoundAreEstimatedAndSaySo(t *testing.T) {
 	p := contractOf(t, "{name: v, unique: true}", "", "")
-	j := New(p, Options{MaxDistinct: 1000})
+	j := New(p, Options{MaxDistinct: 1000, Window: time.Minute})
 	const distinct, repeats = 50_000, 10_000
 	for i := range distinct + repeats {
 		if err := j.JSON(fmt.Appendf(nil, `{"v":%d}`, i%distinct), Where{At: noon}); err != nil {
@@ -288,6 +288,39 @@ func TestDuplicatesBeyondTheBoundAreEstimatedAndSaySo(t *testing.T) {
 	}
 	if got := float64(out.Issues[0].Failed); got < 0.7*repeats || got > 1.3*repeats {
 		t.Errorf("estimated %v of %d", got, repeats)
+	}
+}
+
+func TestDuplicatesOfAFileAreExactHoweverMany(t *testing.T) {
+	p := contractOf(t, "{name: v, unique: true}", "", "")
+	random := rand.New(rand.NewPCG(3, 3))
+	for _, limit := range []int{100, 10_000, 1 << 20} {
+		j := New(p, Options{MaxDistinct: limit})
+		seen := map[int]bool{}
+		var repeats, first, last int64
+		for i := range int64(60_000) {
+			v := random.IntN(500_000)
+			if seen[v] {
+				repeats++
+				if last = i + 1; first == 0 {
+					first = i + 1
+				}
+			}
+			seen[v] = true
+			if err := j.JSON(fmt.Appendf(nil, `{"v":%d}`, v), Where{Partition: -1, Offset: i + 1, At: noon}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 { // asking again changes nothing
+			out := j.Outcome(noon)
+			i := out.Issues[0]
+			if i.Failed != repeats || i.First.Offset != first || i.Last.Offset != last || len(i.Samples) != KeepSamples || i.Samples[0].Offset != first || out.Watched != 1 {
+				t.Fatalf("limit %d: %+v, want %d from %d to %d", limit, i, repeats, first, last)
+			}
+		}
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -45,10 +45,10 @@ func (j *Judge) Merge(p *Part, start Where) {
 		}
 		t.judged[c.dups] += s.judged[c.dups]
 		for k, h := range s.hashes[c.dups] {
-			if !j.distincts[c.dups].add(h) {
+			at := Where{Partition: start.Partition, Offset: base + int64(s.rowsOf[c.dups][k]), At: start.At}
+			if !j.distincts[c.dups].add(h, at) {
 				continue
 			}
-			at := Where{Partition: start.Partition, Offset: base + int64(s.rowsOf[c.dups][k]), At: start.At}
 			f := &t.checks[i]
 			if f.count++; f.count == 1 {
 				f.first = at

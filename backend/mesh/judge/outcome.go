@@ -231,7 +231,15 @@ func (e *evaluation) evaluate(i int) {
 			r.Column(), "a column "+r.Column(), "no such column")
 	case contract.Duplicates:
 		d := e.distincts[c.dups]
-		check.Of, check.Failed = e.t.judged[c.dups], d.failed()
+		var err error
+		if check.Failed, err = d.failed(); err != nil {
+			check.Status, check.Why = Skipped, err.Error()
+			return
+		}
+		if d, ok := d.(*exact); ok {
+			d.complete(f)
+		}
+		check.Of = e.t.judged[c.dups]
 		e.metric(c, f, &check)
 	case contract.Rows:
 		check.Observed = count(e.t.rows) + " rows"

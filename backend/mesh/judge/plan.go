@@ -20,8 +20,9 @@ type Options struct {
 	// Columnar tells that the feed has columns of its own (CSV, Parquet): one that is missing is missing from all
 	// rows, whether required or not.
 	Columnar bool
-	// MaxDistinct bounds the values remembered for each rule on duplicates; above it only a share of them, chosen by
-	// hash, is watched, and the outcome says which. 0 is DefaultMaxDistinct.
+	// MaxDistinct bounds the values each rule on duplicates remembers in memory; 0 is DefaultMaxDistinct. Above it, in a
+	// window only a share of them, chosen by hash, is watched, and the outcome says which; without a window temporary
+	// files remember the others.
 	MaxDistinct int
 	// Deferred leaves duplicates to whoever merges this judge into another.
 	Deferred bool
@@ -127,7 +128,11 @@ func (j *Judge) addCheck(rule contract.Rule) {
 		}
 	case contract.Duplicates:
 		c.dups = len(j.distincts)
-		j.distincts = append(j.distincts, newDistinct(j.options.MaxDistinct))
+		if j.options.Window > 0 {
+			j.distincts = append(j.distincts, newWatched(j.options.MaxDistinct))
+		} else {
+			j.distincts = append(j.distincts, newExact(j.options.MaxDistinct))
+		}
 	}
 	if err != nil && c.why == "" {
 		c.why = err.Error()
