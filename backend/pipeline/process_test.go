@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -176,13 +178,17 @@ func TestKilledAgainAndAgain(t *testing.T) {
 
 func testKilled(t *testing.T, delivery string, total, kills, restarts int) {
 	w := &world{t: t, topic: "events", store: newFakeStore()}
-	var broker *brokerProcess
+	restart := func() {}
 	if real := os.Getenv("WEIR_KAFKA"); real != "" {
-		w.brokers, restarts = []string{real}, 0
+		w.brokers = []string{real}
 		w.topic = fmt.Sprintf("killed-%d-%d", os.Getpid(), worlds.Add(1))
+		if file := os.Getenv("WEIR_KAFKA_PIDFILE"); file != "" {
+			restart = func() { restartReal(t, file) }
+		}
 	} else {
-		broker = startBroker(t)
+		broker := startBroker(t)
 		w.brokers = []string{broker.addr}
+		restart = func() { broker.stop(); broker.start() }
 	}
 	const partitions = 6
 	w.connect(partitions)
@@ -211,10 +217,9 @@ func testKilled(t *testing.T, delivery string, total, kills, restarts int) {
 		i := rng.IntN(len(workers))
 		workers[i].kill()
 		run(i)
-		if broker != nil && restarts > 0 && (k+1)%restartAfter == 0 {
+		if restarts > 0 && (k+1)%restartAfter == 0 {
 			restarts--
-			broker.stop()
-			broker.start()
+			restart()
 		}
 	}
 	deadline := time.Now().Add(90 * time.Second)
@@ -259,6 +264,22 @@ func testKilled(t *testing.T, delivery string, total, kills, restarts int) {
 	}
 }
 
+// restartReal ends the real broker, which whoever supervises it starts again.
+func restartReal(t *testing.T, pidFile string) {
+	text, err := os.ReadFile(pidFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("restart broker %d", pid)
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Log(err) // the other delivery's test was faster
+	}
+}
+
 // lagOf gives a function that tells how much of the events topic the group has not committed yet; -1 when nobody knows.
 func (w *world) lagOf(partitions int) func() int64 {
 	group := w.config().Group
@@ -280,23 +301,31 @@ func (w *world) lagOf(partitions int) func() int64 {
 	}
 }
 
-// produceSurely writes events until the broker has taken all of them, whatever happens to it meanwhile.
+// produceSurely writes events until the broker has taken all of them, whatever happens to it meanwhile. An event whose
+// acknowledgement was lost may be there twice.
 func (w *world) produceSurely(from, to int) {
 	w.t.Helper()
 	c := w.cluster.Config()
 	c.Producer.Return.Successes = true
-	c.Producer.Retry.Max = 100
-	c.Producer.Retry.Backoff = 50 * time.Millisecond
-	p, err := sarama.NewSyncProducer(w.brokers, c)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer func() { _ = p.Close() }()
+	c.Producer.Retry.Max = 20
 	messages := make([]*sarama.ProducerMessage, 0, to-from)
 	for i := from; i < to; i++ {
 		messages = append(messages, &sarama.ProducerMessage{Topic: w.topic, Key: sarama.StringEncoder(strconv.Itoa(i)), Value: sarama.StringEncoder(event1(i))})
 	}
-	if err := p.SendMessages(messages); err != nil {
-		w.t.Fatal(err)
-	}
+	w.until("the broker has taken the events", func() bool {
+		p, err := sarama.NewSyncProducer(w.brokers, c)
+		if err != nil {
+			return false
+		}
+		defer func() { _ = p.Close() }()
+		err = p.SendMessages(messages)
+		var failed sarama.ProducerErrors
+		if errors.As(err, &failed) {
+			messages = messages[:0]
+			for _, f := range failed {
+				messages = append(messages, &sarama.ProducerMessage{Topic: w.topic, Key: f.Msg.Key, Value: f.Msg.Value})
+			}
+		}
+		return err == nil
+	})
 }

@@ -88,6 +88,14 @@ func (w *world) connect(partitions int32) {
 	if err := admin.CreateTopic(w.topic, partitions); err != nil {
 		w.t.Fatal(err)
 	}
+	w.until("every partition has a leader", func() bool {
+		all, err := admin.Partitions(w.topic)
+		if err != nil || len(all) != int(partitions) {
+			return false
+		}
+		_, err = admin.Watermarks(context.Background(), w.topic, all)
+		return err == nil
+	})
 }
 
 // config is a pipeline over the world, from the earliest record.
@@ -126,6 +134,7 @@ func (w *world) produce(values ...string) {
 	w.t.Helper()
 	c := w.cluster.Config()
 	c.Producer.Return.Successes = true
+	c.Producer.Retry.Max = 50 // a topic that was just created takes a moment to be known everywhere
 	c.Producer.Partitioner = sarama.NewRoundRobinPartitioner
 	p, err := sarama.NewSyncProducer(w.brokers, c)
 	if err != nil {
