@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,32 +17,23 @@ const fetchBytes = 1 << 20
 // last one was handed over or each returned false. Unlike a consumer it knows where the end is even when the last
 // offsets hold no record: transactions end with markers, aborted ones leave holes. A record is each's to keep.
 func (a *Admin) Read(ctx context.Context, topic string, partition int32, from, to int64, each func(*sarama.ConsumerMessage) bool) error {
-	size := int32(fetchBytes)
+	return a.read(ctx, topic, partition, from, to, fetchBytes, each)
+}
+
+// ReadSmall is Read by one record batch at a time: no answer reaches a batch behind to, which may be one that cannot be
+// read.
+func (a *Admin) ReadSmall(ctx context.Context, topic string, partition int32, from, to int64, each func(*sarama.ConsumerMessage) bool) error {
+	return a.read(ctx, topic, partition, from, to, 1, each)
+}
+
+func (a *Admin) read(ctx context.Context, topic string, partition int32, from, to int64, size int32, each func(*sarama.ConsumerMessage) bool) error {
 	for from < to {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		broker, err := a.client.Leader(topic, partition)
+		block, err := a.fetch(topic, partition, from, size)
 		if err != nil {
-			return fmt.Errorf("find the leader of %s/%d: %w", topic, partition, err)
-		}
-		request := &sarama.FetchRequest{
-			Version: 11, MaxWaitTime: int32(100 * time.Millisecond / time.Millisecond), MinBytes: 1, MaxBytes: size,
-			Isolation: sarama.ReadCommitted, SessionEpoch: -1,
-		}
-		request.AddBlock(topic, partition, from, size, -1)
-		response, err := broker.Fetch(request)
-		if err != nil {
-			_ = broker.Close() // it is opened again by the next Leader
-			return fmt.Errorf("read %s/%d at offset %d: %w", topic, partition, from, err)
-		}
-		block := response.GetBlock(topic, partition)
-		if block == nil {
-			return fmt.Errorf("read %s/%d at offset %d: the broker answered without it", topic, partition, from)
-		}
-		if block.Err != sarama.ErrNoError {
-			_ = a.client.RefreshMetadata(topic)
-			return fmt.Errorf("read %s/%d at offset %d: %w", topic, partition, from, block.Err)
+			return err
 		}
 		next, more := hand(block, topic, partition, from, to, each)
 		if !more {
@@ -60,6 +52,88 @@ func (a *Admin) Read(ctx context.Context, topic string, partition int32, from, t
 		}
 	}
 	return nil
+}
+
+// fetch asks for one block of records.
+func (a *Admin) fetch(topic string, partition int32, from int64, size int32) (*sarama.FetchResponseBlock, error) {
+	broker, err := a.client.Leader(topic, partition)
+	if err != nil {
+		return nil, fmt.Errorf("find the leader of %s/%d: %w", topic, partition, err)
+	}
+	request := &sarama.FetchRequest{
+		Version: 11, MaxWaitTime: int32(100 * time.Millisecond / time.Millisecond), MinBytes: 1, MaxBytes: size,
+		Isolation: sarama.ReadCommitted, SessionEpoch: -1,
+	}
+	request.AddBlock(topic, partition, from, size, -1)
+	response, err := broker.Fetch(request)
+	if err != nil {
+		if IsUnreadable(err) {
+			err = fmt.Errorf("%w: %w", ErrUnreadable, err)
+		} else {
+			_ = broker.Close() // it is opened again by the next Leader
+		}
+		return nil, fmt.Errorf("read %s/%d at offset %d: %w", topic, partition, from, err)
+	}
+	block := response.GetBlock(topic, partition)
+	if block == nil {
+		return nil, fmt.Errorf("read %s/%d at offset %d: the broker answered without it", topic, partition, from)
+	}
+	if block.Err != sarama.ErrNoError {
+		_ = a.client.RefreshMetadata(topic)
+		return nil, fmt.Errorf("read %s/%d at offset %d: %w", topic, partition, from, block.Err)
+	}
+	return block, nil
+}
+
+// ErrUnreadable is wrapped when the bytes of a record batch cannot be read: it inflates beyond MaxDecompressed, or it is
+// damaged. Asking again gives the same.
+var ErrUnreadable = errors.New("the record batch cannot be read")
+
+// IsUnreadable tells whether an error, of this package or of sarama, is about a record batch that cannot be read.
+func IsUnreadable(err error) bool {
+	var decoding sarama.PacketDecodingError
+	return errors.Is(err, ErrUnreadable) || errors.Is(err, sarama.ErrDecompressedBatchTooLarge) || errors.As(err, &decoding)
+}
+
+// Unreadable looks in [from, to) of a partition for the first record batch that cannot be read and tells its offsets,
+// [first, next). Where all can be read both are to.
+func (a *Admin) Unreadable(ctx context.Context, topic string, partition int32, from, to int64) (first, next int64, why error, err error) {
+	for first = from; first < to; {
+		if err := ctx.Err(); err != nil {
+			return 0, 0, nil, err
+		}
+		block, err := a.fetch(topic, partition, first, 1) // one batch, whatever its size
+		if errors.Is(err, ErrUnreadable) {
+			why = err
+			break
+		}
+		if err != nil {
+			return 0, 0, nil, err
+		}
+		after, _ := hand(block, topic, partition, first, first, nil)
+		if after <= first { // nothing is there
+			return to, to, nil, nil
+		}
+		first = after
+	}
+	if why == nil {
+		return to, to, nil, nil
+	}
+	// Every offset of the batch gives the same error: look for where that ends.
+	low, high := first, to // low is unreadable, high is not, or is the end
+	for low+1 < high {
+		middle := low + (high-low)/2
+		_, err := a.fetch(topic, partition, middle, 1)
+		switch {
+		case errors.Is(err, ErrUnreadable):
+			low = middle
+		case err != nil:
+			return 0, 0, nil, err
+		default:
+			high = middle
+		}
+	}
+	return first, high, why, nil
 }
 
 // hand gives each the records of one answer that are committed and in range. next is the offset to go on from.

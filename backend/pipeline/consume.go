@@ -117,13 +117,12 @@ func (e *Engine) retry(ctx context.Context, do func() error) bool {
 }
 
 // consume joins the group, again and again, until ctx ends. A drain leaves the group until Resume.
-func (e *Engine) consume(ctx context.Context) error {
+func (e *Engine) consume(ctx context.Context) {
 	for e.park(ctx) {
 		inner, stop := e.untilDrained(ctx)
 		e.consumeUntil(inner)
 		stop()
 	}
-	return nil
 }
 
 func (e *Engine) consumeUntil(ctx context.Context) {
@@ -171,7 +170,7 @@ func (e *Engine) newMember() (*member, error) {
 	c.Metadata.Retry.Max = 5                       // a partition whose last transaction is not settled yet is asked for so often
 	c.Metadata.Retry.Backoff = 200 * time.Millisecond
 	c.Consumer.MaxWaitTime = 100 * time.Millisecond // a fetch without records: letting a partition go waits for it
-	c.Metadata.RefreshFrequency = 10 * time.Second  // how soon a partition that is added is noticed
+	c.Metadata.RefreshFrequency = 3 * time.Second   // how soon a partition that is added is noticed
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -189,6 +188,9 @@ func (e *Engine) newMember() (*member, error) {
 		for err := range group.Errors() {
 			e.logger.Warn("kafka consumer", "error", err)
 			m.lastError.Store(&err)
+			if kafka.IsUnreadable(err) {
+				leaveToken(e.unreadable)
+			}
 		}
 	})
 	return m, nil

@@ -92,8 +92,10 @@ type Engine struct {
 	running atomic.Bool
 	want    gate // shut while a drain is asked for
 	parked  gate // shut while drained
-	seeded  bool // the start of partitions without offsets is settled; the sessions' own
-	model   atomic.Pointer[loadedModel]
+	// unreadable holds a token when the consumer met a record batch that it cannot read.
+	unreadable chan struct{}
+	seeded     bool // the start of partitions without offsets is settled; the sessions' own
+	model      atomic.Pointer[loadedModel]
 	// recorded is the baseline taken from live predictions, nil for the model's own.
 	recorded atomic.Pointer[recordedBaseline]
 
@@ -133,6 +135,7 @@ func New(c Config) *Engine {
 	name, _ := json.Marshal(c.Entity) // a string always marshals
 	e.prefix = append(append([]byte{'{'}, name...), ':')
 	e.topics.Store(&topicCounts{1, 1})
+	e.unreadable = make(chan struct{}, 1)
 	e.status.log = &e.log
 	e.status.enter(Stopped)
 	e.gate.open()
@@ -175,7 +178,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer stop()
 	background.Go(func() { e.watchFacts(inner) })
 	background.Go(func() { e.sample(inner) })
-	return e.consume(ctx)
+	background.Go(func() { e.defuser(inner) })
+	e.consume(ctx)
+	return nil
 }
 
 // Pause stops taking records; what was taken is finished. The partitions stay assigned.

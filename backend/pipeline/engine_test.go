@@ -16,6 +16,7 @@ import (
 
 // deliveries runs a test in both delivery modes.
 func deliveries(t *testing.T, test func(t *testing.T, w *world, c Config), partitions int32) {
+	t.Parallel()
 	for _, delivery := range []string{AtLeastOnce, ExactlyOnce} {
 		t.Run(delivery, func(t *testing.T) {
 			w := newWorld(t, partitions)
@@ -128,6 +129,7 @@ func TestGarbageBecomesDeadLetters(t *testing.T) {
 }
 
 func TestOnMissing(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		policy   string
 		defaults map[string]float64

@@ -11,7 +11,7 @@ import (
 )
 
 // factsEvery is how often the broker is asked for the group's offsets and the topic's ends.
-const factsEvery = 2 * time.Second
+const factsEvery = time.Second
 
 // facts are what the broker says of the events topic, all members' partitions included.
 type facts struct {
@@ -85,6 +85,9 @@ func (e *Engine) watchFacts(ctx context.Context) {
 	for {
 		if err := e.askFacts(ctx, &admin); err != nil && ctx.Err() == nil {
 			e.logger.Debug("ask kafka for offsets", "error", err)
+			if admin == nil { // not even a connection
+				e.status.waiting(holdBroker, err.Error())
+			}
 			if admin != nil {
 				_ = admin.Close()
 				admin = nil
@@ -106,6 +109,7 @@ func (e *Engine) askFacts(ctx context.Context, admin **kafka.Admin) error {
 		}
 		*admin = a
 	}
+	e.status.back(holdBroker)
 	offsets, err := (*admin).GroupOffsets(ctx, e.cfg.Group, e.cfg.Events)
 	if err != nil {
 		return err

@@ -335,7 +335,13 @@ func (r *replayer) add(admin *kafka.Admin, m *sarama.ConsumerMessage) error {
 			key, value, whole = m.Key, m.Value, true
 			return false
 		})
-		if err != nil || !whole {
+		if errors.Is(err, sarama.ErrOffsetOutOfRange) {
+			err = nil // the topic's retention was faster
+		}
+		if err != nil {
+			return err
+		}
+		if !whole {
 			r.gone++
 			return nil
 		}
@@ -369,13 +375,13 @@ func replayHeaders(m *sarama.ConsumerMessage, l Letter) []sarama.RecordHeader {
 	out := make([]sarama.RecordHeader, 0, len(m.Headers)+2)
 	failure := 0 // counts as we pass them; the headers of one start with its stage
 	for _, h := range m.Headers {
-		switch key := string(h.Key); {
-		case key == HeaderReplays, key == HeaderReplayOf, key == HeaderCut:
+		switch string(h.Key) {
+		case HeaderReplays, HeaderReplayOf, HeaderCut:
 			continue
-		case key == HeaderStage:
+		case HeaderStage:
 			failure++
 			fallthrough
-		case key == HeaderReason, key == HeaderTopic, key == HeaderPartition, key == HeaderOffset, key == HeaderTime:
+		case HeaderReason, HeaderTopic, HeaderPartition, HeaderOffset, HeaderTime:
 			if failure <= failures-historyKept {
 				continue
 			}

@@ -164,6 +164,7 @@ func (b *brokerProcess) start() {
 // TestKilledAgainAndAgain runs workers as processes, kills them with SIGKILL at random moments, restarts the broker
 // in between, and then counts what came out.
 func TestKilledAgainAndAgain(t *testing.T) {
+	t.Parallel()
 	total, kills, restarts := 20_000, 8, 1
 	if os.Getenv("WEIR_SLOW") != "" {
 		total, kills, restarts = 200_000, 50, 2

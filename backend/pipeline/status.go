@@ -12,7 +12,8 @@ import (
 type hold int
 
 const (
-	holdKafka    hold = iota // the brokers, the group's coordinator
+	holdBroker   hold = iota // no broker can be reached
+	holdKafka                // the group's coordinator, the session
 	holdTopics               // topics that do not exist yet
 	holdModel                // the model server
 	holdFeatures             // the feature store

@@ -10,13 +10,13 @@ import (
 
 func TestLatencyBucketsHoldTheirMiddle(t *testing.T) {
 	last := -1
-	for us := time.Duration(0); us < 3e6; us = us + 1 + us/97 {
-		b := latencyBucket(us * time.Microsecond)
+	for us := int64(0); us < 3e6; us = us + 1 + us/97 {
+		b := latencyBucket(time.Duration(us) * time.Microsecond)
 		if b < last {
 			t.Fatalf("bucket of %d µs is %d, below %d", us, b, last)
 		}
 		last = b
-		middle := bucketMiddle(b) / time.Microsecond
+		middle := bucketMiddle(b).Microseconds()
 		if math.Abs(float64(middle-us)) > math.Max(1, float64(us)/subBuckets) {
 			t.Fatalf("%d µs falls in a bucket around %d µs", us, middle)
 		}

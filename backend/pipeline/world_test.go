@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"hash/fnv"
 	"maps"
@@ -32,6 +33,10 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv("WEIR_TEST_ROLE"); role != "" {
 		play(role)
 		return
+	}
+	flag.Parse()
+	if os.Getenv("WEIR_KAFKA") == "" {
+		_ = flag.Set("test.parallel", "8") // they mostly wait
 	}
 	goleak.VerifyTestMain(m)
 }

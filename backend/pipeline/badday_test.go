@@ -1,0 +1,110 @@
+package pipeline
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/IBM/sarama"
+
+	"weir/backend/kafka"
+)
+
+// TestBrokerAway stops the broker under a running pipeline and starts it again.
+func TestBrokerAway(t *testing.T) {
+	if os.Getenv("WEIR_KAFKA") != "" {
+		t.Skip("the broker is not ours to stop")
+	}
+	t.Parallel()
+	for _, delivery := range []string{AtLeastOnce, ExactlyOnce} {
+		t.Run(delivery, func(t *testing.T) {
+			t.Parallel()
+			broker := startBroker(t)
+			w := &world{t: t, topic: "events", store: newFakeStore(), brokers: []string{broker.addr}}
+			w.connect(3)
+			c := w.config()
+			c.Delivery = delivery
+			w.produce(events(0, 1000)...)
+			e, _ := w.run(c)
+			w.until("all are predicted", func() bool { return e.Snapshot().Predicted == 1000 })
+			broker.stop()
+			w.until("it says that the broker is away", func() bool {
+				s := e.Snapshot()
+				return s.State == Waiting && strings.Contains(s.Waiting.String(), broker.addr)
+			})
+			broker.start()
+			w.produceSurely(1000, 2000)
+			w.until("all are predicted", func() bool { return e.Snapshot().Predicted >= 2000 })
+			w.until("it runs again", func() bool { return e.Snapshot().State == Running })
+			got := w.predictions()
+			if len(got) != 2000 {
+				t.Fatalf("%d users", len(got))
+			}
+		})
+	}
+}
+
+// TestPartitionAdded adds partitions under a running pipeline that started at the end: what is in the new ones from
+// their beginning on is predicted.
+func TestPartitionAdded(t *testing.T) {
+	w := newWorld(t, 2)
+	c := w.config()
+	c.Start = "latest"
+	e, _ := w.run(c)
+	w.until("it runs", func() bool { return len(e.Snapshot().Partitions) == 2 })
+	admin, err := sarama.NewClusterAdmin(w.brokers, w.cluster.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close() }()
+	if err := admin.CreatePartitions(w.topic, 5, nil, false); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the partitions are there", func() bool {
+		a, err := kafka.NewAdmin(w.cluster)
+		if err != nil {
+			return false
+		}
+		defer func() { _ = a.Close() }()
+		p, err := a.Partitions(w.topic)
+		return err == nil && len(p) == 5
+	})
+	w.produce(events(0, 500)...)
+	w.until("all are predicted", func() bool { return e.Snapshot().Predicted == 500 })
+	if n := len(e.Snapshot().Partitions); n != 5 {
+		t.Errorf("%d partitions", n)
+	}
+}
+
+// TestCompressionBomb puts a record batch between good events that inflates beyond all bounds.
+func TestCompressionBomb(t *testing.T) {
+	w := newWorld(t, 2)
+	w.produce(events(0, 10)...)
+	c := w.cluster.Config()
+	c.Producer.Return.Successes = true
+	c.Producer.Compression = sarama.CompressionGZIP
+	c.Producer.MaxMessageBytes = 1 << 30
+	c.Producer.Partitioner = sarama.NewManualPartitioner
+	p, err := sarama.NewSyncProducer(w.brokers, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.Close() }()
+	bomb := &sarama.ProducerMessage{Topic: w.topic, Partition: 1, Value: sarama.ByteEncoder(bytes.Repeat([]byte(" "), kafka.MaxDecompressed+1<<20))}
+	if _, _, err := p.SendMessage(bomb); err != nil {
+		t.Fatal(err)
+	}
+	w.produce(events(10, 20)...)
+	e, _ := w.run(w.config())
+	w.until("everything else is predicted", func() bool { s := e.Snapshot(); return s.Predicted == 20 && s.DeadLettered == 1 })
+	w.until("nothing is left", func() bool { return e.Snapshot().Lag == 0 })
+	letters, err := e.Letters(t.Context(), LetterQuery{})
+	if err != nil || len(letters) != 1 || letters[0].Stage != "fetch" || letters[0].Partition != 1 || letters[0].Offset != 5 ||
+		!strings.Contains(letters[0].Reason.String(), "cannot be read") {
+		t.Errorf("letters %+v, %v", letters, err)
+	}
+	if got := w.predictions(); len(got) != 20 {
+		t.Errorf("%d users", len(got))
+	}
+}
