@@ -70,11 +70,22 @@ func (m *machine) pick(slots []int) []*tensor {
 	return picked
 }
 
+// maxHeld bounds the values of all tensors of one machine together: 512 MiB of numbers.
+const maxHeld = 1 << 26
+
 // run computes the outputs from what the input slots hold.
 func (m *machine) run() error {
+	held := 0
 	for i := range m.program.steps {
-		if err := m.program.steps[i].run(m, m.in[i], m.out[i]); err != nil {
-			return fmt.Errorf("%s: %w", m.program.steps[i].op, err)
+		s := &m.program.steps[i]
+		if err := s.run(m, m.in[i], m.out[i]); err != nil {
+			return fmt.Errorf("%s: %w", s.op, err)
+		}
+		for _, out := range m.out[i] {
+			held += out.len()
+		}
+		if held > maxHeld {
+			return fmt.Errorf("%s: the values of the graph come to more than %d", s.op, maxHeld)
 		}
 	}
 	return nil
@@ -95,6 +106,7 @@ type compiler struct {
 	known   map[int]*tensor
 	program *program
 	depth   int
+	folded  int // values computed at load
 }
 
 // opset is the version of the operator set the model was written for.
@@ -306,6 +318,10 @@ func (c *compiler) fold(s *step) error {
 	}
 	for i, slot := range s.outputs {
 		c.setConstant(slot, out[i])
+		c.folded += out[i].len()
+	}
+	if c.folded > maxElements {
+		return fmt.Errorf("the constants of the graph come to more than %d values", maxElements)
 	}
 	return nil
 }

@@ -22,7 +22,9 @@ const rowsAtOnce = 256
 // ErrNotONNX is wrapped by the error of a file that is no ONNX model, or only part of one.
 var ErrNotONNX = errors.New("not an ONNX model")
 
-// LoadONNX reads a classifier exported to ONNX (by skl2onnx, onnxmltools or alike) and makes it ready to score. The
+// LoadONNX reads a classifier exported to ONNX (by skl2onnx, onnxmltools or alike) and makes it ready to score. Of two
+// classes the second is the positive one; of more, its score is that of the second all the same, as
+// predict_proba(...)[:, 1] is; a regressor's value is passed on as it is. The
 // error says what was expected of the file and what was found; it wraps ErrNotONNX for a file that is no whole ONNX
 // model, ErrUnsupported for one that needs operators weir does not evaluate, and ErrSamples for one that contradicts
 // the samples it brings along.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -237,5 +238,51 @@ func TestScoreChecksTheFrame(t *testing.T) {
 	}
 	if err := scorer.Score(t.Context(), frame, out); err != nil || !(out[0] >= 0 && out[0] <= 1) || !math.IsNaN(out[1]) {
 		t.Errorf("scores %v, error %v; want a probability, and NaN for the row with a missing value", out, err)
+	}
+}
+
+func TestGraphsThatGrowAreRefused(t *testing.T) {
+	huge := numbers(elemInt64, []int{2}, 4000, 4000)
+	file := onnxFile{
+		inputs:       []valueSpec{{"X", elemFloat, []int{0, 1}}},
+		outputs:      []valueSpec{{"out", elemFloat, []int{0, 1}}},
+		initializers: map[string]*tensor{"huge": huge},
+		nodes:        []nodeSpec{{"", "ConstantOfShape", []string{"huge"}, []string{"a"}, nil}, {"", "Neg", []string{"a"}, []string{"b"}, nil}, {"", "Add", []string{"X", "b"}, []string{"out"}, nil}},
+	}
+	if _, err := LoadONNX(file.write(t)); err == nil || !strings.Contains(err.Error(), "come to more than") {
+		t.Errorf("constants of 32 million values: error %v", err)
+	}
+	file.initializers["huge"] = numbers(elemInt64, []int{2}, 1<<20, 1<<20)
+	if _, err := LoadONNX(file.write(t)); err == nil || !strings.Contains(err.Error(), "more than 16777216 values") {
+		t.Errorf("a tensor of 2^40 values: error %v", err)
+	}
+}
+
+// TestScorersOfOneModelDoNotMeet scores with one model in several goroutines; the race detector watches.
+func TestScorersOfOneModelDoNotMeet(t *testing.T) {
+	for _, name := range []string{"forest_100x6", "forest_double_thresholds", "knn", "svc_rbf", "columns_one_hot_forest"} {
+		f := fixtureNamed(t, name)
+		m, err := LoadONNX(f.modelPath())
+		if err != nil {
+			t.Fatal(err)
+		}
+		frame, want := f.rows(t), f.expected(t)
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				scorer, err := m.Bind(frame.Columns)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				out := make([]float64, frame.Rows)
+				if err := scorer.Score(t.Context(), frame, out); err != nil {
+					t.Error(err)
+					return
+				}
+				near(t, out, want, maxConformanceError)
+			})
+		}
+		all.Wait()
 	}
 }
