@@ -7,18 +7,46 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"weir/tui/ptytest"
 )
 
-// binary builds weir once for the tests that need the real program.
+// build makes the real program, once for all tests that need it.
+var build = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "weir-test-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "weir")
+	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
+		return path, fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+var built bool
+
+// TestMain removes the program that build made.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built {
+		if path, _ := build(); path != "" {
+			_ = os.RemoveAll(filepath.Dir(path))
+		}
+	}
+	os.Exit(code)
+}
+
+// binary is the path of the real program.
 func binary(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "weir")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	built = true
+	path, err := build()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return path
 }
