@@ -137,41 +137,33 @@ func (p plot) dots(x int) int {
 var brailleLeft = [5]rune{0, 0x40, 0x44, 0x46, 0x47}
 var brailleRight = [5]rune{0, 0x80, 0xa0, 0xb0, 0xb8}
 
+// ramp is the styles of a chart's rows from the bottom to the top: the style depends on the height alone, so that a
+// chart that moves on changes nothing but the signs at its crest.
+var ramp = [4]Style{ChartFill, ChartLow, ChartHigh, Chart}
+
 // row writes row y, from the top.
 func (p plot) row(l *Line, y int) {
 	floor := 4 * (p.h - 1 - y) // dots below this row
 	var run strings.Builder
-	style := ChartFill
-	flush := func() {
-		l.Put(style, run.String())
-		run.Reset()
-	}
 	for x := range p.w {
 		left, right := p.dots(2*x), p.dots(2*x+1)
 		a, b := min(max(left-floor, 0), 4), min(max(right-floor, 0), 4)
-		s := Chart
-		if max(left, right) > floor+4 {
-			s = ChartFill
-		}
-		sign := " "
 		switch {
+		case a == 0 && b == 0 && y == p.h-1 && (left == 0 || right == 0):
+			run.WriteString(p.theme.Glyphs.Eighths[1]) // zero is a line, no data is nothing
 		case a == 0 && b == 0:
-			s = style
-			if y == p.h-1 && (left == 0 || right == 0) {
-				s, sign = Chart, p.theme.Glyphs.Eighths[1] // zero is a line, no data is nothing
-			}
+			run.WriteByte(' ')
 		case p.theme.ASCII:
-			sign = asciiLevels[max(a, b)]
+			run.WriteString(asciiLevels[max(a, b)])
 		default:
-			sign = string(0x2800 + brailleLeft[a] + brailleRight[b])
+			run.WriteRune(0x2800 + brailleLeft[a] + brailleRight[b])
 		}
-		if s != style {
-			flush()
-			style = s
-		}
-		run.WriteString(sign)
 	}
-	flush()
+	style := Chart
+	if p.h > 1 {
+		style = ramp[(p.h-1-y)*(len(ramp)-1)/(p.h-1)]
+	}
+	l.Put(style, run.String())
 }
 
 var asciiLevels = [5]string{" ", ".", ":", "|", "#"}
@@ -202,6 +194,9 @@ func (l *Line) bar(width int, share, mark float64) {
 	}
 	g := l.theme.Glyphs
 	eighths := int(math.Round(min(max(share, 0), 1) * float64(8*width)))
+	if width >= 40 { // whole cells are fine enough then, and change less often
+		eighths = (eighths + 4) / 8 * 8
+	}
 	if share > 0 {
 		eighths = max(eighths, 1)
 	}
@@ -217,8 +212,8 @@ func (l *Line) bar(width int, share, mark float64) {
 				n := min(full, to) - x
 				l.Put(ChartFill, strings.Repeat(g.Bar, n))
 				x += n
-			case x == full && part >= 4:
-				l.Put(ChartFill, g.Bars[part])
+			case x == full && part >= 4: // halves are fine enough, and change less often
+				l.Put(ChartFill, g.Bars[4])
 				x++
 			default:
 				l.Space(to - x)

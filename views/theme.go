@@ -20,12 +20,13 @@ const (
 	Good
 	Warn
 	Bad
-	Badge      // inverse accent: the focused pane's name, LIVE
-	BadgeWarn  // inverse warning: HELD
-	Chart      // the crest of a chart
-	ChartFill  // the body under it
-	ChartFaint // its less important companion
-	BarMark    // a mark on the body of a chart
+	Badge     // inverse accent: the focused pane's name, LIVE
+	BadgeWarn // inverse warning: HELD
+	Chart     // what charts are drawn in
+	ChartFill // bars, and the lowest row of a chart
+	ChartLow  // from there upwards, towards Chart at the top
+	ChartHigh
+	BarMark // a mark on a bar
 	styles
 )
 
@@ -104,10 +105,10 @@ func NewTheme(p Palette, profile Profile, ascii bool) *Theme {
 		Badge:     join("1", fg(p.Ink), bg(p.Accent)),
 		BadgeWarn: join("1", fg(p.Ink), bg(p.Warn)),
 		BarMark:   join("1", fg(p.Accent), bg(p.Fill)),
-		Chart:     fg(p.Accent), ChartFill: fg(p.Fill), ChartFaint: fg(p.Border),
+		Chart:     fg(p.Accent), ChartFill: fg(p.Fill), ChartLow: fg(mix(p.Fill, p.Accent, 1)), ChartHigh: fg(mix(p.Fill, p.Accent, 2)),
 	}
 	if profile == NoColour {
-		look[Faint], look[Border], look[ChartFill], look[ChartFaint] = "2", "2", "2", "2"
+		look[Faint], look[Border], look[ChartFill] = "2", "2", "2"
 		look[Bad], look[Accent] = "1", "1"
 		look[Badge], look[BadgeWarn], look[BarMark] = "1;7", "1;7", "7"
 	}
@@ -123,6 +124,24 @@ func NewTheme(p Palette, profile Profile, ascii bool) *Theme {
 		}
 	}
 	return t
+}
+
+// mix is the colour thirds of the way from one to another.
+func mix(a, b Colour, thirds int) Colour {
+	if !a.IsGiven || !b.IsGiven {
+		return b
+	}
+	from, errA := strconv.ParseUint(strings.TrimPrefix(a.Hex, "#"), 16, 32)
+	to, errB := strconv.ParseUint(strings.TrimPrefix(b.Hex, "#"), 16, 32)
+	if errA != nil || errB != nil {
+		return b
+	}
+	part := func(shift int) int {
+		x, y := int(from>>shift&255), int(to>>shift&255)
+		return x + (y-x)*thirds/3
+	}
+	red, green, blue := part(16), part(8), part(0)
+	return Colour{Hex: fmt.Sprintf("#%02x%02x%02x", red, green, blue), Index: nearest256(red, green, blue), Basic: b.Basic, IsGiven: true}
 }
 
 func sequence(codes string) string {

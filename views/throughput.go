@@ -198,8 +198,6 @@ func (s *Scene) drain(p *pipeline.Snapshot) (style Style, sign, words string) {
 		return Faint, g.Unknown, "joining the group"
 	case len(p.Partitions) == 0 || !measured(s.Snap):
 		return Faint, g.Unknown, "no partition assigned"
-	case p.Lag == 0:
-		return Faint, g.OK, "caught up"
 	}
 	slope := math.NaN()
 	for i := len(s.Past) - 2; i >= 0; i-- {
@@ -215,7 +213,7 @@ func (s *Scene) drain(p *pipeline.Snapshot) (style Style, sign, words string) {
 	normal := float64(p.Lag) <= max(2*p.EventsPerSecond, 100)
 	switch {
 	case normal:
-		return Faint, g.Flat, "in flight"
+		return Faint, g.Recovered, "keeps up"
 	case math.IsNaN(slope) || math.Abs(slope) < max(1, 0.005*float64(p.Lag)):
 		return Warn, g.Flat, "does not fall"
 	case slope < 0:
