@@ -94,7 +94,7 @@ func (e *engines) build(c *config.Config, o Options, line *timeline.Timeline) er
 	if path == "" {
 		path = filepath.Join(o.State, "history.db")
 	}
-	e.history, err = history.New(history.Config{Path: path, Retain: c.History.Retain,
+	e.history, err = history.New(history.Config{Path: path, Retain: c.History.Retain, MaxBytes: c.History.MaxBytes,
 		Logger: o.Logger.With("engine", "history")}, line)
 	return wrap("history", err)
 }

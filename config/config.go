@@ -166,6 +166,8 @@ type Mesh struct {
 type History struct {
 	Path   string        // SQLite file; empty: in the state folder
 	Retain time.Duration // how long snapshots are kept
+	// MaxBytes is the file's size beyond which the oldest goes, whatever Retain says.
+	MaxBytes int64
 }
 
 // Console is how the terminal looks.

@@ -54,7 +54,7 @@ mesh: {}
 			Concurrency: 256, Cloud: &Cloud{URL: "https://api.example.com/data/ingest", Every: 5 * time.Minute,
 				Timeout: 30 * time.Second, MaxBytes: 256 << 20, MaxAge: 7 * 24 * time.Hour}},
 		Mesh:    &Mesh{Registry: "/etc/weir/data-products", Window: 5 * time.Minute},
-		History: History{Retain: 24 * time.Hour},
+		History: History{Retain: 24 * time.Hour, MaxBytes: 1 << 30},
 		Console: Console{Refresh: time.Second, Theme: "auto", TimeZone: "local"},
 	}
 	if diff := cmp.Diff(want, c); diff != "" {

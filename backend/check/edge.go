@@ -21,7 +21,7 @@ const shownNodes = 5
 func checkEdge(ctx context.Context, c *config.Edge) []Row {
 	const what = "edge nodes"
 	fleet := *c
-	fleet.Cloud, fleet.Sources = nil, nil // neither is needed to poll once
+	fleet.Cloud, fleet.Sources, fleet.Federated = nil, nil, nil // not needed to poll once
 	settings, err := wire.Edge(&fleet, "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		return []Row{row(Failed, what, err.Error(), "correct the section edge")}
