@@ -225,6 +225,9 @@ func (d *decoder) enter(node ast.Node, f field, key string, depth int) {
 		if key == "kafka.tls" {
 			hint = "write tls: {} to trust the system's roots"
 		}
+		if name, rest, ok := strings.Cut(textValue(node), ":"); ok && slices.ContainsFunc(f.fields, func(f field) bool { return f.key == name }) {
+			hint = "write a space after the colon: " + name + ": " + rest
+		}
 		d.add(nodePlace(node), key, d.want(f), d.describe(node), hint)
 		return
 	}

@@ -77,6 +77,9 @@ func (d *decoder) scalar(node ast.Node, f field, key string, at place) (text str
 	if _, null := node.(*ast.NullNode); null && !ok {
 		hint = "write a value, or remove the key for its default"
 	}
+	if _, isString := f.to.(*string); isString && !ok && hint == "" {
+		hint = pairHint(node)
+	}
 	if !ok {
 		found := d.describe(node)
 		if _, secret := f.to.(*Secret); secret && !strings.HasPrefix(found, "nothing") {
@@ -93,6 +96,23 @@ func (d *decoder) scalar(node ast.Node, f field, key string, at place) (text str
 		return node.GetToken().Value, true
 	}
 	return raw, true
+}
+
+// pairHint is for a text that a space after its colon made a map.
+func pairHint(node ast.Node) string {
+	entries, ok := node.(ast.MapNode)
+	if !ok {
+		return ""
+	}
+	pair := entries.MapRange()
+	if !pair.Next() {
+		return ""
+	}
+	value, ok := pair.Value().(ast.ScalarNode)
+	if !ok {
+		return ""
+	}
+	return "if a text is meant, leave out the space or put it in quotes: " + pair.Key().GetToken().Value + ":" + value.GetToken().Value
 }
 
 // problem is why a text is not a value of its field.
