@@ -252,6 +252,9 @@ func TestReady(t *testing.T) {
 		{"an engine failed", snapshot(func(s *timeline.Snapshot) {
 			s.Engines[1] = timeline.Engine{Name: "edge", State: timeline.EngineFailed, Error: safetext.Clean("outbox: disk full")}
 		}), []string{"engine edge failed: outbox: disk full"}},
+		{"the recorder cannot write", snapshot(func(s *timeline.Snapshot) {
+			s.Engines[1] = timeline.Engine{Name: "history", State: timeline.EngineFailed}
+		}), nil},
 		{"the pipeline waits", snapshot(func(s *timeline.Snapshot) {
 			s.Pipeline.State, s.Pipeline.Waiting = pipeline.Waiting, safetext.Clean("the broker is away")
 		}), []string{"pipeline waiting: the broker is away"}},

@@ -91,7 +91,8 @@ func Ready(s *timeline.Snapshot, now time.Time) Readiness {
 		reasons = append(reasons, fmt.Sprintf("the newest snapshot is %v old, of one every %v", age.Round(100*time.Millisecond), s.Tick))
 	}
 	for _, e := range s.Engines {
-		if e.State == timeline.EngineRunning {
+		// A recorder that cannot write is shown in the console, but keeps nobody from being served.
+		if e.State == timeline.EngineRunning || e.Name == "history" {
 			continue
 		}
 		reason := fmt.Sprintf("engine %s %s", e.Name, e.State)
