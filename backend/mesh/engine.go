@@ -36,10 +36,12 @@ const (
 
 // Engine holds every product of a registry to its contract on the topic that feeds it.
 type Engine struct {
-	config Config
-	log    event.Log
+	config  Config
+	backlog int64 // records of a partition read again at the start
+	log     event.Log
 
-	mu       sync.Mutex // guards products
+	wake     chan struct{} // tells feedAll that a product has come or changed
+	mu       sync.Mutex    // guards products
 	products map[string]*live
 
 	registryError atomic.Pointer[string]
@@ -55,7 +57,7 @@ func New(c Config) *Engine {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{config: c, products: map[string]*live{}}
+	e := &Engine{config: c, backlog: defaultBacklog, wake: make(chan struct{}, 1), products: map[string]*live{}}
 	e.snapshot.Store(&Snapshot{At: time.Now(), Registry: safetext.Clean(c.Registry), Window: c.Window})
 	return e
 }
@@ -166,7 +168,12 @@ func (e *Engine) adopt(entries []Entry) {
 			p = &live{key: key}
 			e.products[key] = p
 		}
-		p.adopt(entry, e.config.Window)
+		if p.adopt(entry, e.config.Window) {
+			select {
+			case e.wake <- struct{}{}:
+			default:
+			}
+		}
 	}
 	for key := range e.products {
 		if !seen[key] {
@@ -175,18 +182,20 @@ func (e *Engine) adopt(entries []Entry) {
 	}
 }
 
-func (p *live) adopt(entry Entry, window time.Duration) {
+// adopt takes over an entry and tells whether it brought another version of the contract.
+func (p *live) adopt(entry Entry, window time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.entry = entry
 	if entry.Product == nil || entry.Product == p.made {
-		return
+		return false
 	}
 	// A new version of the contract starts with an empty window, which its feed fills again from the topic.
 	p.made = entry.Product
 	p.judge = judge.New(withRefresh(*entry.Product), judge.Options{Window: window, Live: true})
 	p.generation++
 	p.feed.forget()
+	return true
 }
 
 // sorted gives the products by domain and name.

@@ -258,3 +258,46 @@ func TestTheEngineWaitsForTopicsAndRestartsWhereItWas(t *testing.T) {
 	w.run()
 	w.until("user_events", "read what came meanwhile", func(p Product) bool { return p.Rows == 15 && p.State == Holds })
 }
+
+func TestABrokerThatGoesIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, time.Minute, kafka.EmbeddedTopic{Name: "user_events", Partitions: 1})
+	w.file("commerce/user_events.yaml", userEvents)
+	w.send("user_events", 0, many(3, good)...)
+	w.until("user_events", "held", is(Holds))
+	addr := w.broker.Addr()
+	if err := w.broker.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p := w.until("user_events", "waited", is(Waiting))
+	if !strings.Contains(p.Error.String(), "the broker is away") || p.Rows != 3 {
+		t.Errorf("%d rows, error %q", p.Rows, p.Error)
+	}
+	w.event("topics cannot be read")
+	var err error
+	if w.broker, err = kafka.StartEmbedded(kafka.EmbeddedOptions{Listen: addr, Topics: []kafka.EmbeddedTopic{{Name: "user_events", Partitions: 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	w.until("user_events", "was read again", is(Holds))
+	w.send("user_events", 0, many(2, good)...)
+	w.until("user_events", "judged what the new broker has", func(p Product) bool { return p.Rows == 5 })
+	w.event("topics can be read again")
+}
+
+func TestARegistryThatIsNotThereIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, time.Minute)
+	if err := os.Remove(w.registry); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for w.engine.Snapshot().Error.IsEmpty() && time.Now().Before(deadline) {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if s := w.engine.Snapshot(); !strings.Contains(s.Error.String(), "no registry") {
+		t.Fatalf("error %q", s.Error)
+	}
+	w.file("commerce/user_events.yaml", userEvents)
+	w.until("user_events", "was found", is(Waiting)) // for its topic
+	w.event("the registry can be read again")
+}

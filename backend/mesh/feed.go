@@ -13,8 +13,8 @@ import (
 	"weir/backend/mesh/judge"
 )
 
-// backlog bounds how many records of a partition are read again when a feed starts: those of the window, at most.
-const backlog = 2000
+// defaultBacklog bounds how many records of a partition are read again when a feed starts: those of the window, at most.
+const defaultBacklog = 2000
 
 // batch bounds how many records are judged under one lock.
 const batch = 256
@@ -79,7 +79,7 @@ func (e *Engine) feedAll(ctx context.Context) {
 		client, err := sarama.NewClient(e.config.Cluster.Brokers(), e.saramaConfig())
 		if err != nil {
 			e.clusterAway(err)
-			sleep(ctx, probeEvery)
+			e.rest(ctx)
 			continue
 		}
 		e.probeUntilLost(ctx, client, fed)
@@ -110,11 +110,13 @@ func (e *Engine) clusterAway(err error) {
 	e.tell(&e.clusterError, fmt.Errorf("the broker is away: %w", err), "topics cannot be read", "")
 }
 
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
+// rest waits until it is time to look again.
+func (e *Engine) rest(ctx context.Context) {
+	t := time.NewTimer(probeEvery)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
+	case <-e.wake:
 	case <-t.C:
 	}
 }
@@ -152,7 +154,7 @@ func (e *Engine) probeUntilLost(ctx context.Context, client sarama.Client, fed m
 		if failures >= 10 {
 			return
 		}
-		sleep(ctx, probeEvery)
+		e.rest(ctx)
 	}
 }
 
@@ -218,7 +220,7 @@ func (e *Engine) startReaders(ctx context.Context, client sarama.Client, p *live
 	}
 	next, target := map[int32]int64{}, map[int32]int64{}
 	for _, id := range partitions {
-		start, end, missed, err := f.startAt(client, topic, id, e.config.Window)
+		start, end, missed, err := f.startAt(client, topic, id, e.config.Window, e.backlog)
 		if err == nil {
 			var r sarama.PartitionConsumer
 			if r, err = consumer.ConsumePartition(topic, id, start); err == nil {
@@ -256,7 +258,7 @@ func (e *Engine) startReaders(ctx context.Context, client sarama.Client, p *live
 
 // startAt is where a reader of a partition starts: where the one before it stopped, else at the window's start but not
 // more than the backlog before the end.
-func (f *feed) startAt(client sarama.Client, topic string, id int32, window time.Duration) (start, end, missed int64, err error) {
+func (f *feed) startAt(client sarama.Client, topic string, id int32, window time.Duration, backlog int64) (start, end, missed int64, err error) {
 	oldest, err := client.GetOffset(topic, id, sarama.OffsetOldest)
 	if err != nil {
 		return 0, 0, 0, err
