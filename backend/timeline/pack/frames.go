@@ -14,6 +14,9 @@ const (
 	// MaxValue bounds a decompressed value, in bytes.
 	MaxValue = 64 << 20
 	dictID   = 1
+	// Bounds of how far back a squeezer looks, in bytes; powers of two.
+	minWindow = 1 << 20
+	maxWindow = 8 << 20
 )
 
 // Squeezer compresses the snapshots of one group. It is not safe for concurrent use.
@@ -21,7 +24,8 @@ type Squeezer struct{ encoder *zstd.Encoder }
 
 // NewSqueezer compresses without a dictionary where first is nil, and else with it.
 func NewSqueezer(first []byte) (*Squeezer, error) {
-	options := []zstd.EOption{zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(true)}
+	options := []zstd.EOption{zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(true),
+		zstd.WithWindowSize(window(len(first)))}
 	if first != nil {
 		options = append(options, zstd.WithEncoderDictRaw(dictID, first))
 	}
@@ -30,6 +34,16 @@ func NewSqueezer(first []byte) (*Squeezer, error) {
 		return nil, fmt.Errorf("compressing snapshots: %w", err)
 	}
 	return &Squeezer{encoder}, nil
+}
+
+// window is how far back a squeezer looks: over the whole dictionary from the end of a snapshot of about its size. It is
+// also about what a squeezer allocates, so it is no larger than it need be.
+func window(first int) int {
+	size := minWindow
+	for size < 2*first && size < maxWindow {
+		size *= 2
+	}
+	return size
 }
 
 func (s *Squeezer) Squeeze(out, data []byte) []byte { return s.encoder.EncodeAll(data, out[:0]) }
