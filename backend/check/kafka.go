@@ -30,7 +30,7 @@ func checkKafka(ctx context.Context, c *config.Config) []Row {
 		group.Go(func() { rows[i] = checkBroker(ctx, cluster, address) })
 	}
 	group.Wait()
-	if !slices.ContainsFunc(rows, func(r Row) bool { return r.Status == OK }) {
+	if !slices.ContainsFunc(rows, func(r Row) bool { return r.Status != Failed }) {
 		return append(rows, skipKafka(c)...)
 	}
 	for i := range rows {
@@ -59,8 +59,9 @@ func checkBroker(ctx context.Context, cluster kafka.Cluster, address string) Row
 	}
 	_ = conn.Close()
 	settings := hurry(ctx, cluster).Config()
+	var expires time.Time
 	if settings.Net.TLS.Enable {
-		if err := handshake(ctx, settings.Net.TLS.Config, address); err != nil {
+		if expires, err = handshake(ctx, settings.Net.TLS.Config, address); err != nil {
 			found, do := reach(err)
 			if isTimeout(err) || isClosed(err) {
 				found, do = found+" to the TLS handshake", "does this port speak TLS? use its TLS port, or remove kafka.tls"
@@ -89,6 +90,9 @@ func checkBroker(ctx context.Context, cluster kafka.Cluster, address string) Row
 	if settings.Net.SASL.Enable {
 		found += ", logged in as " + settings.Net.SASL.User
 	}
+	if left := time.Until(expires); !expires.IsZero() && left < expirySoon {
+		return row(Warning, what, fmt.Sprintf("%s; its certificate expires %s, in %d hours", found, expires.UTC().Format(time.DateOnly), int(left.Hours())), "renew the broker's certificate")
+	}
 	return row(OK, what, found, "")
 }
 
@@ -101,13 +105,24 @@ func hurry(ctx context.Context, cluster kafka.Cluster) kafka.Cluster {
 	return cluster.WithTimeout(max(time.Until(deadline), time.Millisecond))
 }
 
-// handshake does the TLS handshake by itself, since sarama does not tell it from what follows.
-func handshake(ctx context.Context, settings *tls.Config, address string) error {
+// expirySoon is how long before its end a certificate is warned of.
+const expirySoon = 14 * 24 * time.Hour
+
+// handshake does the TLS handshake by itself, since sarama does not tell it from what follows. It gives the first end
+// of the other side's certificates.
+func handshake(ctx context.Context, settings *tls.Config, address string) (expires time.Time, err error) {
 	conn, err := (&tls.Dialer{Config: settings.Clone()}).DialContext(ctx, "tcp", address)
 	if err != nil {
-		return err
+		return expires, err
 	}
-	return conn.Close()
+	if secure, ok := conn.(*tls.Conn); ok {
+		for _, c := range secure.ConnectionState().PeerCertificates {
+			if expires.IsZero() || c.NotAfter.Before(expires) {
+				expires = c.NotAfter
+			}
+		}
+	}
+	return expires, conn.Close()
 }
 
 // deadlineDialer dials connections of which nothing outlives ctx's deadline. Sarama has time-outs for each step only,

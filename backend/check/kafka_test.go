@@ -181,12 +181,18 @@ func TestAdvertisedListener(t *testing.T) {
 }
 
 func TestTLSAndLogin(t *testing.T) {
-	ca, server := certificate(t, "kafka.test")
+	ca, server := certificate(t, "kafka.test", 365*24*time.Hour)
 	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(server), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "weir", "secret"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(fake.Close)
+	oldCA, oldServer := certificate(t, "kafka.test", 30*time.Hour)
+	oldFake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(oldServer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(oldFake.Close)
 	plainFake, err := kfake.NewCluster(kfake.NumBrokers(1))
 	if err != nil {
 		t.Fatal(err)
@@ -211,6 +217,7 @@ func TestTLSAndLogin(t *testing.T) {
 		silent  bool // the broker waits for more and says nothing
 	}{
 		{"good", secure, good, login("scram-sha-512", "secret"), OK, "TLS, logged in as weir", "", false},
+		{"certificate that ends soon", oldFake.ListenAddrs()[0], &config.TLS{CA: oldCA, ServerName: "kafka.test"}, nil, Warning, "expires", "renew", false},
 		{"wrong password", secure, good, login("scram-sha-512", "wrong"), Failed, "login of weir", "password", false},
 		{"wrong mechanism", secure, good, login("plain", "secret"), Failed, "", "mechanism", false},
 		{"unknown authority", secure, &config.TLS{ServerName: "kafka.test"}, login("scram-sha-512", "secret"), Failed, "authority", "tls.ca", false},
@@ -241,7 +248,7 @@ func TestPasswordInTheClear(t *testing.T) {
 }
 
 // certificate makes a self-signed certificate: the file of its root, and the server's side.
-func certificate(t *testing.T, name string) (caFile string, server *tls.Config) {
+func certificate(t *testing.T, name string, lasts time.Duration) (caFile string, server *tls.Config) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -249,7 +256,7 @@ func certificate(t *testing.T, name string) (caFile string, server *tls.Config) 
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(lasts),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
