@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/shirou/gopsutil/v3/disk"
+
 	"weir/config"
 )
 
@@ -42,7 +44,20 @@ func checkFile(what, path, state string) []Row {
 	if err := tryWrite(folder); err != nil {
 		return []Row{row(Failed, what, "cannot write in "+folder+": "+reasonOf(err), "make the folder writable for this user, or name another file")}
 	}
+	if usage, err := disk.Usage(folder); err == nil {
+		return []Row{judgeSpace(what, path, usage.Free)}
+	}
 	return []Row{row(OK, what, path+" can be written", "")}
+}
+
+// littleSpace is what should be free, in bytes, where weir writes: some days of history, or of an unsent backlog.
+const littleSpace = 256 << 20
+
+func judgeSpace(what, path string, free uint64) Row {
+	if free < littleSpace {
+		return row(Warning, what, fmt.Sprintf("%s can be written, but only %d MiB are free there", path, free>>20), "free some space, or name a file on another disk")
+	}
+	return row(OK, what, path+" can be written", "")
 }
 
 // existing is the folder itself or its nearest ancestor that exists; the rest would be made when needed.

@@ -26,6 +26,7 @@ func TestFiles(t *testing.T) {
 	expect(t, checkFile("history", folder, ""), Failed, []string{"is a folder"}, "name a file")
 	expect(t, checkFile("history", filepath.Join(write("file", 0o600), "h.db"), ""), Failed, []string{"cannot write in"}, "name another file")
 	expect(t, checkFile("history", "/proc/weir/h.db", ""), Failed, []string{"cannot write in /proc"}, "name another file")
+	expect(t, []Row{judgeSpace("history", "h.db", 5<<20)}, Warning, []string{"only 5 MiB"}, "free some space")
 	if os.Geteuid() != 0 {
 		locked := filepath.Join(folder, "locked")
 		if err := os.Mkdir(locked, 0o500); err != nil {
