@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/creack/pty"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -298,4 +299,104 @@ func kcatReads(t *testing.T, kcat, broker, topic string, n int) []string {
 		t.Fatalf("kcat read %q of %s: %v", out, topic, err)
 	}
 	return strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
+}
+
+// TestFirstFrame opens the console over the embedded world in a pseudo-terminal. The best of some tries counts: the
+// promise is about the program, not about what else the machine does.
+func TestFirstFrame(t *testing.T) {
+	weir := build(t)
+	if underRace {
+		t.Skip("the race detector keeps no pace")
+	}
+	const promise = 300 * time.Millisecond
+	best := time.Hour
+	for range 8 {
+		if best = min(best, firstFrame(t, weir)); best < promise {
+			break
+		}
+	}
+	t.Logf("the first frame after %s", best)
+	if best > promise {
+		t.Errorf("the first frame came after %s, want %s", best, promise)
+	}
+}
+
+// firstFrame is the time from the start of weir demo until its first pane is drawn.
+func firstFrame(t *testing.T, weir string) time.Duration {
+	t.Helper()
+	c := exec.Command(weir, "demo")
+	c.Env = append(os.Environ(), "TERM=xterm-256color", "XDG_STATE_HOME="+t.TempDir())
+	began := time.Now()
+	terminal, err := pty.StartWithSize(c, &pty.Winsize{Rows: 36, Cols: 120})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	frame := make(chan time.Duration, 1)
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		var seen []byte
+		drawn := false
+		buffer := make([]byte, 1<<16)
+		for {
+			n, err := terminal.Read(buffer)
+			if err != nil {
+				return
+			}
+			if seen = append(seen, buffer[:n]...); !drawn && bytes.Contains(seen, []byte("Throughput")) {
+				drawn = true
+				frame <- time.Since(began)
+			}
+		}
+	}()
+	var took time.Duration
+	select {
+	case took = <-frame:
+	case <-time.After(20 * time.Second):
+		t.Error("no frame within 20 s")
+	}
+	_ = c.Process.Signal(os.Interrupt)
+	if err := c.Wait(); err != nil {
+		t.Errorf("weir demo: %v", err)
+	}
+	<-drained
+	return took
+}
+
+// TestRunDemoStaysSmall looks at the memory of the first minute, in which caches and windows fill; ten minutes take half
+// as much again.
+func TestRunDemoStaysSmall(t *testing.T) {
+	weir := build(t)
+	if underRace {
+		t.Skip("the race detector takes memory of its own")
+	}
+	p := launch(t, weir, "run", "--demo", "--for", "1m")
+	peak := 0
+	for ended := false; !ended; {
+		select {
+		case <-p.ended:
+			ended = true
+		case <-time.After(500 * time.Millisecond):
+			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Process.Pid))
+			if err != nil {
+				continue
+			}
+			var kb int
+			if _, after, ok := bytes.Cut(status, []byte("VmHWM:")); ok {
+				_, _ = fmt.Sscan(string(after), &kb)
+			}
+			peak = max(peak, kb)
+		}
+	}
+	if p.result != nil {
+		t.Fatalf("%v: %s", p.result, p.err.String())
+	}
+	if peak == 0 {
+		t.Skip("this system does not tell the memory of a process the way Linux does")
+	}
+	t.Logf("%d MB resident at most", peak/1000)
+	if peak > 110_000 {
+		t.Errorf("%d MB resident after a minute, want at most 110", peak/1000)
+	}
 }
