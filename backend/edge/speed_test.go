@@ -37,6 +37,7 @@ func BenchmarkRound(b *testing.B) {
 		}
 		b.Run("weir/"+mode, func(b *testing.B) {
 			e := benchEngine(b, urls)
+			before := processorTime()
 			for b.Loop() {
 				if mode == "cold" {
 					b.StopTimer()
@@ -51,6 +52,8 @@ func BenchmarkRound(b *testing.B) {
 				}
 			}
 			b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/round")
+			b.ReportMetric((processorTime()-before).Seconds()/float64(b.N), "cpu-s/round")
+			b.ReportMetric(0, "ns/op")
 		})
 		b.Run("aiohttp/"+mode, func(b *testing.B) {
 			arg := "kept"
@@ -61,11 +64,14 @@ func BenchmarkRound(b *testing.B) {
 			if mode != "cold" {
 				round() // its first connections
 			}
-			var seconds float64
+			var seconds, cpu float64
 			for b.Loop() {
-				seconds += round()
+				s, c := round()
+				seconds, cpu = seconds+s, cpu+c
 			}
 			b.ReportMetric(seconds/float64(b.N), "s/round")
+			b.ReportMetric(cpu/float64(b.N), "cpu-s/round")
+			b.ReportMetric(0, "ns/op")
 		})
 	}
 }
@@ -90,8 +96,9 @@ func benchEngine(b *testing.B, urls []string) *Engine {
 	return e
 }
 
-// startArticle starts the article's program; each call of round is one of its rounds, in seconds.
-func startArticle(b *testing.B, mode string, urls []string) (round func() float64) {
+// startArticle starts the article's program; each call of round is one of its rounds: its seconds, and its processor
+// seconds, which a busy machine does not change.
+func startArticle(b *testing.B, mode string, urls []string) (round func() (seconds, cpu float64)) {
 	b.Helper()
 	if err := exec.CommandContext(b.Context(), "python3", "-c", "import aiohttp").Run(); err != nil {
 		b.Skip("python3 with aiohttp is not installed: pip install aiohttp")
@@ -124,14 +131,13 @@ func startArticle(b *testing.B, mode string, urls []string) (round func() float6
 		return line
 	}
 	ask(strings.Join(urls, " "))
-	return func() float64 {
-		var seconds float64
+	return func() (seconds, cpu float64) {
 		var good int
 		line := ask("go")
-		if _, err := fmt.Sscan(line, &seconds, &good); err != nil || good != len(urls) {
+		if _, err := fmt.Sscan(line, &seconds, &cpu, &good); err != nil || good != len(urls) {
 			b.Fatalf("aiohttp answered %q", line)
 		}
-		return seconds
+		return seconds, cpu
 	}
 }
 

@@ -22,9 +22,18 @@ type store struct {
 
 	mu  sync.Mutex
 	box *outbox // nil while it cannot be opened
-	// seen outlives a file that was set aside or closed.
+
+	// What the outbox held when it was last used. It has a mutex of its own: a snapshot never waits for a disk.
+	statsMu  sync.Mutex
 	seen     outboxStats
 	oldestAt time.Time
+}
+
+// show makes the open outbox's figures those of the snapshots.
+func (s *store) show() {
+	s.statsMu.Lock()
+	defer s.statsMu.Unlock()
+	s.seen, s.oldestAt = s.box.stats, s.box.oldestMade
 }
 
 // storeTimeout bounds one use of the outbox; a disk that takes longer is a disk that does not work.
@@ -42,7 +51,7 @@ func (s *store) with(ctx context.Context, f func(context.Context, *outbox) error
 		if err == nil {
 			err = f(ctx, s.box)
 			if err == nil {
-				s.seen, s.oldestAt = s.box.stats, s.box.oldestMade
+				s.show()
 				return nil
 			}
 		}
@@ -66,7 +75,8 @@ func (s *store) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.box, s.seen, s.oldestAt = box, box.stats, box.oldestMade
+	s.box = box
+	s.show()
 	return nil
 }
 
@@ -147,8 +157,8 @@ func (s *store) lastMade(ctx context.Context) (at time.Time, err error) {
 }
 
 func (s *store) stats() (outboxStats, time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.statsMu.Lock()
+	defer s.statsMu.Unlock()
 	return s.seen, s.oldestAt
 }
 

@@ -463,6 +463,20 @@ func noise(n int) string {
 	return string(b)
 }
 
+// TestSnapshotNeverWaitsForADisk holds the outbox, as a disk that hangs does.
+func TestSnapshotNeverWaitsForADisk(t *testing.T) {
+	cloud := newCloud(t, nil)
+	e := syncing(t, filepath.Join(t.TempDir(), "o.db"), cloud.URL, nil)
+	start(t, e)
+	until(t, "the first aggregate", func() bool { return e.Snapshot().Cloud.Synced == 1 })
+	e.sync.store.mu.Lock()
+	s := e.Snapshot() // or the test never ends
+	e.sync.store.mu.Unlock()
+	if s.Cloud.Synced != 1 {
+		t.Errorf("cloud %+v", s.Cloud)
+	}
+}
+
 func TestOutboxCannotBeMade(t *testing.T) {
 	blocked := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(blocked, nil, 0o600); err != nil {
