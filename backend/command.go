@@ -125,6 +125,11 @@ func (r *Runtime) commandTable() []command {
 				func(_ context.Context, args []string) (string, error) {
 					return onNode(e, args, e.Release, "is polled and counted again")
 				}})
+		table = append(table, command{CommandSpec{Name: "watch", Usage: "NODE", Complete: completeNode(e),
+			Summary: "carry a node's polls in the snapshots of the next minute; looking at a node does it"},
+			func(_ context.Context, args []string) (string, error) {
+				return onNode(e, args, func(url, _ string) error { return e.Watch(url) }, "is watched for a minute")
+			}})
 		if r.config.Edge.Cloud != nil {
 			table = append(table, command{CommandSpec{Name: "sync", Summary: "send an aggregate to the cloud now", Changes: true},
 				func(ctx context.Context, _ []string) (string, error) {

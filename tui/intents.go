@@ -190,6 +190,7 @@ func (m *Model) open() {
 	key := drawn.Keys[min(max(drawn.Level.Index, 0), len(drawn.Keys)-1)]
 	l.Cursor, l.Index = key, drawn.Level.Index
 	m.console.Paths[p] = append(m.console.Paths[p], views.Level{Key: key})
+	m.watched = time.Time{}
 }
 
 // back undoes one step: the filter, a level, the zoom.

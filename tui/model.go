@@ -75,7 +75,8 @@ type Model struct {
 	ticked   int
 	clicked  views.Pane // where the last click was, for the second
 	traffic  traffic
-	crash    string // what a panic said, with its stack
+	watched  time.Time // when the open node was last asked to be watched
+	crash    string    // what a panic said, with its stack
 }
 
 // flash is an answer shown for a while in place of the hints.
@@ -172,7 +173,7 @@ func (m *Model) update(msg tea.Msg) tea.Cmd {
 		if !m.options.Slow || m.ticked%2 == 0 {
 			m.dirty = true
 		}
-		return m.waitTick
+		return tea.Batch(m.waitTick, m.watch())
 	case clockMsg:
 		now := m.now()
 		if m.flash.text != "" && now.After(m.flash.until) {
@@ -227,6 +228,20 @@ func (m *Model) View() (view tea.View) {
 		m.draw()
 	}
 	return view
+}
+
+// watch keeps the polls of the node that is open in the snapshots, as long as it is open.
+func (m *Model) watch() tea.Cmd {
+	path := m.console.Paths[views.EdgeNodes]
+	if !m.console.Zoomed || m.console.Focus != views.EdgeNodes || len(path) < 2 || m.now().Sub(m.watched) < 20*time.Second {
+		return nil
+	}
+	m.watched = m.now()
+	c := backend.Command{Name: "watch", Args: []string{path[1].Key}, Who: m.options.Who}
+	return func() tea.Msg {
+		_, _ = m.rt.Do(m.ctx, c) // a runtime without that command, or a node that is gone, is shown without its past
+		return nil
+	}
 }
 
 func (m *Model) draw() {

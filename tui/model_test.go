@@ -23,7 +23,7 @@ func TestFocusAndZoom(t *testing.T) {
 		t.Fatalf("focus is %v", c.m.console.Focus)
 	}
 	c.keys("shift+tab", "enter")
-	c.sees("2 Edge nodes", " Cloud ", "SITE")
+	c.sees("2 Edge nodes", " Cloud ", "Groups", "SITE")
 	c.lacks("5 Events")
 	c.keys("esc")
 	c.sees("5 Events")
@@ -48,7 +48,7 @@ func TestSectionsOfThroughput(t *testing.T) {
 	c := newConsole(t, settings{})
 	c.keys("enter")
 	c.sees("p4", "stall", "HIGH WATERMARK")
-	c.keys("]")
+	c.keys("]", "]")
 	c.sees("not JSON")
 	c.keys("enter")
 	c.sees("FIRST BYTES")
@@ -56,7 +56,7 @@ func TestSectionsOfThroughput(t *testing.T) {
 	c.sees("LinearClassifier", "FEATURE STORE")
 	c.keys("]")
 	c.sees("MACHINE OPS-1")
-	c.keys("[", "[", "[")
+	c.keys("]")
 	c.sees("HIGH WATERMARK")
 }
 

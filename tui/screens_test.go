@@ -20,9 +20,9 @@ type shot struct {
 // shots are the screens of every pane, zoomed and not, and what stands over them.
 var shots = []shot{
 	{"overview", nil},
-	{"1-partitions", []string{"enter"}}, {"1-partition", []string{"enter", "enter"}}, {"1-dead-letters", []string{"enter", "]"}},
-	{"1-dead-letter", []string{"enter", "]", "enter"}}, {"1-features-model", []string{"enter", "]", "]"}}, {"1-host", []string{"enter", "["}},
-	{"2-nodes", []string{"2", "enter"}}, {"2-node", []string{"2", "enter", "enter"}}, {"2-cloud", []string{"2", "enter", "]"}},
+	{"1-partitions", []string{"enter"}}, {"1-partition", []string{"enter", "enter"}}, {"1-group", []string{"enter", "]"}}, {"1-dead-letters", []string{"enter", "]", "]"}},
+	{"1-dead-letter", []string{"enter", "]", "]", "enter"}}, {"1-features-model", []string{"enter", "]", "]", "]"}}, {"1-host", []string{"enter", "["}},
+	{"2-nodes", []string{"2", "enter"}}, {"2-node", []string{"2", "enter", "enter"}}, {"2-groups", []string{"2", "enter", "]"}}, {"2-cloud", []string{"2", "enter", "["}},
 	{"3-bins", []string{"3", "enter"}}, {"3-bin", []string{"3", "enter", "j", "enter"}},
 	{"4-products", []string{"4", "enter"}}, {"4-issues", []string{"4", "enter", "enter"}}, {"4-columns", []string{"4", "enter", "enter", "]"}},
 	{"4-about", []string{"4", "enter", "enter", "["}}, {"4-issue", []string{"4", "enter", "enter", "enter"}},

@@ -182,13 +182,23 @@ func holds(b bool) string {
 
 func issueKey(x *mesh.Issue) string { return x.Rule + " " + x.Column.String() }
 
+func (s *Scene) issueSeverity(x *mesh.Issue) (Style, string) {
+	switch x.Severity {
+	case "warning":
+		return Warn, s.Theme.Glyphs.Watch
+	case "info":
+		return Faint, s.Theme.Glyphs.Info
+	}
+	return Bad, s.Theme.Glyphs.Trouble
+}
+
 func (s *Scene) issues(p *mesh.Product) Table {
 	rows := p.Issues
 	return Table{
 		Rows: len(rows),
 		Key:  func(i int) string { return issueKey(&rows[i]) },
 		Columns: []Column{
-			{Width: 1, Cell: func(int) (Style, string) { return Bad, s.Theme.Glyphs.Trouble }},
+			{Width: 1, Cell: func(i int) (Style, string) { return s.issueSeverity(&rows[i]) }},
 			{Title: "RULE", Width: 20, Cell: func(i int) (Style, string) { return Plain, rows[i].Rule }},
 			{Title: "COLUMN", Width: 12, Grow: 1, Most: 24, Name: true, Cell: func(i int) (Style, string) { return Strong, or(rows[i].Column.String(), "–") }},
 			{Title: "OBSERVED", Width: 10, Grow: 1, Most: 20, Cell: func(i int) (Style, string) { return Bad, or(rows[i].Observed.String(), "–") }},
@@ -197,6 +207,7 @@ func (s *Scene) issues(p *mesh.Product) Table {
 				Less: func(a, b int) bool { return rows[a].Failed > rows[b].Failed }},
 			{Title: "OF", Width: 8, Right: true, Rank: 3, Cell: func(i int) (Style, string) { return Faint, count(rows[i].Of) }},
 			{Title: "SINCE", Width: 8, Rank: 4, Cell: func(i int) (Style, string) { return Faint, s.clock(rows[i].FirstAt) }},
+			{Title: "SEVERITY", Width: 8, Rank: 6, Cell: func(i int) (Style, string) { return Faint, or(rows[i].Severity, "error") }},
 			{Title: "MESSAGE", Width: 20, Grow: 4, Rank: 5, Cell: func(i int) (Style, string) { return Plain, rows[i].Message.String() }},
 		},
 	}

@@ -14,6 +14,7 @@ import (
 // nodeRank orders the states of a node from the worst.
 var nodeRank = map[edge.State]int{
 	edge.Down: 0, edge.Invalid: 1, edge.Flapping: 2, edge.Skewed: 3, edge.Stale: 4, edge.Slow: 5, edge.Unknown: 6, edge.OK: 7,
+	edge.Quarantined: 8,
 }
 
 func (s *Scene) nodeState(state edge.State) (Style, string) {
@@ -23,7 +24,7 @@ func (s *Scene) nodeState(state edge.State) (Style, string) {
 		return Good, g.OK
 	case edge.Down, edge.Invalid:
 		return Bad, g.Trouble
-	case edge.Unknown:
+	case edge.Unknown, edge.Quarantined:
 		return Faint, g.Unknown
 	}
 	return Warn, g.Watch
@@ -54,8 +55,12 @@ func (s *Scene) edgeNodes(path []Level, w, h int, zoomed bool) Page {
 	page.Opens, page.Opened = true, "node"
 	page.Empty = "No node has been polled yet: the first answers come within one poll interval."
 	if zoomed {
-		page.Sections = []string{"Nodes", "Cloud"}
-		if path[0].Section == 1 {
+		page.Sections = []string{"Nodes", "Groups", "Cloud"}
+		switch path[0].Section {
+		case 1:
+			page.Table, page.Opens = s.groups(e), false
+			page.Empty = "The nodes carry no labels to group them by."
+		case 2:
 			page.Table, page.Foot, page.Opens = Table{Text: s.cloud(e, w)}, nil, false
 		}
 	}
@@ -153,7 +158,7 @@ func (s *Scene) cloudState(c *edge.Cloud) (Style, string) {
 	switch c.State {
 	case edge.CloudOK:
 		return Good, g.OK
-	case edge.CloudDown:
+	case edge.CloudDown, edge.CloudRefused:
 		return Bad, g.Trouble
 	}
 	return Faint, g.Unknown
@@ -264,6 +269,11 @@ func (s *Scene) node(page Page, key string, w, h int) Page {
 		f.add("clock skew", Plain, n.Skew.Round(time.Millisecond).String()+" against ours")
 	}
 	f.gap()
+	if past := s.Snap.Edge.Watched[key]; past != nil && len(past.Polls) > 1 {
+		s.polls(f, past, w)
+		page.Table.Text = f.rows
+		return page
+	}
 	if room := h - len(f.rows); room >= 6 {
 		f.head("latency, records")
 		a := s.chart("poll", true, (w-2)/2, min(room-1, 9), axisMillis, func(x *timeline.Snapshot) float64 {

@@ -12,6 +12,13 @@ import (
 	"weir/backend/timeline"
 )
 
+// The sections of the throughput pane after its partitions.
+const (
+	groupSection = 1 + iota
+	deadSection
+	modelSection
+)
+
 // throughput is the first pane: how much flows, how fast, and what lies behind.
 func (s *Scene) throughput(path []Level, w, h int, zoomed bool) Page {
 	p := s.Snap.Pipeline
@@ -23,20 +30,26 @@ func (s *Scene) throughput(path []Level, w, h int, zoomed bool) Page {
 		page.Head = s.flow(p, w, h)
 		return page
 	}
-	page.Sections = []string{"Partitions", "Dead letters", "Features and model", "Host"}
+	page.Sections = []string{"Partitions", "Whole group", "Dead letters", "Features and model", "Host"}
 	if len(path) > 1 {
 		return s.throughputDetail(page, path, w)
 	}
 	charts := min(max(h*2/5, 6), 16)
+	if path[0].Section >= modelSection { // texts need the room
+		charts = 2
+	}
 	page.Head = append(s.flow(p, w, charts), s.NewLine(w).String())
 	switch path[0].Section {
 	case 0:
 		page.Table, page.Opens, page.Opened = s.partitions(p), true, "partition"
 		page.Empty = "No partition of " + p.Events.String() + " is assigned to this process yet."
-	case 1:
+	case groupSection:
+		page.Table = s.group(p)
+		page.Empty = "The broker has not told the offsets of the group yet."
+	case deadSection:
 		page.Table, page.Opens, page.Opened = s.deadLetters(p, nil), true, "record"
 		page.Empty = "No dead letter so far: every record was predicted, or is on its way."
-	case 2:
+	case modelSection:
 		page.Table.Text = s.storeAndModel(p, w)
 	default:
 		page.Table.Text = s.hostFacts(w)
@@ -217,7 +230,11 @@ func (s *Scene) drain(p *pipeline.Snapshot) (style Style, sign, words string) {
 	case math.IsNaN(slope) || math.Abs(slope) < max(1, 0.005*float64(p.Lag)):
 		return Warn, g.Flat, "does not fall"
 	case slope < 0:
-		return Warn, g.Down, "drains in " + span(time.Duration(float64(p.Lag)/-slope*float64(time.Second)))
+		drains := p.DrainsIn
+		if drains <= 0 {
+			drains = time.Duration(float64(p.Lag) / -slope * float64(time.Second))
+		}
+		return Warn, g.Down, "drains in " + span(drains)
 	}
 	return Bad, g.Up, "grows by " + short(slope) + "/s"
 }
@@ -348,6 +365,33 @@ func partitionLag(x *timeline.Snapshot, id int32) float64 {
 		}
 	}
 	return math.NaN()
+}
+
+// group is every partition of the topic as the broker sees it, whoever of the group consumes it.
+func (s *Scene) group(p *pipeline.Snapshot) Table {
+	rows := p.All
+	return Table{
+		Rows: len(rows),
+		Key:  func(i int) string { return strconv.Itoa(int(rows[i].Partition)) },
+		Columns: []Column{
+			{Title: "PARTITION", Width: 9, Cell: func(i int) (Style, string) { return Plain, "p" + strconv.Itoa(int(rows[i].Partition)) },
+				Less: func(a, b int) bool { return rows[a].Partition < rows[b].Partition }},
+			{Title: "CONSUMER", Width: 12, Cell: func(i int) (Style, string) { return Faint, tell(rows[i].Mine, "this process", "another") }},
+			{Title: "LAG", Width: 10, Right: true, Cell: func(i int) (Style, string) { return Strong, count(rows[i].Lag) },
+				Less: func(a, b int) bool { return rows[a].Lag > rows[b].Lag }},
+			{Title: "ARRIVING/S", Width: 10, Right: true, Cell: func(i int) (Style, string) { return Plain, rate(rows[i].ArrivingPerSecond) },
+				Less: func(a, b int) bool { return rows[a].ArrivingPerSecond > rows[b].ArrivingPerSecond }},
+			{Title: "COMMITTED/S", Width: 11, Right: true, Cell: func(i int) (Style, string) { return Plain, rate(rows[i].CommittedPerSecond) },
+				Less: func(a, b int) bool { return rows[a].CommittedPerSecond > rows[b].CommittedPerSecond }},
+			{Title: "COMMITTED", Width: 14, Right: true, Rank: 1, Cell: func(i int) (Style, string) {
+				if rows[i].Committed < 0 {
+					return Faint, "–"
+				}
+				return Plain, digits(rows[i].Committed)
+			}},
+			{Title: "HIGH WATERMARK", Width: 14, Right: true, Rank: 2, Cell: func(i int) (Style, string) { return Plain, digits(rows[i].HighWatermark) }},
+		},
+	}
 }
 
 // digits writes offsets: whole, because people search for them.

@@ -14,7 +14,7 @@ func (s *Scene) throughputDetail(page Page, path []Level, w int) Page {
 	p := s.Snap.Pipeline
 	page.Sections = nil
 	key := path[len(path)-1].Key
-	if path[0].Section == 1 || len(path) > 2 {
+	if path[0].Section == deadSection || len(path) > 2 {
 		page.Crumbs = []string{"record " + key}
 		for i := range p.Dead {
 			if place(p.Dead[i].Partition, p.Dead[i].Offset) == key {
@@ -108,7 +108,7 @@ func (s *Scene) storeAndModel(p *pipeline.Snapshot, w int) []string {
 	}
 	f.add("state", style, sign+" "+or(x.State, "-")+since)
 	f.add("url", Plain, x.URL.String())
-	f.add("latency", Plain, "p50 "+millis(x.LatencyP50)+"   p99 "+millis(x.LatencyP99)+" a request")
+	f.add("latency", Plain, "p50 "+millis(x.LatencyP50)+", p99 "+millis(x.LatencyP99)+" a request")
 	f.add("requests", Plain, count(x.Requests)+", "+count(x.Errors)+" failed")
 	hit := math.NaN()
 	if n := x.Hits + x.Misses; n > 0 {
@@ -119,10 +119,33 @@ func (s *Scene) storeAndModel(p *pipeline.Snapshot, w int) []string {
 	if !x.LastError.IsEmpty() {
 		f.add("last error", Bad, x.LastError.String())
 	}
+	if len(p.Features.Drift) > 0 {
+		f.gap()
+		f.head("drift of features, against the first values seen")
+		for i := range p.Features.Drift {
+			d := &p.Features.Drift[i]
+			style, sign, text := Faint, s.Theme.Glyphs.Unknown, "too few values to tell"
+			if !math.IsNaN(d.PSI) {
+				style, sign, text = Good, s.Theme.Glyphs.OK, "steady"
+				if d.PSI > d.Threshold {
+					style, sign, text = Warn, s.Theme.Glyphs.Watch, "drifted"
+				}
+				text += ", PSI " + fixed(d.PSI, 3) + ", by chance up to " + fixed(d.Threshold, 3)
+			}
+			if !math.IsNaN(d.Missing) {
+				text += ", " + percent(d.Missing) + " missing"
+			}
+			l := s.NewLine(w).Put(style, sign+" ").Field(Plain, s.Theme.clipMiddle(d.Name.String(), 36), 36, false)
+			f.rows = append(f.rows, l.Space(1).Put(style, text).String())
+		}
+	}
 	f.gap()
 	f.head("pipeline")
 	f.add("state", Plain, string(p.State)+" for "+span(s.Snap.At.Sub(p.Since)))
 	f.add("group", Plain, p.Group.String()+", "+p.Delivery)
+	if p.GroupLag >= 0 && len(p.All) > 0 {
+		f.add("group's lag", Plain, count(p.GroupLag)+" over "+plural(len(p.All), "partition", "partitions"))
+	}
 	f.add("consumed", Plain, count(p.Consumed)+" records since the start, "+count(p.Redelivered)+" of them again")
 	f.add("predicted", Plain, count(p.Predicted)+" to "+p.Predictions.String())
 	f.add("dead letters", Plain, count(p.DeadLettered)+" to "+p.DeadLetters.String())
@@ -135,7 +158,7 @@ func quantiles(q pipeline.Quantiles) string {
 	if q.Count == 0 {
 		return "no data"
 	}
-	return "p50 " + millis(q.P50) + "   p90 " + millis(q.P90) + "   p99 " + millis(q.P99) + "   max " + millis(q.Max)
+	return "p50 " + millis(q.P50) + ", p90 " + millis(q.P90) + ", p99 " + millis(q.P99) + ", max " + millis(q.Max)
 }
 
 func (s *Scene) storeState(state string) (Style, string) {

@@ -108,6 +108,20 @@ func pipelineTroubles(p *pipeline.Snapshot, add func(event.Severity, Pane, strin
 	case "slow":
 		add(event.Warning, Throughput, "feature store slow")
 	}
+	drifted, first := 0, ""
+	for i := range p.Features.Drift {
+		if d := &p.Features.Drift[i]; d.PSI > d.Threshold {
+			if drifted++; drifted == 1 {
+				first = d.Name.String()
+			}
+		}
+	}
+	switch {
+	case drifted == 1:
+		add(event.Warning, Throughput, "feature "+first+" drifted")
+	case drifted > 1:
+		add(event.Warning, Throughput, count(drifted)+" features drifted")
+	}
 	if p.PSI > p.PSIThreshold && p.PSIThreshold > 0 {
 		add(event.Warning, Predictions, "predictions drifted")
 	}
@@ -157,6 +171,9 @@ func edgeTroubles(e *edge.Snapshot, add func(event.Severity, Pane, string)) {
 			parts[1] = strings.Replace(strings.Replace(parts[1], " nodes", "", 1), " node", "", 1)
 		}
 		add(severity, EdgeNodes, strings.Join(parts, ", "))
+	}
+	if e.Cloud.State == edge.CloudRefused {
+		add(event.Critical, EdgeNodes, "the cloud refused the aggregate")
 	}
 	if e.Cloud.State == edge.CloudDown {
 		add(event.Warning, EdgeNodes, "cloud down, "+count(e.Cloud.Outbox)+" in the outbox")

@@ -109,7 +109,7 @@ func (b builder) pipeline() *pipeline.Snapshot {
 		DeadLettered: 213, Redelivered: 0, EventsPerSecond: 12480 * b.wave(0, 0.12),
 		EndToEnd:   pipeline.Quantiles{P50: 3.1 * b.wave(1, 0.1), P90: 5.2, P99: 9.8 * b.wave(2, 0.3), Max: 31, Count: 748800},
 		Processing: pipeline.Quantiles{P50: 1.1, P90: 2.2, P99: 4.4 * b.wave(2, 0.2), Max: 12, Count: 748800},
-		Lag:        int64(1204 * b.wave(3, 0.4)), PSI: 0.031, PSIThreshold: 0.062,
+		Lag:        int64(1204 * b.wave(3, 0.4)), GroupLag: 2408, PSI: 0.031, PSIThreshold: 0.062,
 		Features: pipeline.Features{State: "ok", Since: Start.Add(-22 * time.Minute), URL: b.text("http://127.0.0.1:6566"), Hits: 14_100_000,
 			Misses: 2_300_000, Missing: 12, Requests: 61_000, LatencyP50: 1.2, LatencyP99: 4.9, CacheLength: 9_812, OnMissing: "dead_letter"},
 		Model: pipeline.Model{Version: b.text("v2.1"), Source: b.text("model.onnx"), Kind: b.text("LinearClassifier"), Loaded: Start.Add(-22 * time.Minute),
@@ -139,6 +139,18 @@ func (b builder) pipeline() *pipeline.Snapshot {
 		}
 		part.HighWatermark = part.Offset + part.Lag
 		p.Partitions = append(p.Partitions, part)
+		p.All = append(p.All, pipeline.GroupPartition{Partition: part.Partition, Committed: part.Offset, HighWatermark: part.HighWatermark, Lag: part.Lag,
+			CommittedPerSecond: part.EventsPerSecond, ArrivingPerSecond: 2080, Mine: true})
+	}
+	for i, name := range p.Model.Features {
+		d := pipeline.FeatureDrift{Name: name, PSI: 0.012 * float64(i+1), Threshold: 0.06, Missing: 0.004, Samples: 120_000, Baseline: 50_000}
+		if b.bad() && i == 2 {
+			d.PSI = 0.41
+		}
+		if i == 3 {
+			d.PSI, d.Threshold = math.NaN(), math.NaN()
+		}
+		p.Features.Drift = append(p.Features.Drift, d)
 	}
 	if b.bad() {
 		p.PSI, p.EventsPerSecond, p.EndToEnd.P99 = 0.187, p.EventsPerSecond*0.7, 240
@@ -197,8 +209,44 @@ func (b builder) edge() *edge.Snapshot {
 		}
 		e.NodeData = append(e.NodeData, n)
 	}
+	for i, site := range sites {
+		g := edge.Group{Label: b.text("site"), Value: b.text(site), ByState: map[edge.State]int{}, Quality: 0.981, QualityMean: 0.979}
+		for k := i; k < len(e.NodeData); k += len(sites) {
+			g.Nodes++
+			if n := &e.NodeData[k]; n.Reachable && n.Valid {
+				g.Reporting++
+				g.TotalRecords += n.RecordCount
+			}
+		}
+		e.Groups = append(e.Groups, g)
+	}
+	if b.left == 0 && len(e.NodeData) > 10 { // somebody looks at the node that is the worst, or the first
+		n := &e.NodeData[0]
+		if b.bad() {
+			n = &e.NodeData[10]
+		}
+		e.Watched = map[string]*edge.History{n.URL.String(): b.history(n)}
+	}
 	e.Quality, e.QualityMean = weighted/float64(e.TotalRecords), plain/float64(e.Reporting)
 	return e
+}
+
+// history is the past of a node.
+func (b builder) history(n *edge.Node) *edge.History {
+	h := &edge.History{URL: n.URL, Answer: b.text(`{"record_count": 12004, "quality_score": 0.982, "last_updated": "2026-11-22T07:30:01Z"}`)}
+	for k := range 40 {
+		poll := edge.Poll{At: b.at.Add(-time.Duration(15*(40-k)) * time.Second), LatencyMS: 3 + float64(k%5), State: edge.OK, StatusCode: 200,
+			RecordCount: 11_000 + int64(k*25), Quality: 0.98}
+		if n.State == edge.Down && k > 31 {
+			poll.State, poll.StatusCode, poll.RecordCount = edge.Down, 0, 0
+		}
+		h.Polls = append(h.Polls, poll)
+	}
+	if n.State == edge.Down {
+		h.Changes = []edge.NodeChange{{At: n.Since, From: edge.OK, To: edge.Down, Reason: n.Error}}
+		h.Errors = []edge.NodeError{{At: n.Since, Reason: n.Error}}
+	}
+	return h
 }
 
 var productNames = [][2]string{{"commerce", "user_events"}, {"commerce", "predictions"}, {"commerce", "orders"}, {"growth", "sessions"}, {"risk", "scores"}, {"edge", "summaries"}}
