@@ -8,31 +8,33 @@ import (
 // Element-wise operators.
 
 var unaryOperators = map[string]builder{
-	"Abs":        unary(math.Abs),
-	"Ceil":       unary(math.Ceil),
-	"Cos":        unary(math.Cos),
-	"Erf":        unary(math.Erf),
-	"Exp":        unary(math.Exp),
-	"Floor":      unary(math.Floor),
-	"Identity":   buildIdentity,
-	"IsNaN":      unaryTo(elemBool, func(v float64) float64 { return truth(v != v) }),
-	"Log":        unary(math.Log),
-	"Neg":        unary(func(v float64) float64 { return -v }),
-	"Not":        unaryTo(elemBool, func(v float64) float64 { return truth(v == 0) }),
-	"Reciprocal": unary(func(v float64) float64 { return 1 / v }),
-	"Relu":       unary(func(v float64) float64 { return max(v, 0) }),
-	"Round":      unary(math.RoundToEven),
-	"Sigmoid":    unary(logistic),
-	"Sign":       unary(sign),
-	"Sin":        unary(math.Sin),
-	"Softplus":   unary(func(v float64) float64 { return math.Log1p(math.Exp(-math.Abs(v))) + max(v, 0) }),
-	"Sqrt":       unary(math.Sqrt),
-	"Tanh":       unary(math.Tanh),
-	"IsInf":      buildIsInf,
-	"LeakyRelu":  buildLeakyRelu,
-	"Elu":        buildElu,
-	"Clip":       buildClip,
-	"Dropout":    buildDropout,
+	"Abs":         unary(math.Abs),
+	"Ceil":        unary(math.Ceil),
+	"Cos":         unary(math.Cos),
+	"Erf":         unary(math.Erf),
+	"Exp":         unary(math.Exp),
+	"Floor":       unary(math.Floor),
+	"Identity":    buildIdentity,
+	"IsNaN":       unaryTo(elemBool, func(v float64) float64 { return truth(v != v) }),
+	"Log":         unary(math.Log),
+	"Neg":         unary(func(v float64) float64 { return -v }),
+	"Not":         unaryTo(elemBool, func(v float64) float64 { return truth(v == 0) }),
+	"Reciprocal":  unary(func(v float64) float64 { return 1 / v }),
+	"Relu":        unary(func(v float64) float64 { return max(v, 0) }),
+	"Round":       unary(math.RoundToEven),
+	"Sigmoid":     unary(logistic),
+	"Sign":        unary(sign),
+	"Sin":         unary(math.Sin),
+	"Softplus":    unary(func(v float64) float64 { return math.Log1p(math.Exp(-math.Abs(v))) + max(v, 0) }),
+	"Sqrt":        unary(math.Sqrt),
+	"Tanh":        unary(math.Tanh),
+	"Softsign":    unary(func(v float64) float64 { return v / (1 + math.Abs(v)) }),
+	"IsInf":       buildIsInf,
+	"HardSigmoid": buildHardSigmoid,
+	"LeakyRelu":   buildLeakyRelu,
+	"Elu":         buildElu,
+	"Clip":        buildClip,
+	"Dropout":     buildDropout,
 }
 
 // logistic is 1/(1+e^-v), without overflow on either side.
@@ -136,6 +138,11 @@ func buildElu(_ *compiler, _ *nodeProto, a *attributes) (kernel, error) {
 		}
 		return v
 	}), nil
+}
+
+func buildHardSigmoid(_ *compiler, _ *nodeProto, a *attributes) (kernel, error) {
+	alpha, beta := a.float("alpha", 0.2), a.float("beta", 0.5)
+	return mapKernel(elemNone, func(v float64) float64 { return max(0, min(1, alpha*v+beta)) }), nil
 }
 
 // buildClip takes its bounds from attributes (before opset 11) or from inputs.

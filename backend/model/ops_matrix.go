@@ -1,10 +1,15 @@
 package model
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 var matrixOperators = map[string]builder{
-	"MatMul": buildMatMul,
-	"Gemm":   buildGemm,
+	"BatchNormalization": buildBatchNormalization,
+	"Gemm":               buildGemm,
+	"LpNormalization":    buildLpNormalization,
+	"MatMul":             buildMatMul,
 }
 
 // buildMatMul multiplies matrices, a vector taken as a row on the left and a column on the right; leading dimensions
@@ -130,6 +135,92 @@ func buildGemm(_ *compiler, _ *nodeProto, a *attributes) (kernel, error) {
 				out[0].num[o+l] += beta * c.num[w.at[0]+l*w.step[0]]
 			}
 			w.next()
+		}
+		return nil
+	}, nil
+}
+
+// buildLpNormalization divides by the norm along an axis; what has the norm 0 stays 0.
+func buildLpNormalization(_ *compiler, _ *nodeProto, a *attributes) (kernel, error) {
+	axis, p := a.int("axis", -1), a.int("p", 2)
+	if p != 1 && p != 2 {
+		return nil, fmt.Errorf("%w: p of %d", ErrUnsupported, p)
+	}
+	return func(_ *machine, in, out []*tensor) error {
+		x, err := numeric(in, 0)
+		if err != nil {
+			return err
+		}
+		at, err := x.shape.axis(axis)
+		if err != nil {
+			return err
+		}
+		if err := out[0].reset(x.elem, x.shape); err != nil {
+			return err
+		}
+		before, size, after := x.shape.around(at)
+		for b := range before {
+			for c := range after {
+				first, norm := b*size*after+c, 0.0
+				for k := range size {
+					v := math.Abs(x.num[first+k*after])
+					if p == 2 {
+						v *= v
+					}
+					norm += v
+				}
+				if p == 2 {
+					norm = math.Sqrt(norm)
+				}
+				if norm == 0 {
+					norm = 1
+				}
+				for k := range size {
+					out[0].num[first+k*after] = x.num[first+k*after] / norm
+				}
+			}
+		}
+		return nil
+	}, nil
+}
+
+// buildBatchNormalization scales each channel, dimension 1, by statistics of the training.
+func buildBatchNormalization(_ *compiler, n *nodeProto, a *attributes) (kernel, error) {
+	epsilon := a.float("epsilon", 1e-5)
+	a.ignore("momentum", "spatial")
+	if a.int("training_mode", 0) != 0 || len(n.outputs) > 1 {
+		return nil, fmt.Errorf("%w: BatchNormalization as in training", ErrUnsupported)
+	}
+	return func(_ *machine, in, out []*tensor) error {
+		x, err := numeric(in, 0)
+		if err != nil {
+			return err
+		}
+		if x.shape.rank < 2 {
+			return fmt.Errorf("expected rows of channels, found shape %v", x.shape)
+		}
+		before, channels, after := x.shape.around(1)
+		var p [5][]float64 // scale, bias, mean, variance from 1 on
+		for i := 1; i < len(p); i++ {
+			t, err := numeric(in, i)
+			if err != nil {
+				return err
+			}
+			if p[i] = t.num; len(t.num) != channels {
+				return fmt.Errorf("expected %d channels, found %d", len(t.num), channels)
+			}
+		}
+		if err := out[0].reset(x.elem, x.shape); err != nil {
+			return err
+		}
+		for b := range before {
+			for c := range channels {
+				scale := p[1][c] / math.Sqrt(p[4][c]+epsilon)
+				for k := range after {
+					i := (b*channels+c)*after + k
+					out[0].num[i] = (x.num[i]-p[3][c])*scale + p[2][c]
+				}
+			}
 		}
 		return nil
 	}, nil
