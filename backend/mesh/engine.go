@@ -118,11 +118,10 @@ func (e *Engine) watch(ctx context.Context) {
 		if err == nil {
 			entries, _, err = registry.Scan()
 		}
-		switch {
-		case err == nil:
+		if err == nil {
 			e.tell(&e.registryError, nil, "the registry cannot be read", "the registry can be read again")
 			e.adopt(entries)
-		default:
+		} else {
 			e.tell(&e.registryError, err, "the registry cannot be read", "")
 			if registry != nil && errors.Is(err, ErrNoRegistry) { // the folder was replaced: open it anew
 				_ = registry.Close()

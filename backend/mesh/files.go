@@ -209,7 +209,7 @@ func (v *validation) file(path string) FileReport {
 			report.Err = fmt.Errorf("%w: %w", ErrNotWhole, err)
 			return report
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }() // only read from
 		report.Bytes = sizeOf(path)
 		source = f
 	}
@@ -259,7 +259,7 @@ func (v *validation) stream(source io.Reader, report *FileReport) error {
 		if err != nil {
 			return fmt.Errorf("reading gzip: %w", err)
 		}
-		defer z.Close()
+		defer func() { _ = z.Close() }() // only read from
 		reader, compression = z, " in gzip"
 	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		z, err := zstd.NewReader(text, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(256<<20), zstd.WithDecoderMaxWindow(64<<20))

@@ -19,27 +19,25 @@ const topicIdle = 3 * time.Second
 // ProfileTopic looks at every value of the newest records of a topic, at most so many, spread over its partitions. It
 // joins no group and commits nothing.
 func ProfileTopic(ctx context.Context, cluster kafka.Cluster, topic string, records int) (profile Profile, err error) {
-	fail := func(err error) (Profile, error) {
-		return Profile{}, fmt.Errorf("reading topic %s: %w", topic, err)
-	}
+	fail := func(err error) error { return fmt.Errorf("reading topic %s: %w", topic, err) }
 	config := cluster.Config()
 	config.Consumer.Return.Errors = true
 	config.Metadata.Full = false
 	client, err := sarama.NewClient(cluster.Brokers(), config)
 	if err != nil {
-		return fail(err)
+		return Profile{}, fail(err)
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
 	if err := client.RefreshMetadata(topic); err != nil {
-		return fail(err)
+		return Profile{}, fail(err)
 	}
 	partitions, err := client.Partitions(topic)
 	if err != nil {
-		return fail(err)
+		return Profile{}, fail(err)
 	}
 	consumer, err := sarama.NewConsumerFromClient(client)
 	if err != nil {
-		return fail(err)
+		return Profile{}, fail(err)
 	}
 	defer func() { err = errors.Join(err, consumer.Close()) }()
 	p := &profiler{columns: map[string]*ColumnProfile{}}
@@ -47,7 +45,7 @@ func ProfileTopic(ctx context.Context, cluster kafka.Cluster, topic string, reco
 	each := int64(max(1, records/max(1, len(partitions))))
 	for _, id := range partitions {
 		if err := readTail(ctx, client, consumer, topic, id, each, j); err != nil {
-			return fail(fmt.Errorf("partition %d: %w", id, err))
+			return Profile{}, fail(fmt.Errorf("partition %d: %w", id, err))
 		}
 	}
 	out := j.Outcome(time.Now())

@@ -41,7 +41,7 @@ func ParseMode(s string) (mode Mode, transitive bool, err error) {
 
 // Allows tells whether a change is compatible.
 func (m Mode) Allows(c Change) bool {
-	return !(c.Producers && m != Forward) && !(c.Consumers && m != Backward)
+	return (!c.Producers || m == Forward) && (!c.Consumers || m == Backward)
 }
 
 const (

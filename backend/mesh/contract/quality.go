@@ -86,7 +86,7 @@ func (r *reader) qualityRule(n *node, column []string) Rule {
 	}
 	switch typ {
 	case "library":
-		r.metric(n, &rule, metric, validValues, missingValues, properties, re)
+		r.metric(&rule, metric, validValues, missingValues, properties, re)
 	case "text":
 		rule.Name, rule.Kind, rule.Severity, rule.Why = "text", Unjudged, Info, "a text for people"
 	case "sql":
@@ -100,7 +100,7 @@ func (r *reader) qualityRule(n *node, column []string) Rule {
 }
 
 // metric fills in a library metric. One that is not understood becomes a rule that is not judged and says why.
-func (r *reader) metric(n *node, rule *Rule, metric string, validValues, missingValues, properties *node, re string) {
+func (r *reader) metric(rule *Rule, metric string, validValues, missingValues, properties *node, re string) {
 	rule.Name = metric
 	unjudged := func(format string, args ...any) {
 		rule.Kind, rule.Why = Unjudged, fmt.Sprintf(format, args...)

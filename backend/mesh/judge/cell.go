@@ -190,7 +190,7 @@ func isBool(b []byte) bool {
 
 func onlyDigits(b []byte) bool {
 	for i, c := range b {
-		if c-'0' > 9 && !(i == 0 && c == '-') {
+		if c-'0' > 9 && (i > 0 || c != '-') {
 			return false
 		}
 	}
@@ -242,7 +242,7 @@ func isUUID(b []byte) bool {
 			if c != '-' {
 				return false
 			}
-		} else if !(c-'0' <= 9 || c|0x20 >= 'a' && c|0x20 <= 'f') {
+		} else if !scan.IsHex(c) {
 			return false
 		}
 	}

@@ -234,14 +234,14 @@ func (j *JSON) str() (escaped bool, err error) {
 		if i >= len(j.data) {
 			return false, j.failAt(i, "a string is never closed")
 		}
-		switch c := j.data[i]; {
-		case c == '"':
+		switch j.data[i] {
+		case '"':
 			if high && !utf8.Valid(j.data[from:i]) {
 				return false, j.failAt(from, "a string that is not UTF-8")
 			}
 			j.at = i + 1
 			return escaped, nil
-		case c == '\\':
+		case '\\':
 			escaped = true
 			if i = escape(j.data, i+1); i < 0 {
 				return false, j.fail("a backslash escape JSON does not know")
@@ -291,7 +291,7 @@ func escape(d []byte, i int) int {
 			return -1
 		}
 		for _, c := range d[i+1 : i+5] {
-			if !(c-'0' <= 9 || c|0x20 >= 'a' && c|0x20 <= 'f') {
+			if !IsHex(c) {
 				return -1
 			}
 		}
@@ -299,6 +299,9 @@ func escape(d []byte, i int) int {
 	}
 	return -1
 }
+
+// IsHex tells whether c is a hexadecimal digit.
+func IsHex(c byte) bool { return c-'0' <= 9 || c|0x20 >= 'a' && c|0x20 <= 'f' }
 
 func (j *JSON) space() {
 	if j.at < len(j.data) && j.data[j.at] > ' ' {
