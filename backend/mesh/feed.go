@@ -10,6 +10,7 @@ import (
 
 	"github.com/IBM/sarama"
 
+	"weir/backend/event"
 	"weir/backend/mesh/judge"
 )
 
@@ -30,7 +31,6 @@ type feed struct {
 	next       map[int32]int64
 	target     map[int32]int64 // the end of the partition when its reader started
 	started    time.Time
-	missed     int64 // records that retention took before they were read
 }
 
 // stop ends the readers and waits for them.
@@ -232,7 +232,9 @@ func (e *Engine) startReaders(ctx context.Context, client sarama.Client, p *live
 			return fmt.Errorf("partition %s/%d: %w", topic, id, err)
 		}
 		next[id], target[id] = start, end
-		f.missed += missed
+		if missed > 0 {
+			add(&e.log, time.Now(), p.key, event.Warning, fmt.Sprintf("%d records of %s/%d were gone before they could be judged", missed, topic, id))
+		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	wg := &sync.WaitGroup{}

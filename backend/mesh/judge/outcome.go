@@ -304,6 +304,9 @@ func (e *evaluation) metric(c *check, f *finding, check *Check) {
 	r := c.rule
 	metric := float64(check.Failed)
 	check.Observed = count(check.Failed) + " of " + count(check.Of) + " rows"
+	if c.dups >= 0 && e.distincts[c.dups].share() < 1 {
+		check.Observed = "about " + check.Observed + " (watching " + strconv.FormatFloat(100*e.distincts[c.dups].share(), 'g', 3, 64) + "% of the values)"
+	}
 	if r.Percent || r.Share {
 		of := float64(e.t.rows)
 		if of == 0 {
