@@ -231,10 +231,11 @@ func explain(ctx context.Context, err error, timeout time.Duration) error {
 		op      *net.OpError
 		refused = errors.Is(err, ErrRefused)
 	)
+	cause := context.Cause(ctx) // once: the deadline may pass between two looks
 	switch {
-	case errors.Is(context.Cause(ctx), errDeadline), isTimeout(err) && ctx.Err() == nil:
+	case errors.Is(cause, errDeadline), isTimeout(err) && cause == nil:
 		return &reason{fmt.Sprintf("no complete answer within %v", timeout), err}
-	case ctx.Err() != nil:
+	case cause != nil:
 		return &reason{"the poll was stopped", err}
 	case refused && errors.As(err, &op):
 		return &reason{op.Err.Error(), err}
