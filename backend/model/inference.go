@@ -47,7 +47,9 @@ const (
 )
 
 // NewInference makes a model that is served elsewhere, and asks the server what it takes so that Describe can tell. A
-// server that is away is waited for, when rows are to be scored; it is no error here.
+// server that is away is waited for, when rows are to be scored; it is no error here. MLServer tells the inputs only if
+// the model's settings do, which a model of named or of text columns needs: {"inputs": [{"name": "place", "datatype":
+// "BYTES", "shape": [-1]}, …]}.
 func NewInference(cfg InferenceConfig) (Model, error) {
 	u, err := url.Parse(cfg.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {

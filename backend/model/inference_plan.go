@@ -39,6 +39,8 @@ func planInference(told *inferenceMetadata, columns []Column, cfg InferenceConfi
 		if err := p.bind(told.Inputs, columns); err != nil {
 			return nil, err
 		}
+		// MLServer, which names no platform, would else look at the first input only; others have no use for it.
+		p.frame = len(p.inputs) > 1 && told.Platform == ""
 	case anyText:
 		p.frame = true
 		for i, c := range columns {

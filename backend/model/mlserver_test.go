@@ -74,6 +74,19 @@ func TestMLServer(t *testing.T) {
 	}
 	near(t, out, truth.MixedP, 1e-12)
 
+	// The same with its inputs told by the server, in an order and with names of their own.
+	served := servedModel(t, url, "declared")
+	named := Columns([]string{"wine:alcohol", "wine:shade"}, served.Describe().Inputs)
+	scorer, err := served.Bind(named)
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame.Columns = named
+	if err := scorer.Score(t.Context(), frame, out); err != nil {
+		t.Fatal(err)
+	}
+	near(t, out, truth.MixedP, 1e-12)
+
 	// A word the encoder never saw spoils its own row only.
 	frame.Strings[2*7+1] = "ultraviolet"
 	if err := scorer.Score(t.Context(), frame, out); err != nil {
@@ -82,11 +95,7 @@ func TestMLServer(t *testing.T) {
 	truth.MixedP[7] = math.NaN()
 	near(t, out, truth.MixedP, 1e-12)
 
-	m, err := NewInference(InferenceConfig{URL: url, Name: "numbers"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := m.Bind(numbers[:3]); err == nil || !strings.Contains(err.Error(), "v:a number, v:b number, v:c number") {
+	if _, err := servedModel(t, url, "numbers").Bind(numbers[:3]); err == nil || !strings.Contains(err.Error(), "v:a number, v:b number, v:c number") {
 		t.Errorf("three columns for a model of four: error %v", err)
 	}
 }
@@ -111,8 +120,11 @@ func train(t *testing.T, python, folder string) trained {
 	if err := json.Unmarshal(out, &truth); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"numbers", "mixed"} {
-		settings := fmt.Sprintf(`{"name":%q,"implementation":"mlserver_sklearn.SKLearnModel","parameters":{"uri":"../%s.joblib","version":"v2.1"}}`, name, name)
+	declared := `,"inputs":[{"name":"shade","datatype":"BYTES","shape":[-1]},{"name":"alcohol","datatype":"FP64","shape":[-1]}],
+		"outputs":[{"name":"predict_proba","datatype":"FP64","shape":[-1,2]}]`
+	for name, told := range map[string]string{"numbers": "", "mixed": "", "declared": declared} {
+		file := strings.Replace(name, "declared", "mixed", 1)
+		settings := fmt.Sprintf(`{"name":%q,"implementation":"mlserver_sklearn.SKLearnModel","parameters":{"uri":"../%s.joblib","version":"v2.1"}%s}`, name, file, told)
 		if err := os.Mkdir(filepath.Join(folder, name), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +175,7 @@ func startMLServer(t *testing.T, bin, folder string) string {
 }
 
 func isReady(ctx context.Context, url string) bool {
-	for _, name := range []string{"numbers", "mixed"} {
+	for _, name := range []string{"numbers", "mixed", "declared"} {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/v2/models/"+name+"/ready", http.NoBody)
 		if err != nil {
 			return false
@@ -181,7 +193,7 @@ func isReady(ctx context.Context, url string) bool {
 	return true
 }
 
-func bindServed(t *testing.T, url, name string, columns []Column) Scorer {
+func servedModel(t *testing.T, url, name string) Model {
 	t.Helper()
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -189,7 +201,12 @@ func bindServed(t *testing.T, url, name string, columns []Column) Scorer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	scorer, err := m.Bind(columns)
+	return m
+}
+
+func bindServed(t *testing.T, url, name string, columns []Column) Scorer {
+	t.Helper()
+	scorer, err := servedModel(t, url, name).Bind(columns)
 	if err != nil {
 		t.Fatal(err)
 	}

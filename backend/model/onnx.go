@@ -339,22 +339,23 @@ func checkFrame(frame *Frame, columns int, numbers, text bool, out []float64) er
 }
 
 func (s *onnxScorer) chunk(frame *Frame, from, rows int, out []float64) error {
+	s.machine.bad = s.bad[:rows]
+	clear(s.machine.bad)
 	for i := range s.feeds {
-		if err := s.feeds[i].fill(&s.machine.slots[s.feeds[i].slot], frame, from, rows); err != nil {
+		if err := s.feeds[i].fill(s.machine, frame, from, rows); err != nil {
 			return err
 		}
 	}
-	s.machine.bad = s.bad[:rows]
-	clear(s.machine.bad)
 	if err := s.machine.run(); err != nil {
 		return err
 	}
 	return s.result(rows, out)
 }
 
-// fill copies columns of a frame into an input of the graph.
-func (f *feed) fill(t *tensor, frame *Frame, from, rows int) error {
-	s := shapeOf(rows, len(f.columns))
+// fill copies columns of a frame into an input of the graph. What an input of whole numbers cannot hold, a fraction or
+// a missing value, makes the row one that cannot be scored.
+func (f *feed) fill(m *machine, frame *Frame, from, rows int) error {
+	t, s := &m.slots[f.slot], shapeOf(rows, len(f.columns))
 	if f.flat {
 		s = shapeOf(rows)
 	}
@@ -379,6 +380,15 @@ func (f *feed) fill(t *tensor, frame *Frame, from, rows int) error {
 		to := t.num[r*len(f.columns) : (r+1)*len(f.columns)]
 		for i, c := range f.columns {
 			to[i] = row[c]
+		}
+		if f.elem.isFloat() {
+			continue
+		}
+		for i, v := range to {
+			if v != math.Trunc(v) {
+				to[i] = 0
+				m.markBad(r)
+			}
 		}
 	}
 	return nil

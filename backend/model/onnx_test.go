@@ -286,3 +286,12 @@ func TestScorersOfOneModelDoNotMeet(t *testing.T) {
 		all.Wait()
 	}
 }
+
+func TestWholeNumbersAreWhole(t *testing.T) {
+	file := onnxFile{
+		inputs:  []valueSpec{{"X", elemInt64, []int{0, 1}}},
+		outputs: []valueSpec{{"out", elemFloat, []int{0, 1}}},
+		nodes:   []nodeSpec{{"", "Cast", []string{"X"}, []string{"out"}, map[string]any{"to": int(elemFloat)}}},
+	}
+	near(t, evaluate(t, file, []float64{3}, []float64{math.NaN()}, []float64{0.5}, []float64{-1}), []float64{3, math.NaN(), math.NaN(), -1}, 0)
+}
