@@ -56,12 +56,20 @@ func (s *Scene) edgeNodes(path []Level, w, h int, zoomed bool) Page {
 	page.Empty = "No node has been polled yet: the first answers come within one poll interval."
 	if zoomed {
 		page.Sections = []string{"Nodes", "Groups", "Cloud"}
+		if e.Federated != nil {
+			page.Sections = append(page.Sections, "Learning")
+		}
 		switch path[0].Section {
 		case 1:
 			page.Table, page.Opens = s.groups(e), false
 			page.Empty = "The nodes carry no labels to group them by."
 		case 2:
 			page.Table, page.Foot, page.Opens = Table{Text: s.cloud(e, w)}, nil, false
+		case 3:
+			if e.Federated != nil {
+				page.Table, page.Foot = s.learning(e.Federated)
+				page.Opens, page.Empty = false, "No round has ended yet: the first follows the first round of polls."
+			}
 		}
 	}
 	return page
