@@ -172,3 +172,21 @@ func asJSON(name, at, filter string, columns []Column, rows [][]string, text str
 	}
 	return string(out) + "\n", nil
 }
+
+// Lines is a page's rows that pass the filter, each as one line: its columns by name, apart by commas.
+func (p *Page) Lines(level Level) []string {
+	if p.Table.Columns == nil {
+		return nil
+	}
+	var out []string
+	for _, i := range p.Table.order(level) {
+		var parts []string
+		for _, c := range p.Table.Columns {
+			if _, text := c.Cell(i); c.Title != "" && strings.TrimSpace(text) != "" && text != "–" && !strings.HasSuffix(c.Title, "OVER TIME") {
+				parts = append(parts, strings.ToLower(c.Title)+" "+text)
+			}
+		}
+		out = append(out, strings.Join(parts, ", "))
+	}
+	return out
+}
