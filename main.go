@@ -74,6 +74,7 @@ type flags struct {
 	http   string
 	ascii  bool
 	slow   bool
+	linear bool
 	demo   bool
 	world  demo.Options
 	faults []string
@@ -112,6 +113,7 @@ func (f *flags) httpFlag(c *cobra.Command) {
 func (f *flags) screenFlags(c *cobra.Command) {
 	c.Flags().BoolVar(&f.ascii, "ascii", false, "draw without a single byte beyond ASCII")
 	c.Flags().BoolVar(&f.slow, "slow", false, "draw half as often, for a slow link")
+	c.Flags().BoolVar(&f.linear, "linear", false, "write line by line instead of drawing, for screen readers and logs")
 }
 
 func (f *flags) worldFlags(c *cobra.Command) {
@@ -130,7 +132,7 @@ func (f *flags) demoCommand() *cobra.Command {
 		Example: "  weir demo\n  weir demo --fault null-spike@20s+30s --fault site-down@1m",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := needsTerminal("weir demo", "weir run --demo runs the same world without a console"); err != nil {
+			if err := f.needsTerminal("weir demo", "weir run --demo runs the same world without a console"); err != nil {
 				return err
 			}
 			return f.inDemo(cmd.Context(), true, f.show)
@@ -243,7 +245,7 @@ func (f *flags) load() (*config.Config, error) {
 
 // console opens the console on the configuration, or the welcome screen where there is none.
 func (f *flags) console(ctx context.Context) error {
-	if err := needsTerminal("weir", "weir run works without one"); err != nil {
+	if err := f.needsTerminal("weir", "weir run works without one"); err != nil {
 		return err
 	}
 	if _, found := config.Find(); f.config != "" || found {
@@ -272,7 +274,7 @@ func (f *flags) show(ctx context.Context, w world) error {
 
 // screen is how the terminal is drawn on, as the flags say.
 func (f *flags) screen() tui.Options {
-	return tui.Options{Who: userName(), LogPath: f.log, ASCII: f.ascii, Slow: f.slow}
+	return tui.Options{Who: userName(), LogPath: f.log, ASCII: f.ascii, Slow: f.slow, Linear: f.linear}
 }
 
 // work runs the engines until ctx ends or the time is up, and prints the last snapshot. In the embedded world the events
@@ -343,7 +345,7 @@ func (f *flags) replayCommand() *cobra.Command {
 			"it with the arrow keys, or jump with :at. A recording longer than the console's memory is shown in coarser steps.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := needsTerminal("weir replay", "copy the file to where there is one"); err != nil {
+			if err := f.needsTerminal("weir replay", "copy the file to where there is one"); err != nil {
 				return err
 			}
 			return f.replay(cmd.Context(), args[0])
@@ -606,9 +608,9 @@ func versionCommand() *cobra.Command {
 	}
 }
 
-// needsTerminal is an error that says what to do where there is no terminal to draw on.
-func needsTerminal(what, instead string) error {
-	if term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())) {
+// needsTerminal is an error that says what to do where there is no terminal to draw on; line by line needs none.
+func (f *flags) needsTerminal(what, instead string) error {
+	if f.linear || term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())) {
 		return nil
 	}
 	return fmt.Errorf("%s draws on a terminal, and standard input or output is none; %s", what, instead)

@@ -32,6 +32,7 @@ type Options struct {
 	Who     string // recorded with commands
 	ASCII   bool   // no byte beyond ASCII
 	Slow    bool   // draw every second tick only
+	Linear  bool   // write line by line instead of drawing
 	LogPath string // named when the console ends by a panic
 	// Remote is a console of somebody on another machine: it writes no files here.
 	Remote bool

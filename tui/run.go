@@ -25,8 +25,12 @@ var ErrNoTerminal = errors.New("the console needs a terminal; weir run works wit
 var ErrPanicked = errors.New("the console ended by a panic")
 
 // Run shows the console on the terminal of this process until its reader quits, ctx ends, the process is asked to
-// stop or the terminal goes away. The terminal is left as it was found, also after a panic.
+// stop or the terminal goes away. The terminal is left as it was found, also after a panic. A terminal that cannot
+// place a cursor (TERM=dumb) gets the console line by line.
 func Run(ctx context.Context, rt Runtime, o Options) error {
+	if o.Linear || os.Getenv("TERM") == "dumb" {
+		return Linear(ctx, rt, o, os.Stdin, os.Stdout)
+	}
 	return run(ctx, os.Stdin, os.Stdout, os.Stderr, os.Environ(), func(ctx context.Context, profile views.Profile, link *Link) (tea.Model, *string, error) {
 		m, err := New(ctx, rt, o, profile)
 		if err != nil {
