@@ -21,7 +21,9 @@ type Config struct {
 	Registry string        // folder of <domain>/<name>.yaml
 	Window   time.Duration // length of the sliding window; 0 is DefaultWindow
 	Cluster  kafka.Cluster
-	Logger   *slog.Logger // nil: nowhere
+	// SchemaRegistry is the address of a Confluent-compatible schema registry, http or https; empty: topics hold JSON.
+	SchemaRegistry string
+	Logger         *slog.Logger // nil: nowhere
 }
 
 // DefaultWindow is the sliding window unless configured.
@@ -37,7 +39,8 @@ const (
 // Engine holds every product of a registry to its contract on the topic that feeds it.
 type Engine struct {
 	config  Config
-	backlog int64 // records of a partition read again at the start
+	backlog int64    // records of a partition read again at the start
+	schemas *schemas // nil without a schema registry
 	log     event.Log
 
 	wake     chan struct{} // tells feedAll that a product has come or changed
@@ -57,7 +60,7 @@ func New(c Config) *Engine {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{config: c, backlog: defaultBacklog, wake: make(chan struct{}, 1), products: map[string]*live{}}
+	e := &Engine{config: c, backlog: defaultBacklog, schemas: newSchemas(c.SchemaRegistry), wake: make(chan struct{}, 1), products: map[string]*live{}}
 	e.snapshot.Store(&Snapshot{At: time.Now(), Registry: safetext.Clean(c.Registry), Window: c.Window})
 	return e
 }
@@ -83,6 +86,7 @@ type live struct {
 func (e *Engine) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
+	defer e.schemas.close()
 	defer wg.Wait()
 	defer cancel()
 	wg.Go(func() { e.watch(ctx) })

@@ -3,9 +3,12 @@ package mesh
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -300,4 +303,52 @@ func TestARegistryThatIsNotThereIsWaitedFor(t *testing.T) {
 	w.file("commerce/user_events.yaml", userEvents)
 	w.until("user_events", "was found", is(Waiting)) // for its topic
 	w.event("the registry can be read again")
+}
+
+func TestAvroIsReadByItsSchemaAndTheRegistryIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	var away atomic.Bool
+	away.Store(true)
+	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case away.Load():
+			http.Error(w, "not yet", http.StatusServiceUnavailable)
+		case r.URL.Path == "/schemas/ids/7":
+			fmt.Fprint(w, `{"schema":"{\"type\":\"record\",\"name\":\"E\",\"fields\":[{\"name\":\"user_id\",\"type\":\"long\"},{\"name\":\"timestamp\",\"type\":[\"null\",\"string\"]}]}"}`)
+		case r.URL.Path == "/schemas/ids/8":
+			fmt.Fprint(w, `{"schema":"{}","schemaType":"JSON"}`)
+		case r.URL.Path == "/schemas/ids/9":
+			fmt.Fprint(w, `{"schema":"syntax = \"proto3\";","schemaType":"PROTOBUF"}`)
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(registry.Close)
+	w := newWorld(t, time.Minute, kafka.EmbeddedTopic{Name: "user_events", Partitions: 1})
+	w.stop()
+	w.engine = New(Config{Registry: w.registry, Window: time.Minute, Cluster: w.engine.config.Cluster, SchemaRegistry: registry.URL})
+	w.run()
+	w.file("commerce/user_events.yaml", userEvents)
+	w.until("user_events", "had no data", is(NoData))
+	frame := func(id byte, data string) string { return string([]byte{0, 0, 0, 0, id}) + data }
+	w.send("user_events", 0, frame(7, "\x02\x02\x02t"))
+	p := w.until("user_events", "waited for the schema registry", func(p Product) bool {
+		return p.State == Waiting && strings.Contains(p.Error.String(), "schema registry is away")
+	})
+	if p.Rows != 0 {
+		t.Errorf("%d rows", p.Rows)
+	}
+	away.Store(false)
+	w.until("user_events", "held", func(p Product) bool { return p.State == Holds && p.Rows == 1 })
+	w.send("user_events", 0, frame(7, "\x02\x00"), frame(8, good(1)), good(2), frame(9, "x"), frame(10, "x"), frame(7, "\x02"))
+	p = w.until("user_events", "broke", func(p Product) bool { return p.State == Broken && p.Rows == 4 && p.Undecodable == 3 })
+	if i := p.Issues[0]; i.Column.String() != "timestamp" || i.Failed != 1 {
+		t.Errorf("%+v", p.Issues)
+	}
+	text := fmt.Sprint(p.Issues)
+	for _, want := range []string{"type PROTOBUF", "no schema 10", "expected a whole number"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in %s", want, text)
+		}
+	}
 }

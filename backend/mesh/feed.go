@@ -27,6 +27,7 @@ type feed struct {
 	wg         *sync.WaitGroup
 	topic      string
 	problem    string // why it is not read, for people; empty when it is
+	block      string // why its records cannot be decoded for now
 	generation int    // of the judge it feeds
 	next       map[int32]int64
 	target     map[int32]int64 // the end of the partition when its reader started
@@ -59,11 +60,20 @@ func (f *feed) status(now time.Time) (topic, problem string, ready bool) {
 	if f.problem != "" || f.cancel == nil || f.target == nil {
 		return f.topic, f.problem, false
 	}
+	if f.block != "" {
+		return f.topic, f.block, false
+	}
 	ready = len(f.target) > 0
 	for p, end := range f.target {
 		ready = ready && f.next[p] >= end
 	}
 	return f.topic, "", ready || now.Sub(f.started) > 3*time.Second
+}
+
+func (f *feed) blocked(why string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.block = why
 }
 
 func (f *feed) set(topic, problem string) {
@@ -284,6 +294,7 @@ func (f *feed) startAt(client sarama.Client, topic string, id int32, window time
 // readPartition judges the records of one partition until ctx ends or sarama gives the partition up.
 func (e *Engine) readPartition(ctx context.Context, p *live, generation int, id int32, r sarama.PartitionConsumer, end int64) {
 	records := make([]*sarama.ConsumerMessage, 0, batch)
+	bytes, values, errs := make([][]byte, 0, batch), [][]byte(nil), make([]error, 0, batch)
 	for {
 		records = records[:0]
 		select {
@@ -312,25 +323,37 @@ func (e *Engine) readPartition(ctx context.Context, p *live, generation int, id 
 				break more
 			}
 		}
-		p.take(generation, id, records, end)
+		bytes = bytes[:0]
+		for _, m := range records {
+			bytes = append(bytes, m.Value)
+		}
+		if values, errs = e.values(ctx, p, bytes, errs); values == nil {
+			return
+		}
+		p.take(generation, id, records, values, errs, end)
 	}
 }
 
-// take judges records. Those below end were there when the reader started: they are placed in the window by their own
+// take judges records by their values. Those below end were there when the reader started: they are placed in the window by their own
 // time; the others by their arrival.
-func (p *live) take(generation int, id int32, records []*sarama.ConsumerMessage, end int64) {
+func (p *live) take(generation int, id int32, records []*sarama.ConsumerMessage, values [][]byte, errs []error, end int64) {
 	now := time.Now()
 	p.mu.Lock()
 	if p.generation != generation {
 		p.mu.Unlock()
 		return
 	}
-	for _, m := range records {
+	for i, m := range records {
 		at := now
 		if m.Offset < end && !m.Timestamp.IsZero() && m.Timestamp.Before(now) {
 			at = m.Timestamp
 		}
-		_ = p.judge.JSON(m.Value, judge.Where{Partition: id, Offset: m.Offset, At: at}) // counted as undecodable
+		where := judge.Where{Partition: id, Offset: m.Offset, At: at}
+		if errs[i] != nil {
+			p.judge.Undecodable(m.Value, where, errs[i])
+			continue
+		}
+		_ = p.judge.JSON(values[i], where) // counted as undecodable
 	}
 	p.mu.Unlock()
 	p.feed.mu.Lock()
