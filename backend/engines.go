@@ -86,7 +86,7 @@ func (e *engines) build(c *config.Config, o Options, line *timeline.Timeline) er
 		}
 	}
 	if c.Mesh != nil {
-		e.mesh = mesh.New(mesh.Config{Registry: c.Mesh.Registry, Window: c.Mesh.Window, Cluster: cluster,
+		e.mesh = mesh.New(mesh.Config{Registry: c.Mesh.Registry, Window: c.Mesh.Window, Cluster: cluster, SchemaRegistry: c.Mesh.SchemaRegistry,
 			Logger: o.Logger.With("engine", "mesh")})
 	}
 	e.host = host.New(host.Config{Folder: "."})

@@ -159,7 +159,9 @@ type Cloud struct {
 // Mesh is the registry of data products.
 type Mesh struct {
 	Registry string // folder of <domain>/<name>.yaml
-	Window   time.Duration
+	// SchemaRegistry is the address of a Confluent-compatible schema registry; empty: topics hold JSON.
+	SchemaRegistry string
+	Window         time.Duration
 }
 
 // History is the flight recorder.

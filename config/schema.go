@@ -155,6 +155,8 @@ func schema(c *Config) []field {
 		}},
 		{key: "mesh", use: func() { c.Mesh = mesh }, doc: "Data products and their contracts.", fields: []field{
 			{key: "registry", to: &mesh.Registry, is: folderPath, fallback: "data-products", doc: "the folder of <domain>/<name>.yaml"},
+			{key: "schema_registry", to: &mesh.SchemaRegistry, is: httpURL, fallback: `""`,
+				doc: "a Confluent-compatible one, for topics in Avro; \"\" is none"},
 			{key: "window", to: &mesh.Window, fallback: "5m", min: second, max: 24 * hour, doc: "what of a live topic is judged"},
 		}},
 		{key: "history", doc: "The flight recorder.", fields: []field{
