@@ -77,6 +77,9 @@ func TestPartitionAdded(t *testing.T) {
 	}
 }
 
+// bombBytes is what the tests take for too much in one record batch.
+const bombBytes = 4 << 20
+
 // TestCompressionBomb puts a record batch between good events that inflates beyond all bounds.
 func TestCompressionBomb(t *testing.T) {
 	w := newWorld(t, 2)
@@ -91,7 +94,7 @@ func TestCompressionBomb(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = p.Close() }()
-	bomb := &sarama.ProducerMessage{Topic: w.topic, Partition: 1, Value: sarama.ByteEncoder(bytes.Repeat([]byte(" "), kafka.MaxDecompressed+1<<20))}
+	bomb := &sarama.ProducerMessage{Topic: w.topic, Partition: 1, Value: sarama.ByteEncoder(bytes.Repeat([]byte(" "), bombBytes))}
 	if _, _, err := p.SendMessage(bomb); err != nil {
 		t.Fatal(err)
 	}

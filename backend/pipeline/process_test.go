@@ -330,3 +330,126 @@ func (w *world) produceSurely(from, to int) {
 		return err == nil
 	})
 }
+
+// TestFrozen freezes one of two workers with SIGSTOP for longer than the group waits for it, so that the other takes
+// its partitions over, and lets it go on: what it still had in hand must not come out again, or be lost.
+func TestFrozen(t *testing.T) {
+	if os.Getenv("WEIR_SLOW") == "" {
+		t.Skip("takes half a minute; WEIR_SLOW=1 runs it")
+	}
+	t.Parallel()
+	for _, delivery := range []string{AtLeastOnce, ExactlyOnce} {
+		t.Run(delivery, func(t *testing.T) {
+			t.Parallel()
+			testFrozen(t, delivery, 20*time.Second)
+		})
+	}
+}
+
+func testFrozen(t *testing.T, delivery string, frozen time.Duration) {
+	const partitions = 4
+	broker := startBroker(t)
+	w := &world{t: t, topic: "events", store: newFakeStore(), brokers: []string{broker.addr}}
+	w.connect(partitions)
+	lag := w.lagOf(partitions)
+	spec, err := json.Marshal(workerSpec{Brokers: w.brokers, Topic: w.topic, Delivery: delivery, MaxEvents: 50})
+	if err != nil {
+		t.Fatal(err)
+	}
+	workers := []*process{start(t, "worker", "WEIR_TEST_SPEC="+string(spec)), start(t, "worker", "WEIR_TEST_SPEC="+string(spec))}
+	made := 0
+	feed := func(n int) {
+		w.produceSurely(made, made+n)
+		made += n
+	}
+	feed(1000)
+	w.until("both have caught up", func() bool { return lag() == 0 })
+	stop := make(chan struct{})
+	fed := make(chan struct{})
+	go func() { // traffic without a pause, so that the freeze falls into a batch
+		defer close(fed)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				feed(500)
+			}
+		}
+	}()
+	if err := workers[0].cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(frozen / 4) // the length of the freeze is what is tested
+	close(stop)
+	<-fed
+	time.Sleep(frozen * 3 / 4)
+	if err := workers[0].cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	feed(1000)
+	w.until("everything is committed", func() bool { return lag() == 0 })
+	for _, p := range workers {
+		p.stop()
+	}
+	missing, again := 0, 0
+	got := w.predictions()
+	for i := range made {
+		switch n := len(got[fmt.Sprintf(`"u%d"`, i)]); {
+		case n == 0:
+			missing++
+		default:
+			again += n - 1
+		}
+	}
+	t.Logf("%s: %d events, frozen for %v: %d missing, %d came again", delivery, made, frozen, missing, again)
+	if missing > 0 || delivery == ExactlyOnce && again > 0 {
+		t.Errorf("%d missing, %d came again", missing, again)
+	}
+}
+
+// TestMemoryUnderABacklog lets a worker catch up with millions of events and looks at the most memory it ever had: it
+// depends on what is in hand, not on what waits.
+func TestMemoryUnderABacklog(t *testing.T) {
+	if os.Getenv("WEIR_SLOW") == "" {
+		t.Skip("writes half a gigabyte; WEIR_SLOW=1 runs it")
+	}
+	backlog, most := 3_000_000, 200
+	if n, err := strconv.Atoi(os.Getenv("WEIR_BACKLOG")); err == nil {
+		backlog = n
+	}
+	if raceEnabled {
+		backlog, most = 200_000, 1000 // the race detector keeps its own books
+	}
+	broker := startBroker(t)
+	w := &world{t: t, topic: "user_events", store: newFakeStore(), brokers: []string{broker.addr}}
+	w.connect(benchPartitions)
+	(&benchBroker{tb: t, cluster: w.cluster}).fill(backlog)
+	lag := w.lagOf(benchPartitions)
+	spec, err := json.Marshal(workerSpec{Brokers: w.brokers, Topic: w.topic, Delivery: AtLeastOnce, MaxEvents: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	p := start(t, "worker", "WEIR_TEST_SPEC="+string(spec))
+	deadline := begun.Add(10 * time.Minute)
+	for lag() != 0 {
+		if time.Now().After(deadline) {
+			t.Fatalf("the lag is still %d", lag())
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		t.Skip(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	kib, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d events waited, caught up in %v, at most %d MiB resident", backlog, time.Since(begun).Round(time.Second), kib/1024)
+	if kib/1024 > most {
+		t.Errorf("%d MiB, the promise is %d", kib/1024, most)
+	}
+}
