@@ -95,6 +95,34 @@ func IsUnreadable(err error) bool {
 	return errors.Is(err, ErrUnreadable) || errors.Is(err, sarama.ErrDecompressedBatchTooLarge) || errors.As(err, &decoding)
 }
 
+// FirstRecord is the offset of the first committed record in [from, to), and to when there is none: transactions end
+// with markers that take an offset each, and aborted or compacted records leave theirs behind. It gives up, with the
+// offset it got to, after limit requests.
+func (a *Admin) FirstRecord(ctx context.Context, topic string, partition int32, from, to int64, limit int) (int64, error) {
+	for ; from < to && limit > 0; limit-- {
+		if err := ctx.Err(); err != nil {
+			return from, err
+		}
+		block, err := a.fetch(topic, partition, from, fetchBytes)
+		if err != nil {
+			return from, err
+		}
+		found := int64(-1)
+		next, _ := hand(block, topic, partition, from, to, func(m *sarama.ConsumerMessage) bool {
+			found = m.Offset
+			return false
+		})
+		if found >= 0 {
+			return found, nil
+		}
+		if next <= from { // an open transaction, or nothing more
+			return from, nil
+		}
+		from = min(next, to)
+	}
+	return from, nil
+}
+
 // Unreadable looks in [from, to) of a partition for the first record batch that cannot be read and tells its offsets,
 // [first, next). Where all can be read both are to.
 func (a *Admin) Unreadable(ctx context.Context, topic string, partition int32, from, to int64) (first, next int64, why error, err error) {

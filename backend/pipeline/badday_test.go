@@ -111,3 +111,45 @@ func TestCompressionBomb(t *testing.T) {
 		t.Errorf("%d users", len(got))
 	}
 }
+
+// TestTransactionalEvents reads events that were written by transactions, one of them aborted: the aborted ones are not
+// predicted, and the markers at the end are no lag.
+func TestTransactionalEvents(t *testing.T) {
+	w := newWorld(t, 1)
+	c := w.cluster.Config()
+	c.Producer.Return.Successes = true
+	c.Producer.Idempotent = true
+	c.Net.MaxOpenRequests = 1
+	c.Producer.Transaction.ID = "upstream-" + w.topic
+	p, err := sarama.NewSyncProducer(w.brokers, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.Close() }()
+	write := func(values []string, end func() error) {
+		t.Helper()
+		if err := p.BeginTxn(); err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range values {
+			if _, _, err := p.SendMessage(&sarama.ProducerMessage{Topic: w.topic, Value: sarama.StringEncoder(v)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e, _ := w.run(w.config())
+	write(events(0, 5), p.CommitTxn)
+	write(events(5, 10), p.AbortTxn)
+	w.until("the committed ones are predicted and nothing is left", func() bool {
+		s := e.Snapshot()
+		return s.Predicted == 5 && s.GroupLag == 0 && s.Lag == 0 && s.Partitions[0].Offset == 12
+	})
+	write(events(10, 12), p.CommitTxn)
+	w.until("it goes on", func() bool { return e.Snapshot().Predicted == 7 && e.Snapshot().Lag == 0 })
+	if got := w.predictions(); len(got) != 7 || len(got[`"u7"`]) != 0 {
+		t.Errorf("%d users", len(got))
+	}
+}

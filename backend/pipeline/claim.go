@@ -26,6 +26,8 @@ type claim struct {
 	marked  int64 // the offset last committed
 	settled chan struct{}
 
+	stuckAt int64 // the offset it waited at when the facts were last asked; the asker's own
+
 	// Guarded by Engine.mu; written by the sampler.
 	commits   []commitSample
 	perSecond float64

@@ -115,8 +115,46 @@ func (e *Engine) askFacts(ctx context.Context, admin **kafka.Admin) error {
 		return err
 	}
 	e.facts.set(offsets, time.Now())
+	if err := e.passMarkers(ctx, *admin, offsets); err != nil {
+		return err
+	}
 	return e.readyTopics(*admin)
 }
+
+// passMarkers moves the low-water mark of idle partitions over offsets that hold no record. A consumer never shows
+// them, and without this a topic written by transactions has a lag that never ends.
+func (e *Engine) passMarkers(ctx context.Context, admin *kafka.Admin, offsets map[int32]kafka.Offsets) error {
+	f := e.flow.Load()
+	if f == nil {
+		return nil
+	}
+	moved := false
+	for _, c := range f.held(-1) {
+		next, high := c.next.Load(), offsets[c.partition].Newest
+		f.mu.Lock()
+		idle := c.inHand == 0 && !c.givenUp
+		f.mu.Unlock()
+		before := c.stuckAt
+		c.stuckAt = next
+		if !idle || next < 0 || next >= high || before != next || high-next > markersAtOnce {
+			continue // busy, or far behind for a better reason
+		}
+		first, err := admin.FirstRecord(ctx, c.topic, c.partition, next, high, 4)
+		if err != nil {
+			return err
+		}
+		if first > next && c.next.CompareAndSwap(next, first) {
+			moved = true
+		}
+	}
+	if moved {
+		leaveToken(f.commit)
+	}
+	return nil
+}
+
+// markersAtOnce bounds the lag that is looked into for markers.
+const markersAtOnce = 10_000
 
 // seed decides where partitions begin of which the group knows nothing, before the session's first record is taken:
 // at the end or the beginning, as configured, and commits it. Without the commit a process that dies before its first
