@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -66,6 +68,7 @@ func playWorker(ctx context.Context) error {
 	c := w.config()
 	c.Delivery, c.Instance, c.MaxEvents = spec.Delivery, spec.Instance, spec.MaxEvents
 	c.LoadModel = func(context.Context) (model.Model, error) { return linear{}, nil }
+	c.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	return New(c).Run(ctx)
 }
 
@@ -87,6 +90,7 @@ func playBroker(ctx context.Context) error {
 type process struct {
 	t    testing.TB
 	cmd  *exec.Cmd
+	log  *os.File // what it said, and on SIGQUIT where it was
 	done chan struct{}
 }
 
@@ -94,14 +98,30 @@ func start(t testing.TB, role string, env ...string) *process {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(append(os.Environ(), "WEIR_TEST_ROLE="+role), env...)
-	cmd.Stderr = os.Stderr
+	log, err := os.Create(filepath.Join(t.TempDir(), role))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t, cmd, make(chan struct{})}
+	p := &process{t, cmd, log, make(chan struct{})}
 	go func() { _ = cmd.Wait(); close(p.done) }()
 	t.Cleanup(p.kill)
 	return p
+}
+
+// tell logs the end of what the process said, and where all of it is now.
+func (p *process) tell() {
+	p.t.Helper()
+	p.end(syscall.SIGQUIT)
+	text, err := os.ReadFile(p.log.Name())
+	if err != nil {
+		p.t.Log(err)
+	}
+	said, stacks, _ := strings.Cut(string(text), "SIGQUIT")
+	p.t.Logf("process %d said:\n%s\nand is at:\n%s", p.cmd.Process.Pid, said[max(0, len(said)-6000):], stacks[:min(len(stacks), 30_000)])
 }
 
 // kill ends the process at once, as a power cut does.
@@ -226,6 +246,9 @@ func testKilled(t *testing.T, delivery string, total, kills, restarts int) {
 	deadline := time.Now().Add(90 * time.Second)
 	for lag() != 0 {
 		if time.Now().After(deadline) {
+			for _, p := range workers {
+				p.tell()
+			}
 			t.Fatalf("the lag is still %d", lag())
 		}
 		time.Sleep(50 * time.Millisecond)
