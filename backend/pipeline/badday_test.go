@@ -114,8 +114,9 @@ func TestCompressionBomb(t *testing.T) {
 
 // TestTransactionalEvents reads events that were written by transactions, one of them aborted: the aborted ones are not
 // predicted, and the markers at the end are no lag.
-func TestTransactionalEvents(t *testing.T) {
-	w := newWorld(t, 1)
+func TestTransactionalEvents(t *testing.T) { deliveries(t, testTransactionalEvents, 1) }
+
+func testTransactionalEvents(t *testing.T, w *world, config Config) {
 	c := w.cluster.Config()
 	c.Producer.Return.Successes = true
 	c.Producer.Idempotent = true
@@ -140,7 +141,7 @@ func TestTransactionalEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	e, _ := w.run(w.config())
+	e, _ := w.run(config)
 	write(events(0, 5), p.CommitTxn)
 	write(events(5, 10), p.AbortTxn)
 	w.until("the committed ones are predicted and nothing is left", func() bool {

@@ -147,7 +147,8 @@ func (e *Engine) passMarkers(ctx context.Context, admin *kafka.Admin, offsets ma
 			moved = true
 		}
 	}
-	if moved {
+	// Never beside transactions: a plain commit written while one is open makes Kafka discard the offsets inside it.
+	if moved && f.out.commits() {
 		leaveToken(f.commit)
 	}
 	return nil
@@ -298,10 +299,14 @@ func (e *Engine) fillGroup(s *Snapshot, known map[int32]kafka.Offsets) {
 	s.GroupLag = 0
 	s.All = make([]GroupPartition, 0, len(known))
 	for p, o := range known {
-		_, mine := e.claims[p]
+		c, mine := e.claims[p]
+		done := max(o.Committed, o.Oldest)
+		if mine { // what was acknowledged since, and markers that nobody commits
+			done = max(done, c.next.Load())
+		}
 		pace := e.facts.pace(p)
 		g := GroupPartition{
-			Partition: p, Committed: o.Committed, HighWatermark: o.Newest, Lag: max(o.Newest-max(o.Committed, o.Oldest), 0),
+			Partition: p, Committed: o.Committed, HighWatermark: o.Newest, Lag: max(o.Newest-done, 0),
 			CommittedPerSecond: pace.committed, ArrivingPerSecond: pace.arriving, Mine: mine,
 		}
 		s.GroupLag += g.Lag
