@@ -25,7 +25,7 @@ const (
 	skewBy    = 10 * time.Minute
 	// victimsOf names which node of every fourteen a fault takes, from 0.
 	victimDown, victimSlow, victimGarbage, victimFlap, victimSkew = 10, 3, 1, 12, 4
-	victimStale, victimStaleToo                                   = 6, 8
+	victimStale, victimStaleToo                                   = 6, 2
 	victimSite                                                    = 1
 	victimEvery                                                   = 14
 )
