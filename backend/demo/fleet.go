@@ -23,7 +23,7 @@ const (
 	nodeSlow  = 700 * time.Millisecond
 	flapEvery = 4 * time.Second
 	skewBy    = 10 * time.Minute
-	// victimsOf names which node of every fourteen a fault takes, from 0.
+	// The node a fault takes of every fourteen, from 0; and the site.
 	victimDown, victimSlow, victimGarbage, victimFlap, victimSkew = 10, 3, 1, 12, 4
 	victimStale, victimStaleToo                                   = 6, 2
 	victimSite                                                    = 1

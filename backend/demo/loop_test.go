@@ -116,7 +116,7 @@ func TestTheContractsHoldUntilAFault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := mesh.New(mesh.Config{Registry: c.Mesh.Registry, Window: 2 * time.Second, Cluster: cluster})
+	e := mesh.New(mesh.Config{Registry: c.Mesh.Registry, Window: 3 * time.Second, Cluster: cluster})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run(ctx) }()
@@ -162,8 +162,10 @@ func TestTheContractsHoldUntilAFault(t *testing.T) {
 			}
 			return false
 		})
-		if n := holding(); n != 5 {
-			t.Errorf("%s: %d contracts hold, want the other five", name, n)
+		for _, p := range e.Snapshot().Products {
+			if p.State == mesh.Broken && p.Name.String() != "user_events" {
+				t.Errorf("%s also breaks %s/%s: %v", name, p.Domain, p.Name, p.Issues)
+			}
 		}
 		if err := w.Clear(name); err != nil {
 			t.Fatal(err)
