@@ -93,17 +93,7 @@ func (r *Runtime) commandNames() []string {
 func (r *Runtime) commandTable() []command {
 	var table []command
 	if p := r.engines.pipeline; p != nil {
-		table = append(table,
-			command{CommandSpec{Name: "pause", Summary: "stop taking events; the lag grows, nothing is lost", Changes: true},
-				func(context.Context, []string) (string, error) {
-					p.Pause()
-					return "the pipeline takes no more events until :resume", nil
-				}},
-			command{CommandSpec{Name: "resume", Summary: "take events again after pause", Changes: true},
-				func(context.Context, []string) (string, error) {
-					p.Resume()
-					return "the pipeline takes events again", nil
-				}})
+		table = append(table, pipelineCommands(p)...)
 	}
 	if e := r.engines.edge; e != nil {
 		table = append(table, command{CommandSpec{Name: "poll", Summary: "poll every edge node now"},

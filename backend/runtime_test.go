@@ -185,6 +185,93 @@ func TestCommandsChangeTheWorldAndAreRecorded(t *testing.T) {
 	await(t, r, "no fault", func(s *timeline.Snapshot) bool { return len(s.Faults) == 0 })
 }
 
+func TestModelsAreSwappedAndRolledBackWithoutLosingAnEvent(t *testing.T) {
+	r := inDemo(t, nil)
+	await(t, r, "predictions", func(s *timeline.Snapshot) bool { return s.Pipeline.Predicted > 100 })
+	do := func(args ...string) {
+		t.Helper()
+		if _, err := r.Do(t.Context(), Command{Name: "model", Args: args}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do("load", r.config.Model.ONNX, "v3")
+	s := await(t, r, "the new model", func(s *timeline.Snapshot) bool { return s.Pipeline.Model.Version.String() == "v3" })
+	await(t, r, "predictions by it", func(now *timeline.Snapshot) bool { return now.Pipeline.Predicted > s.Pipeline.Predicted+100 })
+	do("rollback")
+	await(t, r, "the old model", func(s *timeline.Snapshot) bool { return s.Pipeline.Model.Version.String() == "v2.1" })
+	if _, err := r.Do(t.Context(), Command{Name: "model", Args: []string{"load", r.config.Path}}); err == nil {
+		t.Error("a configuration was loaded as a model")
+	}
+}
+
+func TestSeekAndReplay(t *testing.T) {
+	r := inDemo(t, nil)
+	do := func(name string, args ...string) string {
+		t.Helper()
+		said, err := r.Do(t.Context(), Command{Name: name, Args: args, Who: "ada"})
+		if err != nil {
+			t.Fatalf("%s %v: %v", name, args, err)
+		}
+		return said
+	}
+	do("fault", "poison-events", "2s")
+	s := await(t, r, "dead letters", func(s *timeline.Snapshot) bool { return s.Pipeline.DeadLettered > 5 && s.Pipeline.Predicted > 100 })
+	if said := do("replay", "stage=decode"); strings.Contains(said, "sent 0 ") {
+		t.Error(said)
+	}
+	await(t, r, "the replayed come back", func(now *timeline.Snapshot) bool { return now.Pipeline.DeadLettered > s.Pipeline.DeadLettered })
+	if said := do("seek", "oldest", "2"); !strings.Contains(said, "2: ") || !strings.Contains(said, "→ 0") {
+		t.Errorf("seek said %q", said)
+	}
+	do("drain")
+	await(t, r, "drained", func(s *timeline.Snapshot) bool { return s.Pipeline.State == pipeline.Stopped })
+	do("resume")
+	await(t, r, "running again", func(s *timeline.Snapshot) bool { return s.Pipeline.State == pipeline.Running })
+}
+
+func TestPositions(t *testing.T) {
+	now := time.Date(2026, 11, 22, 7, 30, 0, 0, time.UTC)
+	for _, c := range []struct {
+		line string
+		want pipeline.Position
+	}{
+		{"oldest", pipeline.Position{Partition: -1, Offset: pipeline.Oldest}},
+		{"newest 3", pipeline.Position{Partition: 3, Offset: pipeline.Newest}},
+		{"42 0", pipeline.Position{Partition: 0, Offset: 42}},
+		{"-10m", pipeline.Position{Partition: -1, Time: now.Add(-10 * time.Minute)}},
+		{"07:00", pipeline.Position{Partition: -1, Time: now.Add(-30 * time.Minute)}},
+		{"08:00:30", pipeline.Position{Partition: -1, Time: now.Add(30*time.Minute+30*time.Second).AddDate(0, 0, -1)}},
+		{"2026-11-22T06:00:00Z", pipeline.Position{Partition: -1, Time: now.Add(-90 * time.Minute)}},
+	} {
+		got, err := parsePosition(strings.Fields(c.line), now)
+		if err != nil || got != c.want {
+			t.Errorf("seek %s = %+v, %v; want %+v", c.line, got, err, c.want)
+		}
+	}
+	for _, line := range []string{"", "yesterday", "10m", "-3", "oldest x", "oldest -1", "1 2 3"} {
+		if got, err := parsePosition(strings.Fields(line), now); err == nil {
+			t.Errorf("seek %s = %+v; expected an error", line, got)
+		}
+	}
+}
+
+func TestLetterFilters(t *testing.T) {
+	now := time.Date(2026, 11, 22, 7, 30, 0, 0, time.UTC)
+	ids, _, err := parseLetters([]string{"0/12", "3/4"}, now)
+	if err != nil || len(ids) != 2 || ids[1] != (pipeline.LetterID{Partition: 3, Offset: 4}) {
+		t.Errorf("places = %v, %v", ids, err)
+	}
+	ids, q, err := parseLetters([]string{"stage=features", "since=10m", "from=2", "reason=age"}, now)
+	if err != nil || ids != nil || q.Stage != "features" || q.Reason != "age" || !q.Since.Equal(now.Add(-10*time.Minute)) || len(q.Partitions) != 1 {
+		t.Errorf("filter = %v %+v, %v", ids, q, err)
+	}
+	for _, line := range []string{"", "some", "1/x", "0/1 stage=decode", "since=ever", "from=x", "colour=red", "all all"} {
+		if ids, q, err := parseLetters(strings.Fields(line), now); err == nil {
+			t.Errorf("replay %s = %v %+v; expected an error", line, ids, q)
+		}
+	}
+}
+
 func TestCommandsRefuseWhatTheyDoNotUnderstand(t *testing.T) {
 	r := inDemo(t, nil)
 	for _, c := range []struct {
