@@ -258,6 +258,9 @@ func explain(ctx context.Context, err error, timeout time.Duration) error {
 		return &reason{"this process has no file handles left (ulimit -n)", err}
 	}
 	text := err.Error()
+	if wantsCertificate(text) {
+		return &reason{"it broke off the TLS connection; it may want a client certificate it knows", err}
+	}
 	if strings.HasPrefix(text, "malformed ") || strings.HasPrefix(text, "net/http: ") || strings.HasPrefix(text, "interim ") {
 		return &reason{"it does not speak HTTP as it should: " + strings.TrimPrefix(text, "net/http: "), err}
 	}
@@ -265,6 +268,17 @@ func explain(ctx context.Context, err error, timeout time.Duration) error {
 		text = after
 	}
 	return &reason{text, err}
+}
+
+// wantsCertificate tells whether a text is what TLS 1.2, TLS 1.3 or HTTP/2 say when a client certificate is missing or
+// unknown; with TLS 1.3 that shows only after the handshake, wherever the connection is then used first.
+func wantsCertificate(text string) bool {
+	for _, part := range []string{"tls: certificate required", "tls: bad certificate", "tls: unknown certificate", "remote error: tls: handshake failure", "client conn could not be established"} {
+		if strings.Contains(text, part) {
+			return true
+		}
+	}
+	return false
 }
 
 func isTimeout(err error) bool {

@@ -53,6 +53,7 @@ func victim() {
 // TestOutboxSurvivesKill kills a syncing process again and again, against a cloud that fails half of the time. Every
 // aggregate that was durable must arrive, under one key with one body.
 func TestOutboxSurvivesKill(t *testing.T) {
+	t.Parallel()
 	kills := 4
 	if os.Getenv("WEIR_SLOW") != "" {
 		kills = 50
