@@ -165,6 +165,8 @@ func (e *Engine) newMember() (*member, error) {
 	c.Consumer.Offsets.Initial = sarama.OffsetOldest
 	c.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{sarama.NewBalanceStrategyCooperativeSticky()}
 	c.Consumer.Group.Heartbeat.Interval = time.Second
+	// How long a rebalance waits for a member that does not answer; ours let go within drainPatience.
+	c.Consumer.Group.Rebalance.Timeout = 3 * drainPatience
 	c.Consumer.Group.InstanceId = e.cfg.Instance
 	c.Consumer.MaxProcessingTime = 5 * time.Second // a full batch ahead of it is no reason to drop a subscription
 	c.Metadata.Retry.Max = 5                       // a partition whose last transaction is not settled yet is asked for so often

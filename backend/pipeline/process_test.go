@@ -191,7 +191,9 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	}
 	for _, delivery := range []string{AtLeastOnce, ExactlyOnce} {
 		t.Run(delivery, func(t *testing.T) {
-			t.Parallel()
+			if os.Getenv("WEIR_KAFKA") == "" { // the real broker is one for both, and restarted by each
+				t.Parallel()
+			}
 			testKilled(t, delivery, total, kills, restarts)
 		})
 	}
@@ -243,7 +245,7 @@ func testKilled(t *testing.T, delivery string, total, kills, restarts int) {
 			restart()
 		}
 	}
-	deadline := time.Now().Add(90 * time.Second)
+	deadline := time.Now().Add(3 * time.Minute)
 	for lag() != 0 {
 		if time.Now().After(deadline) {
 			for _, p := range workers {
@@ -336,7 +338,7 @@ func (w *world) produceSurely(from, to int) {
 	for i := from; i < to; i++ {
 		messages = append(messages, &sarama.ProducerMessage{Topic: w.topic, Key: sarama.StringEncoder(strconv.Itoa(i)), Value: sarama.StringEncoder(event1(i))})
 	}
-	w.until("the broker has taken the events", func() bool {
+	try := func() bool {
 		p, err := sarama.NewSyncProducer(w.brokers, c)
 		if err != nil {
 			return false
@@ -351,7 +353,14 @@ func (w *world) produceSurely(from, to int) {
 			}
 		}
 		return err == nil
-	})
+	}
+	deadline := time.Now().Add(2 * time.Minute) // a real broker on a busy machine takes its time to come back
+	for !try() {
+		if time.Now().After(deadline) {
+			w.t.Fatal("the broker does not take the events")
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // TestFrozen freezes one of two workers with SIGSTOP for longer than the group waits for it, so that the other takes
