@@ -316,7 +316,7 @@ func (m *Model) hints(page *views.Page) []views.Hint {
 			switch {
 			case !m.console.Zoomed:
 				hint = "zoom"
-			case !page.Opens:
+			case !page.Opens || page.Table.Rows == 0 && page.Moment == nil:
 				continue
 			default:
 				hint = page.Opened

@@ -74,9 +74,9 @@ func (s *Scene) contracts(path []Level, w, h int, zoomed bool) Page {
 	page.Table = Table{Rows: len(rows), Columns: columns, Key: func(i int) string { return productName(rows[i]) }, NoHeader: !zoomed && h < 7}
 	page.Empty = "No data product is registered in " + or(m.Registry.String(), "the registry") + ". weir products register adds one."
 	if !m.Error.IsEmpty() {
-		page.Empty = "The registry cannot be read: " + m.Error.String()
+		page.Empty = "Nothing can be judged: " + m.Error.String()
 		if len(rows) > 0 {
-			page.Foot = []string{s.NewLine(w).Put(Bad, s.Theme.Glyphs.Trouble+" registry ").Put(Plain, m.Error.String()).String()}
+			page.Foot = []string{s.NewLine(w).Put(Bad, s.Theme.Glyphs.Trouble+" ").Put(Plain, m.Error.String()).String()}
 		}
 	}
 	return page

@@ -26,7 +26,7 @@ func (s *Scene) predictions(path []Level, w, h int, zoomed bool) Page {
 	if total == 0 {
 		page.Empty = "No prediction in the last minute."
 		if p.State == pipeline.Waiting {
-			page.Empty += " The pipeline waits for " + p.Waiting.String() + "."
+			page.Empty += " The pipeline waits: " + p.Waiting.String() + "."
 		}
 		return page
 	}

@@ -35,6 +35,9 @@ func (s *Scene) throughput(path []Level, w, h int, zoomed bool) Page {
 		return s.throughputDetail(page, path, w)
 	}
 	charts := min(max(h*2/5, 6), 16)
+	if p.State == pipeline.Waiting { // it says on up to three rows for what
+		charts += 3
+	}
 	if path[0].Section >= modelSection { // texts need the room
 		charts = 2
 	}
@@ -88,7 +91,7 @@ func (s *Scene) flow(p *pipeline.Snapshot, w, h int) []string {
 	}
 	rows := []string{l.String(), s.lagLine(p, w)}
 	if p.State == pipeline.Waiting {
-		for i, line := range s.Theme.wrap("waits for "+p.Waiting.String(), w-2) {
+		for i, line := range s.Theme.wrap("waits: "+p.Waiting.String(), w-2) {
 			if i == 3 {
 				break
 			}

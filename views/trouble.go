@@ -78,7 +78,7 @@ func paneOf(engine string) Pane {
 func pipelineTroubles(p *pipeline.Snapshot, add func(event.Severity, Pane, string)) {
 	switch p.State {
 	case pipeline.Waiting:
-		add(event.Critical, Throughput, "pipeline waits for "+p.Waiting.String())
+		add(event.Critical, Throughput, "pipeline waits: "+p.Waiting.String())
 	case pipeline.Paused:
 		add(event.Warning, Throughput, "pipeline paused")
 	case pipeline.Stopped:
@@ -129,7 +129,7 @@ func pipelineTroubles(p *pipeline.Snapshot, add func(event.Severity, Pane, strin
 
 func meshTroubles(m *mesh.Snapshot, add func(event.Severity, Pane, string)) {
 	if !m.Error.IsEmpty() {
-		add(event.Warning, Contracts, "registry not readable")
+		add(event.Warning, Contracts, "contracts cannot be judged")
 	}
 	by := map[mesh.State]int{}
 	first := map[mesh.State]string{}
