@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -202,4 +203,37 @@ func TestBytes(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(os.TempDir(), "btop")); err == nil {
 		t.Log("btop left its files")
 	}
+}
+
+// TestKeyToFrame measures how long a key takes to its frame in a terminal while many events flow through the engines.
+// The promise is 16 ms at the 99th percentile.
+func TestKeyToFrame(t *testing.T) {
+	if os.Getenv("WEIR_SLOW") == "" {
+		t.Skip("WEIR_SLOW=1 measures for a while")
+	}
+	rate := os.Getenv("WEIR_RATE")
+	if rate == "" {
+		rate = "20000"
+	}
+	term := direct(t, binary(t), 200, 50, "demo", "--seed", "7", "--rate", rate)
+	see(t, term, "14 of 14 reporting")
+	see(t, term, "6 hold")
+	open, closed := regexp.MustCompile("Keys and commands"), regexp.MustCompile("enter zoom")
+	var took []time.Duration
+	for i := range 200 {
+		key, want := "?", open
+		if i%2 == 1 {
+			key, want = "?", closed
+		}
+		start := time.Now()
+		press(t, term, key)
+		if err := term.Wait(want, 5*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		took = append(took, time.Since(start))
+		time.Sleep(20 * time.Millisecond) // a quick typist
+	}
+	slices.Sort(took)
+	p50, p99 := took[len(took)/2], took[len(took)*99/100]
+	fmt.Printf("| key to its frame at 200x50, %s events/s | p50 %.1f ms | p99 %.1f ms |\n", rate, p50.Seconds()*1000, p99.Seconds()*1000)
 }
