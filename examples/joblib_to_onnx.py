@@ -87,6 +87,10 @@ def convert(model, data: pd.DataFrame):
 
     register_boosters(model)
     last = model.steps[-1][1] if hasattr(model, "steps") else model
+    trees = np.ravel(getattr(last, "estimators_", [last]))
+    if any(np.isinf(getattr(getattr(t, "tree_", None), "threshold", 0)).any() for t in trees):  # "is it missing?"
+        sys.exit("this model's trees were grown on missing values, and skl2onnx 1.20 loses which side those take (or does not "
+                 "return): put an imputer before them, or use HistGradientBoosting, XGBoost or LightGBM")
     errors = []
     for number in (DoubleTensorType, FloatTensorType):
         texts = [not pd.api.types.is_numeric_dtype(t) for t in data.dtypes]

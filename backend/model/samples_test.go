@@ -1,6 +1,7 @@
 package model
 
 import (
+	"context"
 	"encoding/csv"
 	"errors"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // sumFile is a linear regressor a·1 + b·10 over one input.
@@ -79,7 +81,7 @@ func TestFeaturesOfTheFileSettleTheOrder(t *testing.T) {
 	}
 }
 
-// bringScript saves three models and the rows they were trained on.
+// bringScript saves models and the rows they were trained on.
 const bringScript = `
 import joblib, numpy as np, pandas as pd, skl2onnx
 from sklearn.compose import make_column_transformer
@@ -95,6 +97,8 @@ def save(name, model, X, y):
 d = load_breast_cancer()
 X = pd.DataFrame(d.data[:, :5], columns=["radius", "texture", "perimeter", "area", "smoothness"])
 save("forest", make_pipeline(StandardScaler(), RandomForestClassifier(50, max_depth=6, random_state=7)), X, d.target)
+G = X.mask(np.random.default_rng(7).random(X.shape) < 0.1)
+save("gaps", RandomForestClassifier(30, max_depth=7, random_state=7), G, d.target)
 save("discriminant", LinearDiscriminantAnalysis(), X, d.target)
 w = load_wine()
 W = pd.DataFrame({"alcohol": w.data[:, 0], "shade": np.where(w.data[:, 10] > 0.96, "red", "purple")})
@@ -119,14 +123,21 @@ func TestJoblibToONNX(t *testing.T) {
 	if out, err := train.CombinedOutput(); err != nil {
 		t.Skipf("the training script does not run: %v: %s", err, out)
 	}
+	run := func(path string) ([]byte, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		return exec.CommandContext(ctx, python, filepath.Join("..", "..", "examples", "joblib_to_onnx.py"),
+			path+".joblib", path+".csv", path+".onnx").CombinedOutput()
+	}
 	convert := func(name string) string {
 		path := filepath.Join(folder, name)
-		out, err := exec.CommandContext(t.Context(), python, filepath.Join("..", "..", "examples", "joblib_to_onnx.py"),
-			path+".joblib", path+".csv", path+".onnx").CombinedOutput()
-		if err != nil {
+		if out, err := run(path); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 		return path
+	}
+	if out, err := run(filepath.Join(folder, "gaps")); err == nil || !strings.Contains(string(out), "put an imputer before them") {
+		t.Errorf("a forest grown on missing values: error %v: %s", err, out)
 	}
 	for name, features := range map[string][]string{
 		"forest": {"v:smoothness", "v:area", "v:perimeter", "v:texture", "v:radius"}, // not the order of the training
