@@ -294,7 +294,7 @@ func (f *feed) startAt(client sarama.Client, topic string, id int32, window time
 // readPartition judges the records of one partition until ctx ends or sarama gives the partition up.
 func (e *Engine) readPartition(ctx context.Context, p *live, generation int, id int32, r sarama.PartitionConsumer, end int64) {
 	records := make([]*sarama.ConsumerMessage, 0, batch)
-	bytes, values, errs := make([][]byte, 0, batch), [][]byte(nil), make([]error, 0, batch)
+	bytes, errs := make([][]byte, 0, batch), make([]error, 0, batch)
 	for {
 		records = records[:0]
 		select {
@@ -327,6 +327,7 @@ func (e *Engine) readPartition(ctx context.Context, p *live, generation int, id 
 		for _, m := range records {
 			bytes = append(bytes, m.Value)
 		}
+		var values [][]byte
 		if values, errs = e.values(ctx, p, bytes, errs); values == nil {
 			return
 		}
