@@ -303,6 +303,33 @@ func TestTypedColumnsOfParquet(t *testing.T) {
 	}
 }
 
+// TestDamagedParquetIsAnErrorAtMost flips bytes: whatever comes of it, no panic escapes, and it comes soon.
+func TestDamagedParquetIsAnErrorAtMost(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/parity/*.parquet")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	p := odcs(t, `{name: user_id, unique: true, logicalType: integer}, {name: timestamp, required: true, logicalType: string}`)
+	random := rand.New(rand.NewPCG(11, 7))
+	for i := range 600 {
+		data, err := os.ReadFile(files[i%len(files)])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 1 + random.IntN(4) {
+			data[random.IntN(len(data))] = byte(random.IntN(256))
+		}
+		product := p
+		if i%2 == 0 {
+			product = articleProduct
+		}
+		if _, err := ValidateFiles(context.Background(), product, []string{"-"}, FileOptions{Stdin: bytes.NewReader(data), Format: "parquet"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestTheReportInJSONHasTheArticlesKeys(t *testing.T) {
 	t.Parallel()
 	r := validate(t, articleProduct, FileOptions{}, write(t, "a.csv", []byte("user_id,email\n1,\n2,x\x1b[31m\n")))

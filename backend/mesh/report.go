@@ -308,3 +308,21 @@ func grouped(n int64) string {
 	}
 	return s
 }
+
+// Formats are the names Write knows.
+func Formats() []string { return []string{"text", "json", "junit", "sarif"} }
+
+// Write writes the report in one of Formats.
+func (r Report) Write(w io.Writer, format string) error {
+	switch format {
+	case "text":
+		return r.WriteText(w)
+	case "json":
+		return r.WriteJSON(w)
+	case "junit":
+		return r.WriteJUnit(w)
+	case "sarif":
+		return r.WriteSARIF(w)
+	}
+	return fmt.Errorf("format %q: expected one of %s", format, strings.Join(Formats(), ", "))
+}
