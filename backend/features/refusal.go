@@ -126,7 +126,7 @@ func reasonOf(body []byte) string {
 	}
 	if len(reason) > reasonMost {
 		cut := reasonMost
-		for !utf8.RuneStart(reason[cut]) {
+		for cut > reasonMost-utf8.UTFMax && !utf8.RuneStart(reason[cut]) { // what is no UTF-8 is cut where it may be
 			cut--
 		}
 		reason = reason[:cut] + "…"
