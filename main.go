@@ -473,7 +473,7 @@ func (f *flags) validateCommand() *cobra.Command {
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		code, err := f.validate(cmd, *registry, *format, args[0], args[1:])
 		if err != nil {
-			fmt.Fprintln(cmd.ErrOrStderr(), "weir:", err)
+			_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "weir:", err)
 			return exitCode(2)
 		}
 		if code != 0 {

@@ -130,7 +130,7 @@ func (r *Recording) list(ctx context.Context, low, high int64, stride int) (item
 // player reads snapshots in their order.
 type player struct {
 	recording *Recording
-	shapes    map[int64]*pack.Shape        // by run
+	shapes    map[int64]*pack.Shape   // by run
 	events    map[int64][]event.Event // by run, in the order of their numbers
 	offsets   map[int64]uint64        // by run, what was added to those numbers
 	numbered  uint64                  // the last number given
