@@ -10,7 +10,7 @@ import (
 
 // spans are the lengths of one dot column of a chart, from the finest.
 var spans = []time.Duration{
-	250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute,
+	500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute,
 	2 * time.Minute, 5 * time.Minute,
 }
 
@@ -25,7 +25,7 @@ func bucketFor(past []*timeline.Snapshot, n int, span time.Duration) time.Durati
 	best := spans[0]
 	for _, b := range spans {
 		reach := b * time.Duration(n)
-		if b < tick/4 || reach <= age && reach <= span*3/2 {
+		if b < tick/2 || reach <= age && reach <= span*3/2 {
 			best = b
 		}
 	}
