@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"net/url"
 	"path/filepath"
 
 	"weir/backend/edge"
@@ -113,7 +114,7 @@ func newPipeline(c *config.Config, cluster kafka.Cluster, o Options) (*pipeline.
 		Cluster: cluster, Group: p.Group, Instance: p.Instance, Events: p.Events, Predictions: p.Predictions, DeadLetters: p.DeadLetters,
 		Start: p.Start, Delivery: p.Delivery, MaxEvents: p.Batch.MaxEvents, MaxWait: p.Batch.MaxWait,
 		Entity: f.Entity, OnMissing: f.OnMissing, Defaults: f.Defaults, Store: store,
-		FeaturesURL: f.URL, LoadModel: wire.ModelLoader(m), ModelVersion: m.Version,
+		FeaturesURL: withoutPassword(f.URL), LoadModel: wire.ModelLoader(m), ModelVersion: m.Version,
 		Logger: o.Logger.With("engine", "pipeline"),
 	}), nil
 }
@@ -124,4 +125,13 @@ func newEdge(c *config.Edge, o Options) (*edge.Engine, error) {
 		return nil, err
 	}
 	return edge.New(fleet)
+}
+
+// withoutPassword is a URL as it may be shown.
+func withoutPassword(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "a URL that cannot be read"
+	}
+	return u.Redacted()
 }
