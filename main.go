@@ -17,6 +17,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -30,6 +32,7 @@ import (
 	"weir/backend/demo"
 	"weir/backend/history"
 	"weir/backend/mesh"
+	"weir/backend/mesh/contract"
 	"weir/backend/timeline"
 	"weir/config"
 	"weir/tui"
@@ -468,18 +471,16 @@ func (f *flags) validateCommand() *cobra.Command {
 		Example: "  weir validate commerce/user_events events.csv\n  weir validate product.yaml part-*.jsonl --format json",
 		Args:    cobra.MinimumNArgs(2),
 	}
-	format := c.Flags().String("format", "text", "text, or json in the contract's own three keys")
+	format := c.Flags().String("format", "text", "one of "+strings.Join(mesh.Formats(), ", ")+"; json has the contract's own three keys, and the checks")
 	registry := registryFlag(c)
+	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(mesh.Formats(), cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		code, err := f.validate(cmd, *registry, *format, args[0], args[1:])
 		if err != nil {
 			_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "weir:", err)
 			return exitCode(2)
 		}
-		if code != 0 {
-			return exitCode(code)
-		}
-		return nil
+		return exit(code)
 	}
 	return c
 }
@@ -487,8 +488,8 @@ func (f *flags) validateCommand() *cobra.Command {
 // validate prints the judgement on the files; its code is 0 when the contract holds, 1 when it is broken and 2 when
 // that cannot be told, which is also what an error means.
 func (f *flags) validate(cmd *cobra.Command, registry, format, product string, files []string) (int, error) {
-	if format != "text" && format != "json" {
-		return 0, fmt.Errorf("--format: expected text or json, found %q", format)
+	if !slices.Contains(mesh.Formats(), format) {
+		return 0, fmt.Errorf("--format: expected one of %s, found %q", strings.Join(mesh.Formats(), ", "), format)
 	}
 	p, err := f.product(registry, product)
 	if err != nil {
@@ -498,11 +499,7 @@ func (f *flags) validate(cmd *cobra.Command, registry, format, product string, f
 	if err != nil {
 		return 0, err
 	}
-	write := report.WriteText
-	if format == "json" {
-		write = report.WriteJSON
-	}
-	return report.ExitCode(), write(f.out)
+	return report.ExitCode(), report.Write(f.out, format)
 }
 
 func registryFlag(c *cobra.Command) *string {
@@ -539,7 +536,7 @@ func (f *flags) registry(folder string) (*mesh.Registry, error) {
 }
 
 func (f *flags) productsCommand() *cobra.Command {
-	c := &cobra.Command{Use: "products", Short: "List, show and register data products"}
+	c := &cobra.Command{Use: "products", Short: "List, show, register, lint, compare and draft data products"}
 	folder := registryFlag(c)
 	within := func(do func(cmd *cobra.Command, r *mesh.Registry, args []string) error) func(*cobra.Command, []string) error {
 		return func(cmd *cobra.Command, args []string) error {
@@ -580,8 +577,82 @@ func (f *flags) productsCommand() *cobra.Command {
 		_, err = fmt.Fprintf(f.out, "registered %s in %s\n", p.Key(), r.Dir())
 		return err
 	})
-	c.AddCommand(list, show, register)
+	c.AddCommand(list, show, register, f.lintCommand(folder), f.diffCommand(folder), f.inferCommand())
 	return c
+}
+
+func (f *flags) lintCommand(folder *string) *cobra.Command {
+	return &cobra.Command{Use: "lint PRODUCT…", Short: "Tell what is wrong, missing or not understood in products (exit 1: something is)",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			worst := 0
+			for _, ref := range args {
+				p, err := f.product(*folder, ref)
+				if err != nil {
+					return err
+				}
+				code, err := mesh.WriteLint(f.out, ref, p)
+				if err != nil {
+					return err
+				}
+				worst = max(worst, code)
+			}
+			return exit(worst)
+		}}
+}
+
+func (f *flags) diffCommand(folder *string) *cobra.Command {
+	c := &cobra.Command{Use: "diff OLD… NEW", Short: "Tell what changed between versions of a product, and whom each change breaks",
+		Example: "  weir products diff old.yaml new.yaml --compatibility BACKWARD", Args: cobra.MinimumNArgs(2)}
+	modeName := c.Flags().String("compatibility", "", "exit 1 unless the change is BACKWARD, FORWARD or FULL compatible, or so with all OLD (_TRANSITIVE)")
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		var mode contract.Mode
+		var transitive bool
+		if *modeName != "" {
+			var err error
+			if mode, transitive, err = contract.ParseMode(*modeName); err != nil {
+				return fmt.Errorf("--compatibility: %w", err)
+			}
+		}
+		versions := make([]mesh.DataProduct, len(args))
+		for i, ref := range args {
+			var err error
+			if versions[i], err = f.product(*folder, ref); err != nil {
+				return err
+			}
+		}
+		code, err := mesh.WriteDiff(f.out, versions, mode, transitive)
+		if err != nil {
+			return err
+		}
+		return exit(code)
+	}
+	return c
+}
+
+func (f *flags) inferCommand() *cobra.Command {
+	c := &cobra.Command{Use: "infer DOMAIN/NAME FILE…", Short: "Draft a product from data, for a person to edit",
+		Example: "  weir products infer commerce/orders orders.csv > orders.yaml", Args: cobra.MinimumNArgs(2)}
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		domain, name, ok := strings.Cut(args[0], "/")
+		if !ok {
+			return fmt.Errorf("expected DOMAIN/NAME, found %q", args[0])
+		}
+		profile, err := mesh.ProfileFiles(cmd.Context(), args[1:], mesh.FileOptions{})
+		if err != nil {
+			return err
+		}
+		return mesh.WriteDraft(f.out, profile, domain, name)
+	}
+	return c
+}
+
+// exit is the error that ends the program with a code; nil for 0.
+func exit(code int) error {
+	if code == 0 {
+		return nil
+	}
+	return exitCode(code)
 }
 
 func versionCommand() *cobra.Command {

@@ -166,6 +166,36 @@ func TestProductsRegisterShowList(t *testing.T) {
 	}
 }
 
+func TestProductsLintDiffInfer(t *testing.T) {
+	alone(t)
+	write(t, "old.yaml", product)
+	write(t, "new.yaml", strings.Replace(product, "[user_id, email]", "[user_id]", 1))
+	write(t, "rows.csv", "user_id,email\n1,a@example.com\n2,b@example.com\n")
+	if out, _, err := weir(t, "products", "lint", "old.yaml"); code(err) > 1 || out == "" {
+		t.Errorf("lint = %v\n%s", err, out)
+	}
+	if out, _, err := weir(t, "products", "diff", "old.yaml", "new.yaml"); err != nil || !strings.Contains(out, "email") {
+		t.Errorf("diff = %v\n%s", err, out)
+	}
+	if out, _, err := weir(t, "products", "diff", "old.yaml", "new.yaml", "--compatibility", "FORWARD"); code(err) != 1 {
+		t.Errorf("a column that is no longer promised broke nobody: %v\n%s", err, out)
+	}
+	if _, _, err := weir(t, "products", "diff", "old.yaml", "new.yaml", "--compatibility", "SIDEWAYS"); err == nil {
+		t.Error("an unknown compatibility was taken")
+	}
+	out, _, err := weir(t, "products", "infer", "commerce/visitors", "rows.csv")
+	if err != nil || !strings.Contains(out, "email") {
+		t.Fatalf("infer = %v\n%s", err, out)
+	}
+	write(t, "draft.yaml", out)
+	if out, _, err := weir(t, "validate", "draft.yaml", "rows.csv"); err != nil {
+		t.Errorf("the data do not satisfy the draft made of them: %v\n%s", err, out)
+	}
+	if out, _, err := weir(t, "validate", "old.yaml", "rows.csv", "--format", "junit"); err != nil || !strings.Contains(out, "<testsuite") {
+		t.Errorf("junit = %v\n%s", err, out)
+	}
+}
+
 func TestRunInTheDemoWorldAnswersEveryEvent(t *testing.T) {
 	alone(t)
 	out, errOut, err := weir(t, "run", "--demo", "--rate", "500", "--for", "3s", "--fault", "poison-events@1s+1s", "--log", "log.txt")

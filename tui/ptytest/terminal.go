@@ -222,10 +222,14 @@ func (t *Terminal) Wait(re *regexp.Regexp, patience time.Duration) error {
 func (t *Terminal) Exit(patience time.Duration) error {
 	select {
 	case <-t.exited:
-		return t.status
 	case <-time.After(patience):
 		return fmt.Errorf("still running after %s, showing\n%s", patience, t.Text())
 	}
+	select { // what it wrote last may still be on its way
+	case <-t.read:
+	case <-time.After(patience):
+	}
+	return t.status
 }
 
 // Process is the program's process.
