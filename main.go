@@ -369,7 +369,7 @@ func (f *flags) replay(ctx context.Context, path string) error {
 		return err
 	}
 	o := f.screen()
-	o.Title = "replay of " + filepath.Base(path)
+	o.Title, o.Recording = "replay of "+filepath.Base(path), true
 	o.Console = config.Console{Refresh: time.Second, Theme: "auto", TimeZone: "local", ReadOnly: true}
 	return tui.Run(ctx, backend.NewReplayed(line), o)
 }

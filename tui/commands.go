@@ -162,8 +162,10 @@ type question struct {
 
 // undo tells how commands are taken back; a command not listed cannot be.
 var undo = map[string]string{
-	"pause": "yes, by :resume", "resume": "yes, by :pause", "fault": "yes, by :fault clear NAME",
-	"quarantine": "yes, by replaying what was set aside", "rollback": "yes, by rolling forward again",
+	"pause": "yes, by :resume", "resume": "yes, by :pause", "drain": "yes, by :resume", "fault": "yes, by :fault clear NAME",
+	"quarantine": "yes, by :release", "release": "yes, by :quarantine",
+	"seek":  "by another :seek; what was predicted again stays",
+	"model": "yes: load by :model rollback, and a rollback by another",
 }
 
 func (q *question) view(m *Model) views.Question {

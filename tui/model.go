@@ -36,6 +36,8 @@ type Options struct {
 	LogPath string // named when the console ends by a panic
 	// Remote is a console of somebody on another machine: it writes no files here.
 	Remote bool
+	// Recording tells that the timeline is a recording: it has an end and no present.
+	Recording bool
 	// Now is the clock, time.Now when nil.
 	Now func() time.Time
 }
@@ -275,6 +277,9 @@ func (m *Model) pastFor() int {
 
 func (m *Model) scene() *views.Scene {
 	s := &views.Scene{Now: m.now(), Live: m.cursor.Live(), Held: m.cursor.Held(), Span: m.span, Theme: m.theme}
+	if newest := m.rt.Timeline().Newest(); m.options.Recording && newest != nil {
+		s.Recording, s.Now = true, newest.At
+	}
 	s.Past = m.cursor.Past(m.pastFor())
 	if n := len(s.Past); n > 0 {
 		s.Snap = s.Past[n-1]

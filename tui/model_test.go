@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -93,6 +94,15 @@ func TestCursorFollowsIdentity(t *testing.T) {
 	if got := c.m.screen.Panes[views.EdgeNodes].Level.Index; got != 0 {
 		t.Fatalf("index %d after g", got)
 	}
+}
+
+// TestARecordingIsNeverLive: its newest snapshot is its end, and no clock of today's measures its age.
+func TestARecordingIsNeverLive(t *testing.T) {
+	c := newConsole(t, settings{options: Options{Recording: true}})
+	c.clock = c.clock.Add(48 * time.Hour)
+	c.keys("left", "l")
+	c.sees("REPLAY")
+	c.lacks("LIVE", "age 172", "age 48h", "age 2d")
 }
 
 func TestFreezeStepAndLive(t *testing.T) {

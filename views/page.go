@@ -17,7 +17,9 @@ type Scene struct {
 	Snap *timeline.Snapshot
 	Past []*timeline.Snapshot
 	Live bool
-	Held time.Duration // how far Snap lies behind the newest snapshot
+	// Recording tells that there is no present: the newest snapshot is the end of a recording, and Now its time.
+	Recording bool
+	Held      time.Duration // how far Snap lies behind the newest snapshot
 	// Span is how much of the past charts show.
 	Span time.Duration
 	Zone *time.Location

@@ -304,10 +304,13 @@ func (s *Scene) status(w int, chrome Chrome) string {
 		l.To(w * 22 / 100)
 	}
 	at := x.At
-	if s.Live {
+	switch {
+	case s.Recording:
+		l.Put(BadgeWarn, " REPLAY ").Space(1)
+	case s.Live:
 		l.Put(Good, t.Glyphs.Live+" ").Put(Strong, "LIVE").Space(1)
 		at = s.Now
-	} else {
+	default:
 		l.Put(BadgeWarn, " "+t.Glyphs.Held+" HELD "+span(s.Held)+" ").Space(1)
 	}
 	if s.EventTime {
@@ -315,7 +318,7 @@ func (s *Scene) status(w int, chrome Chrome) string {
 	} else {
 		l.Put(Plain, s.clock(at)).Put(Faint, " "+at.In(s.Zone).Format("MST"))
 	}
-	if s.Live && w >= 100 {
+	if s.Live && !s.Recording && w >= 100 {
 		l.Put(Faint, "  age ").Put(Plain, fixed(max(s.Now.Sub(x.At).Seconds(), 0), 1)+"s")
 	}
 	if w >= 100 {

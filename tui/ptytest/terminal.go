@@ -248,6 +248,8 @@ func (t *Terminal) Stop() {
 	}
 	_ = t.pty.Close()
 	<-t.read
-	_ = t.screen.Close()
+	if pipe, ok := t.screen.InputPipe().(io.Closer); ok {
+		_ = pipe.Close() // the emulator's own Close may not be called beside a Read
+	}
 	<-t.answer
 }
