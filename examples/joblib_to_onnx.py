@@ -86,6 +86,7 @@ def convert(model, data: pd.DataFrame):
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
 
     register_boosters(model)
+    plain_numbers()
     last = model.steps[-1][1] if hasattr(model, "steps") else model
     trees = np.ravel(getattr(last, "estimators_", [last]))
     if any(np.isinf(getattr(getattr(t, "tree_", None), "threshold", 0)).any() for t in trees):  # "is it missing?"
@@ -104,6 +105,19 @@ def convert(model, data: pd.DataFrame):
         except Exception as e:  # converters raise whatever comes to them
             errors.append(f"{number.__name__}: {type(e).__name__}: {str(e)[:500]}")
     sys.exit("skl2onnx cannot convert this model:\n  " + "\n  ".join(errors))
+
+
+def plain_numbers() -> None:
+    """skl2onnx 1.20 hands numpy booleans to onnx for HistGradientBoosting; onnx 1.23 takes whole numbers only."""
+    import onnx
+    make = onnx.helper.make_attribute
+
+    def make_attribute(key, value, *args, **kwargs):
+        if isinstance(value, (list, np.ndarray)) and any(isinstance(v, (bool, np.bool_)) for v in value):
+            value = [int(v) for v in value]
+        return make(key, value, *args, **kwargs)
+
+    onnx.helper.make_attribute = make_attribute
 
 
 def by_name(model) -> bool:

@@ -71,11 +71,12 @@ own predict_proba(X)[:, 1] in float64. The largest of all is **%.1e**; at most 1
 | model | library | estimator | data | input | decides | rows | largest error |
 |---|---|---|---|---|---|---|---|
 %s
-Exports that differ from their library whatever evaluates them, onnxruntime included, and so are not in the table:
+Exports that differ from their library, and not by weir's doing, and so are not in the table:
 LinearDiscriminantAnalysis of two classes (a softmax where a logistic belongs), CalibratedClassifierCV with
 method="isotonic" (the nearest step instead of interpolation), KNeighborsClassifier with weights="distance", scikit-learn
 forests trained on missing values (the side they take is lost; impute first), LightGBM with boosting_type="rf".
-examples/joblib_to_onnx.py finds such an export by comparing it with the model before it writes the file.
+A file that examples/joblib_to_onnx.py wrote carries rows with the model's own probabilities (weir.samples): weir scores
+them when it loads the file, and refuses an export that contradicts them.
 
 Operators: %s.
 `, len(all), libraries["scikit-learn"], libraries["XGBoost"], libraries["LightGBM"], len(data), worst, rows.String(),
