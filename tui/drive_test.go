@@ -169,6 +169,9 @@ func keyOf(name string) tea.KeyPressMsg {
 		} else if rest, ok := strings.CutPrefix(name, "ctrl+"); ok {
 			k.Mod |= tea.ModCtrl
 			name = rest
+		} else if rest, ok := strings.CutPrefix(name, "alt+"); ok {
+			k.Mod |= tea.ModAlt
+			name = rest
 		} else {
 			break
 		}

@@ -3,14 +3,39 @@ package tui
 import (
 	"fmt"
 	"time"
+	"unicode"
 
 	tea "charm.land/bubbletea/v2"
 
 	"weir/views"
 )
 
-// key handles a key press: it goes to what is open over the panes first, then by the table to an intent.
+// key handles a key press. An escape and a key that come at once, typed quickly or sent by a program, look to a
+// terminal like the key with alt. No key of ours needs alt, so they are what they were typed as. Only a prompt edits
+// its line with alt, but escape twice ends it too.
 func (m *Model) key(key tea.KeyPressMsg) tea.Cmd {
+	if key.Mod&^tea.ModShift != tea.ModAlt || m.prompt != nil && key.Code != tea.KeyEscape {
+		return m.press(key)
+	}
+	key.Mod &^= tea.ModAlt
+	if unicode.IsPrint(key.Code) {
+		key.Text = string(key.Code)
+		if key.Mod == tea.ModShift {
+			key.Text = string(unicode.ToUpper(key.Code))
+		}
+	}
+	first := m.press(tea.KeyPressMsg{Code: tea.KeyEscape})
+	m.dirty = true
+	return tea.Sequence(first, m.press(key))
+}
+
+// press handles one key: it goes to what is open over the panes first, then by the table to an intent. A key acts on
+// what the keys before it led to, also when the terminal was too busy to be shown that.
+func (m *Model) press(key tea.KeyPressMsg) tea.Cmd {
+	if m.dirty && m.w > 0 && m.h > 0 {
+		m.draw()
+	}
+	m.dirty = true
 	name := key.String()
 	if name == "ctrl+c" {
 		return tea.Quit

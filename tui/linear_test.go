@@ -3,6 +3,7 @@ package tui
 import (
 	"bytes"
 	"io"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -45,6 +46,9 @@ func TestLinear(t *testing.T) {
 	o.Console.TimeZone = "utc"
 	go func() { done <- Linear(t.Context(), rt, o, in, &out) }()
 	rt.ticks <- struct{}{}
+	for !strings.Contains(out.String(), "Contracts:") { // the tick is carried out
+		runtime.Gosched()
+	}
 	rt.line.Append(viewstest.Snapshot(viewstest.Broken, viewstest.Usual, viewstest.Usual.Ticks)) // nothing new: nothing said
 	rt.ticks <- struct{}{}
 	for _, line := range []string{"", "nodes state:down", "pause", "no", "pause", "yes an exercise", "poll", "nonsense", "q"} {

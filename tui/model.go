@@ -197,7 +197,6 @@ func (m *Model) update(msg tea.Msg) tea.Cmd {
 			m.say(views.Good, msg.text)
 		}
 	case tea.KeyPressMsg:
-		m.dirty = true
 		return m.key(msg)
 	case tea.PasteMsg:
 		if m.prompt != nil {

@@ -45,6 +45,23 @@ func TestDrillFromPaneToRecord(t *testing.T) {
 	c.sees("5 Events")
 }
 
+// TestEscapesThatComeAtOnce has keys arrive in one read after an escape, which terminals tell as alt.
+func TestEscapesThatComeAtOnce(t *testing.T) {
+	c := newConsole(t, settings{})
+	c.keys("4", "enter", "enter", "enter", "enter")
+	c.sees("kcat -C -t user_events -p 0 -o 99120 -c 1")
+	c.keys("alt+esc", "alt+esc")
+	c.sees("5 Events")
+	c.keys("enter", "enter", "alt+enter")
+	c.sees("Contracts → commerce/user_events", "max_null_percentage", "About")
+	c.keys("alt+2")
+	c.sees("2 Edge nodes", "edge-node-03")
+	c.keys("alt+:")
+	c.sees("export fault filter help")
+	c.keys("'po", "alt+esc")
+	c.lacks("export fault filter help")
+}
+
 func TestSectionsOfThroughput(t *testing.T) {
 	c := newConsole(t, settings{})
 	c.keys("enter")
