@@ -115,7 +115,7 @@ type Federated struct {
 	Every        time.Duration // from one round to the next
 	Deadline     time.Duration // of a round's questions
 	Participants int           // a round with fewer changes nothing
-	MaxNorm      int           // bound on how far one node may move the model
+	MaxNorm      float64       // bound on how far one node may move the model
 	MaxExamples  int           // bound on how much one node may weigh
 }
 

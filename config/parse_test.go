@@ -434,3 +434,19 @@ func TestTable(t *testing.T) {
 	}
 	walk(schema(&Config{}), "")
 }
+
+// TestDecimals: max_norm takes any number above zero, with or without decimals, and nothing that is no number.
+func TestDecimals(t *testing.T) {
+	for text, want := range map[string]float64{"10": 10, "0.5": 0.5, "2.75": 2.75, "1.5e3": 1500, ".25": 0.25, "0.000001": 1e-6,
+		"0": 0, "-1": 0, ".inf": 0, ".nan": 0, "0x10p1": 0, "1e300": 0, `"0.5"`: 0, "half": 0, "[1]": 0} {
+		c, err := Parse("weir.yaml", []byte("kafka: {brokers: [a:1]}\nedge: {nodes: [http://a], federated: {max_norm: "+text+"}}\n"), env())
+		switch {
+		case want == 0 && err == nil:
+			t.Errorf("max_norm: %s was taken as %v", text, c.Edge.Federated.MaxNorm)
+		case want == 0 && !strings.Contains(err.Error(), "a number from 0.000001 to 1000000000"):
+			t.Errorf("max_norm: %s: %v", text, err)
+		case want != 0 && (err != nil || c.Edge.Federated.MaxNorm != want):
+			t.Errorf("max_norm: %s: %v", text, err)
+		}
+	}
+}

@@ -74,6 +74,8 @@ func (f field) typeName() string {
 		return "true, false"
 	case *int:
 		name = "whole number"
+	case *float64:
+		name = "number"
 	case *int64:
 		name = "size"
 	case *time.Duration:

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -156,6 +157,15 @@ func assign(f field, text string) *problem {
 			return p
 		}
 		*to = int(n)
+	case *float64:
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil || math.IsNaN(n) || math.IsInf(n, 0) || strings.ContainsAny(text, "xX_") {
+			return &problem{hint: "write a number such as 0.5"}
+		}
+		if n < f.low || f.max != 0 && n > float64(f.max) {
+			return &problem{hint: "write " + f.bounds()}
+		}
+		*to = n
 	case *int64:
 		n, ok := parseSize(text)
 		if !ok {
@@ -194,7 +204,11 @@ func (f field) bounds() string {
 	if f.max == 0 {
 		return ""
 	}
-	return f.format(f.min) + " to " + f.format(f.max)
+	low := f.format(f.min)
+	if _, decimal := f.to.(*float64); decimal {
+		low = strconv.FormatFloat(f.low, 'f', -1, 64)
+	}
+	return low + " to " + f.format(f.max)
 }
 
 func (f field) format(n int64) string {
@@ -246,7 +260,7 @@ func (d *decoder) want(f field) string {
 	case *int:
 		return "a whole number" + within
 	case *float64:
-		return "a number"
+		return "a number" + within
 	case *int64:
 		return "a size such as 1MiB" + within
 	case *time.Duration:

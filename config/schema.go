@@ -7,13 +7,14 @@ import "time"
 type field struct {
 	key      string
 	doc      string
-	to       any    // where the value goes: *string, *Secret, *bool, *int, *int64 (a size), *time.Duration, *[]string, *map[string]float64, *map[string]map[string]float64, *map[string][]string, *map[string]string, *map[string]Secret
+	to       any    // where the value goes: *string, *Secret, *bool, *int, *float64, *int64 (a size), *time.Duration, *[]string, *map[string]float64, *map[string]map[string]float64, *map[string][]string, *map[string]string, *map[string]Secret
 	is       format // of the text, or of each text of a list
 	fallback string // the default as it is written in the file
 	example  string // what the starter file writes where there is no default
 	note     string // for the reference, where the default follows from something else
 	required bool
-	min, max int64 // of a number, a duration in ns, a size in bytes; both 0: any that is not negative
+	min, max int64   // of a number, a duration in ns, a size in bytes; both 0: any that is not negative
+	low      float64 // the least of a *float64, in place of min
 
 	fields []field // of a section
 	// each makes a new entry of a list of sections: its fields, and how it is added to the list.
@@ -148,7 +149,7 @@ func schema(c *Config) []field {
 					{key: "every", to: &federated.Every, fallback: "5m", min: second, max: 24 * hour, doc: "from one round to the next"},
 					{key: "deadline", to: &federated.Deadline, fallback: "30s", min: 100 * ms, max: hour, doc: "who answers later waits for the next round"},
 					{key: "participants", to: &federated.Participants, fallback: "2", min: 1, max: 100_000, doc: "a round with fewer changes nothing"},
-					{key: "max_norm", to: &federated.MaxNorm, fallback: "10", min: 1, max: 1_000_000_000,
+					{key: "max_norm", to: &federated.MaxNorm, fallback: "10", low: 1e-6, max: 1_000_000_000,
 						doc: "how far one node may move the model, as the Euclidean norm of its update"},
 					{key: "max_examples", to: &federated.MaxExamples, fallback: "1000000", min: 1, max: 1 << 53, doc: "how many examples one node may count for"},
 				}},

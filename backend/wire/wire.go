@@ -83,7 +83,7 @@ func Edge(c *config.Edge, state string, logger *slog.Logger) (edge.Config, error
 	}
 	if f := c.Federated; f != nil {
 		e.Federated = &edge.FederatedConfig{Every: f.Every, Deadline: f.Deadline, Participants: f.Participants,
-			MaxNorm: float64(f.MaxNorm), MaxExamples: int64(f.MaxExamples)}
+			MaxNorm: f.MaxNorm, MaxExamples: int64(f.MaxExamples)}
 	}
 	if c.Cloud == nil {
 		return e, nil
