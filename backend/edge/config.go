@@ -47,6 +47,9 @@ type Config struct {
 	Outbox string
 	// Cloud receives the aggregates; nil: nothing is synced.
 	Cloud *CloudConfig
+	// State is the SQLite file of what else outlives the process: quarantines, and the fleet's model. Empty: nothing
+	// does.
+	State string
 	// Resolver looks up the names of nodes; nil is the system's.
 	Resolver *net.Resolver
 	// Federated lets the fleet learn a model together; nil: off.

@@ -32,6 +32,8 @@ type Engine struct {
 	log        event.Log
 	sync       *syncer
 	learner    *learner // nil: off
+	keeper     *keeper
+	keeping    sync.Mutex // held over a change of a quarantine and its writing, so that both have one order
 	reschedule chan struct{}
 	firstRound chan struct{} // closed when every node was polled once
 
@@ -41,6 +43,7 @@ type Engine struct {
 	roster    roster
 	nodes     []*node // in the order of the configuration, then of each source
 	byURL     map[string]*node
+	holds     map[string]hold     // the quarantines by URL, also of nodes that are not listed now
 	watched   map[*node]time.Time // whose history is in the snapshots, until when
 	due       dueHeap
 	pool      pool
@@ -85,7 +88,8 @@ func newEngine(c Config, p poller, access []accessOf) *Engine {
 	if c.Federated != nil {
 		e.learner = &learner{cfg: *c.Federated, e: e}
 	}
-	e.watched = map[*node]time.Time{}
+	e.keeper = newKeeper(c.State, c.Now, &e.log)
+	e.holds, e.watched = map[string]hold{}, map[*node]time.Time{}
 	e.roster.access = access
 	e.roster.lists = make([][]Target, 1+len(c.Sources))
 	for _, u := range c.Nodes {
@@ -133,9 +137,13 @@ func (e *Engine) Run(ctx context.Context) error {
 		cancel(nil)
 		return err
 	}
+	e.restore(runCtx) // before the first poll
 	r.start("schedule", e.schedule)
 	r.start("events", e.tell)
 	e.startSources(r)
+	if e.cfg.State != "" {
+		r.start("state", e.keepUp)
+	}
 	if e.learner != nil {
 		r.start("federated learning", e.learner.run)
 	}
@@ -148,6 +156,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.mu.Unlock()
 	r.group.Wait()
 	e.poller.close()
+	if err := e.keeper.stop(); err != nil {
+		e.cfg.Logger.Warn("edge", "error", err)
+	}
 	e.mu.Lock()
 	e.run = nil
 	e.mu.Unlock()

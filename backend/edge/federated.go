@@ -109,7 +109,9 @@ type learner struct {
 	e     *Engine
 	mu    sync.Mutex
 	model globalModel
-	state Federated
+	// number is the last round's, also of a process before this one.
+	number int
+	state  Federated
 }
 
 // offer is what one node answered in a round.
@@ -155,10 +157,7 @@ func (l *learner) round(ctx context.Context) {
 	began := l.e.cfg.Now()
 	l.mu.Lock()
 	now := l.model
-	number := 1
-	if n := len(l.state.Rounds); n > 0 {
-		number = l.state.Rounds[n-1].Number + 1
-	}
+	number := l.number + 1
 	l.mu.Unlock()
 	asked := l.reporting()
 	r := FederatedRound{Number: number, At: began, Asked: len(asked), Version: now.version, Moved: math.NaN()}
@@ -208,11 +207,11 @@ func (l *learner) round(ctx context.Context) {
 		r.Delivered = l.deliver(ctx, heard, now, r)
 	}
 	r.Took = l.e.cfg.Now().Sub(began)
-	l.finish(r, now)
+	l.finish(ctx, r, now)
 }
 
 // finish shows a round, and tells of it when its outcome is another than the last one's.
-func (l *learner) finish(r FederatedRound, model globalModel) {
+func (l *learner) finish(ctx context.Context, r FederatedRound, model globalModel) {
 	l.mu.Lock()
 	rounds := l.state.Rounds
 	failedBefore := len(rounds) > 0 && !rounds[len(rounds)-1].Error.IsEmpty()
@@ -221,9 +220,12 @@ func (l *learner) finish(r FederatedRound, model globalModel) {
 		rounds = rounds[1:]
 	}
 	l.state.Rounds = append(slices.Clip(slices.Clone(rounds)), r) // a snapshot may hold the old ones
-	l.model = model
+	l.model, l.number = model, r.Number
 	l.state.Version, l.state.Weights = model.version, len(model.weights)
 	l.mu.Unlock()
+	if err := l.e.keeper.learned(ctx, model, r.Number); err != nil {
+		l.e.cfg.Logger.Warn("edge: the fleet's model is not kept", "error", err)
+	}
 
 	failed := !r.Error.IsEmpty()
 	if failed == failedBefore && !first {
@@ -239,6 +241,20 @@ func (l *learner) finish(r FederatedRound, model globalModel) {
 		e.Severity, e.Message = event.Info, safetext.Sprintf("is at version %d, from %d nodes and %d examples", r.Version, r.Used, r.Examples)
 	}
 	l.e.log.Add(e)
+}
+
+// resume goes on from the model and the round of a process before this one, unless there is a newer model.
+func (l *learner) resume(model globalModel, round int) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if round <= l.number {
+		return
+	}
+	l.model, l.number = model, round
+	l.state.Version, l.state.Weights = model.version, len(model.weights)
 }
 
 // reporting is the nodes whose last answer was valid.

@@ -7,15 +7,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
-
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // The caps of an outbox and of its table of refused aggregates.
@@ -24,12 +18,6 @@ const (
 	DefaultMaxAge   = 7 * 24 * time.Hour
 	maxDeadBytes    = 32 << 20
 	maxDeadAnswer   = 2 << 10 // bytes kept of what the cloud said
-)
-
-// Errors of an outbox.
-var (
-	errCorrupt = errors.New("the outbox file is corrupt")
-	errInUse   = errors.New("the outbox is in use by another weir")
 )
 
 // outbox is the durable queue between weir and the cloud: one SQLite file, one writer. What put has returned for
@@ -84,7 +72,7 @@ func openOutbox(ctx context.Context, path string, maxBytes int64, maxAge time.Du
 	if !errors.Is(err, errCorrupt) {
 		return o, "", err
 	}
-	setAside, renameErr := quarantineFile(path, now)
+	setAside, renameErr := setAsideFile(path, now)
 	if renameErr != nil {
 		return nil, "", errors.Join(err, renameErr)
 	}
@@ -92,39 +80,11 @@ func openOutbox(ctx context.Context, path string, maxBytes int64, maxAge time.Du
 	return o, setAside, err
 }
 
-// quarantineFile gives a corrupt database, with what SQLite keeps beside it, a name of its own.
-func quarantineFile(path string, now time.Time) (string, error) {
-	to := fmt.Sprintf("%s.corrupt-%s", path, now.UTC().Format("20060102T150405.000Z"))
-	if err := os.Rename(path, to); err != nil {
-		return "", fmt.Errorf("setting the corrupt outbox aside: %w", err)
-	}
-	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
-		if err := os.Rename(path+suffix, to+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return "", fmt.Errorf("setting the corrupt outbox aside: %w", err)
-		}
-	}
-	return to, nil
-}
-
 func tryOpen(ctx context.Context, path string, maxBytes int64, maxAge time.Duration) (*outbox, error) {
-	if dir := filepath.Dir(path); dir != "." {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("making the outbox's folder: %w", err)
-		}
-	}
-	abs, err := filepath.Abs(path)
+	db, err := openDatabase(ctx, "outbox", path, outboxSchema)
 	if err != nil {
-		return nil, fmt.Errorf("outbox: %w", err)
+		return nil, err
 	}
-	dsn := url.URL{Scheme: "file", Path: filepath.ToSlash(abs), RawQuery: url.Values{
-		"_pragma": {"busy_timeout(250)", "locking_mode(EXCLUSIVE)", "journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(2000)"},
-		"_txlock": {"immediate"},
-	}.Encode()}
-	db, err := sql.Open("sqlite", dsn.String())
-	if err != nil {
-		return nil, fmt.Errorf("opening the outbox %s: %w", path, err)
-	}
-	db.SetMaxOpenConns(1)
 	o := &outbox{db: db, maxBytes: maxBytes, maxAge: maxAge}
 	if err = o.load(ctx); err == nil {
 		o.insert, err = db.PrepareContext(ctx, `INSERT INTO outbox (made_at, body) VALUES (?, ?)`)
@@ -138,33 +98,8 @@ func tryOpen(ctx context.Context, path string, maxBytes int64, maxAge time.Durat
 	return o, nil
 }
 
-// classify marks the errors of SQLite that a caller decides on.
-func classify(err error) error {
-	var e *sqlite.Error
-	if !errors.As(err, &e) {
-		return err
-	}
-	switch e.Code() & 0xff {
-	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return fmt.Errorf("%w: %w", errCorrupt, err)
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return fmt.Errorf("%w: %w", errInUse, err)
-	}
-	return err
-}
-
 func (o *outbox) load(ctx context.Context) error {
-	var verdict string
-	if err := o.db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
-		return err
-	}
-	if verdict != "ok" {
-		return fmt.Errorf("%w: %s", errCorrupt, verdict)
-	}
-	if _, err := o.db.ExecContext(ctx, outboxSchema); err != nil {
-		return err
-	}
-	return o.transact(ctx, func(tx *sql.Tx) error {
+	return transact(ctx, o.db, func(tx *sql.Tx) error {
 		fresh := make([]byte, 8)
 		_, _ = rand.Read(fresh) // it never fails
 		if _, err := tx.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ('collector', ?) ON CONFLICT DO NOTHING`,
@@ -210,21 +145,6 @@ func remember(ctx context.Context, tx *sql.Tx, madeAt time.Time) error {
 	return err
 }
 
-// transact runs f in one transaction; once it returns nil the change is on the disk.
-func (o *outbox) transact(ctx context.Context, f func(*sql.Tx) error) error {
-	tx, err := o.db.BeginTx(ctx, nil)
-	if err != nil {
-		return classify(err)
-	}
-	if err := f(tx); err != nil {
-		if rerr := tx.Rollback(); rerr != nil && !errors.Is(rerr, sql.ErrTxDone) {
-			err = errors.Join(err, rerr)
-		}
-		return classify(err)
-	}
-	return classify(tx.Commit())
-}
-
 // count adds to a counter that outlives the process.
 func count64(ctx context.Context, tx *sql.Tx, name string, n int64) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES (?, ?)
@@ -252,7 +172,7 @@ func (o *outbox) put(ctx context.Context, body []byte, at time.Time) (entry, err
 	if o.fits(e) {
 		err = classify(insert(o.insert)) // a statement alone is a transaction
 	} else {
-		err = o.transact(ctx, func(tx *sql.Tx) (err error) {
+		err = transact(ctx, o.db, func(tx *sql.Tx) (err error) {
 			if err := insert(tx.StmtContext(ctx, o.insert)); err != nil {
 				return err
 			}
@@ -372,7 +292,7 @@ func (o *outbox) acknowledge(ctx context.Context, entries []entry) error {
 		ids[i] = fmt.Sprint(e.id)
 	}
 	var n, freed int64
-	err := o.transact(ctx, func(tx *sql.Tx) error {
+	err := transact(ctx, o.db, func(tx *sql.Tx) error {
 		in := ` FROM outbox WHERE id IN (` + strings.Join(ids, ",") + `)`
 		if err := tx.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(length(body)), 0)`+in).Scan(&n, &freed); err != nil {
 			return err
@@ -399,7 +319,7 @@ func (o *outbox) acknowledge(ctx context.Context, entries []entry) error {
 func (o *outbox) refuse(ctx context.Context, e entry, status int, said []byte, at time.Time) error {
 	said = said[:min(len(said), maxDeadAnswer)]
 	var moved, freed int64
-	err := o.transact(ctx, func(tx *sql.Tx) error {
+	err := transact(ctx, o.db, func(tx *sql.Tx) error {
 		res, err := tx.ExecContext(ctx, `INSERT INTO dead_letters (id, made_at, refused_at, status, answer, body)
 			SELECT id, made_at, ?, ?, ?, body FROM outbox WHERE id = ?`, at.UnixMilli(), status, said, e.id)
 		if err != nil {
@@ -432,7 +352,7 @@ func (o *outbox) refuse(ctx context.Context, e entry, status int, said []byte, a
 // requeue moves every dead letter back to where it came from, with its id and so its key.
 func (o *outbox) requeue(ctx context.Context) (int, error) {
 	var moved, size int64
-	err := o.transact(ctx, func(tx *sql.Tx) error {
+	err := transact(ctx, o.db, func(tx *sql.Tx) error {
 		if err := tx.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(length(body)), 0) FROM dead_letters`).Scan(&moved, &size); err != nil {
 			return err
 		}

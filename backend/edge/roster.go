@@ -4,7 +4,6 @@ import (
 	"container/heap"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -117,7 +116,11 @@ func (e *Engine) rebuild(now time.Time) (added, removed int) {
 				n = newNode(t.URL, now)
 				n.offset = offsetOf(t.URL, e.cfg.Poll)
 				added++
-				e.unpolled++
+				if h, held := e.holds[t.URL]; held {
+					e.keepOut(n, h)
+				} else {
+					e.unpolled++
+				}
 			}
 			e.settle(n, t)
 			e.byURL[t.URL] = n
@@ -178,60 +181,6 @@ func (e *Engine) drop(n *node) {
 		e.firstAnswer()
 	}
 	n.leaveRounds()
-}
-
-// Quarantine stops polling a node and takes it out of the aggregate until Release. Reason is shown beside it. It does
-// not outlive the process.
-func (e *Engine) Quarantine(url, reason string) error {
-	return e.command(url, func(n *node, now time.Time) {
-		n.quarantined = true
-		before, since := n.pub.State, now.Sub(n.pub.Since)
-		n.pub.Reachable, n.pub.Fresh, n.pub.Valid = false, false, false
-		n.pub.Error = safetext.Bytes([]byte("quarantined: "+reason), maxReason)
-		n.pub.ProbeAt = time.Time{}
-		if before == Unknown {
-			e.firstAnswer()
-		}
-		if before != Quarantined {
-			n.past.addChange(NodeChange{At: now, From: before, To: Quarantined, Reason: n.pub.Error})
-			n.pub.State, n.pub.Since = Quarantined, now
-			e.teller.changed(now, before, since, &n.pub)
-		}
-		n.leaveRounds()
-	})
-}
-
-// Release ends a quarantine: the node is asked at once.
-func (e *Engine) Release(url, reason string) error {
-	return e.command(url, func(n *node, now time.Time) {
-		if !n.quarantined {
-			return
-		}
-		n.quarantined = false
-		n.breaker, n.flaps = breaker{}, flaps{}
-		before, since := n.pub.State, now.Sub(n.pub.Since)
-		n.pub.Error = safetext.Bytes([]byte("released: "+reason), maxReason)
-		n.past.addChange(NodeChange{At: now, From: before, To: Unknown, Reason: n.pub.Error})
-		n.pub.State, n.pub.Since = Unknown, now
-		e.unpolled++
-		e.teller.changed(now, before, since, &n.pub)
-		if e.run != nil {
-			e.enqueue(n)
-		}
-	})
-}
-
-func (e *Engine) command(url string, f func(*node, time.Time)) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	n := e.byURL[url]
-	if n == nil {
-		return fmt.Errorf("%w: %q", ErrNoNode, url)
-	}
-	f(n, e.cfg.Now())
-	e.version++
-	e.urgent = true
-	return nil
 }
 
 // startSources watches every source for one run.

@@ -84,8 +84,16 @@ type Node struct {
 	// fell: the node restarted, or counts anew.
 	RecordsPerSecond float64
 	Resets           int
+	// Quarantine tells who took the node out and why; nil while it is in. It is never changed.
+	Quarantine *Hold
 	// ProbeAt is when a node that does not answer is asked again, while that is rarer than its slots; else zero.
 	ProbeAt time.Time
+}
+
+// Hold is the quarantine of a node: who took it out, when, and why.
+type Hold struct {
+	By, Reason safetext.Text // either may be empty
+	Since      time.Time
 }
 
 // CloudState says how the sync is going.

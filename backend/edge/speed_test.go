@@ -311,7 +311,7 @@ func fillQuickly(b *testing.B, path string, n int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	err = o.transact(b.Context(), func(tx *sql.Tx) error {
+	err = transact(b.Context(), o.db, func(tx *sql.Tx) error {
 		for range n {
 			if _, err := tx.ExecContext(b.Context(), `INSERT INTO outbox (made_at, body) VALUES (?, ?)`, time.Now().UnixMilli(), body); err != nil {
 				return err

@@ -87,7 +87,7 @@ func (s *store) replace() error {
 	}
 	closeErr := s.box.close() // it may fail on what is corrupt; the file is kept whatever it says
 	s.box = nil
-	to, err := quarantineFile(s.path, s.now())
+	to, err := setAsideFile(s.path, s.now())
 	if err != nil {
 		return errors.Join(err, closeErr)
 	}

@@ -499,10 +499,10 @@ func TestOutboxCannotBeMade(t *testing.T) {
 	e := syncing(t, filepath.Join(blocked, "o.db"), cloud.URL, nil)
 	e.sync.putRetry = 10 * time.Millisecond
 	start(t, e)
-	if err := e.SyncNow(t.Context()); err == nil || !contains(err.Error(), "making the outbox's folder") {
+	if err := e.SyncNow(t.Context()); err == nil || !contains(err.Error(), "making the folder of the outbox") {
 		t.Errorf("SyncNow: %v", err)
 	}
-	until(t, "the state says so", func() bool { return contains(e.Snapshot().Cloud.Error.String(), "making the outbox's folder") })
+	until(t, "the state says so", func() bool { return contains(e.Snapshot().Cloud.Error.String(), "making the folder of the outbox") })
 	if err := os.Remove(blocked); err != nil {
 		t.Fatal(err)
 	}

@@ -64,6 +64,9 @@ func ModelLoader(m *config.Model) func(context.Context) (model.Model, error) {
 func Edge(c *config.Edge, state string, logger *slog.Logger) (edge.Config, error) {
 	e := edge.Config{Nodes: c.Nodes, Poll: c.Poll, Timeout: c.Timeout, StaleAfter: c.StaleAfter,
 		Concurrency: c.Concurrency, Outbox: c.Outbox, Logger: logger}
+	if state != "" { // beside the outbox, and with the same care
+		e.State = filepath.Join(state, "fleet.db")
+	}
 	for _, t := range c.Targets {
 		e.Targets = append(e.Targets, edge.Target{URL: t.URL, Labels: t.Labels})
 	}
