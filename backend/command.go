@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"weir/backend/edge"
 	"weir/backend/event"
 	"weir/backend/safetext"
 )
@@ -56,11 +55,19 @@ func (r *Runtime) Do(ctx context.Context, c Command) (string, error) {
 	if i < 0 {
 		return "", fmt.Errorf("%w %q: expected one of %s", ErrUnknownCommand, c.Name, strings.Join(r.commandNames(), ", "))
 	}
-	said, err := r.commands[i].do(ctx, c.Args)
+	said, err := r.commands[i].do(context.WithValue(ctx, askedKey{}, c), c.Args)
 	if r.commands[i].Changes {
 		r.record(c, said, err)
 	}
 	return said, err
+}
+
+// askedKey is where a command's context carries the whole Command, for those that keep who asked and why.
+type askedKey struct{}
+
+func askedBy(ctx context.Context) Command {
+	c, _ := ctx.Value(askedKey{}).(Command) // without one nobody is named
+	return c
 }
 
 func (r *Runtime) record(c Command, said string, err error) {
@@ -96,39 +103,7 @@ func (r *Runtime) commandTable() []command {
 		table = append(table, pipelineCommands(p)...)
 	}
 	if e := r.engines.edge; e != nil {
-		table = append(table, command{CommandSpec{Name: "poll", Summary: "poll every edge node now"},
-			func(ctx context.Context, _ []string) (string, error) {
-				if err := e.PollNow(ctx); err != nil {
-					return "", err
-				}
-				s := e.Snapshot()
-				return fmt.Sprintf("polled: %d of %d nodes report", s.Reporting, s.Nodes), nil
-			}})
-		table = append(table,
-			command{CommandSpec{Name: "quarantine", Usage: "NODE [REASON]", Changes: true, Complete: completeNode(e),
-				Summary: "stop polling a node and leave it out of the aggregate, until release"},
-				func(_ context.Context, args []string) (string, error) {
-					return onNode(e, args, e.Quarantine, "is in quarantine: not polled, not counted")
-				}},
-			command{CommandSpec{Name: "release", Usage: "NODE [REASON]", Changes: true, Complete: completeNode(e),
-				Summary: "end a quarantine and poll the node at once"},
-				func(_ context.Context, args []string) (string, error) {
-					return onNode(e, args, e.Release, "is polled and counted again")
-				}})
-		table = append(table, command{CommandSpec{Name: "watch", Usage: "NODE", Complete: completeNode(e),
-			Summary: "carry a node's polls in the snapshots of the next minute; looking at a node does it"},
-			func(_ context.Context, args []string) (string, error) {
-				return onNode(e, args, func(url, _ string) error { return e.Watch(url) }, "is watched for a minute")
-			}})
-		if r.config.Edge.Cloud != nil {
-			table = append(table, command{CommandSpec{Name: "sync", Summary: "send an aggregate to the cloud now", Changes: true},
-				func(ctx context.Context, _ []string) (string, error) {
-					if err := e.SyncNow(ctx); err != nil {
-						return "", err
-					}
-					return "the aggregate is in the outbox and on its way", nil
-				}})
-		}
+		table = append(table, edgeCommands(e, r.config.Edge.Cloud != nil)...)
 	}
 	table = append(table, command{CommandSpec{Name: "mark", Usage: "TEXT", Summary: "write a note into the events, for yourself later"},
 		func(_ context.Context, args []string) (string, error) {
@@ -145,35 +120,6 @@ func (r *Runtime) commandTable() []command {
 			func(_ context.Context, args []string) (string, error) { return doFault(f, args) }})
 	}
 	return table
-}
-
-// onNode does something to the node that the first argument means, by its URL or its short name; the others are the
-// reason.
-func onNode(e *edge.Engine, args []string, do func(url, reason string) error, done string) (string, error) {
-	if len(args) == 0 {
-		return "", errors.New("expected a node's name or URL")
-	}
-	for _, n := range e.Snapshot().NodeData {
-		if n.URL.String() == args[0] || n.Name.String() == args[0] {
-			return n.Name.String() + " " + done, do(n.URL.String(), strings.Join(args[1:], " "))
-		}
-	}
-	return "", fmt.Errorf("%w: %q", edge.ErrNoNode, args[0])
-}
-
-// mostOffered bounds what completion offers of a large fleet.
-const mostOffered = 50
-
-func completeNode(e *edge.Engine) func(string) []string {
-	return func(prefix string) []string {
-		var out []string
-		for _, n := range e.Snapshot().NodeData {
-			if name := n.Name.String(); strings.HasPrefix(name, prefix) && len(out) < mostOffered {
-				out = append(out, name)
-			}
-		}
-		return out
-	}
 }
 
 func doFault(f Faults, args []string) (string, error) {

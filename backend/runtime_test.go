@@ -170,14 +170,22 @@ func TestCommandsChangeTheWorldAndAreRecorded(t *testing.T) {
 	do("resume")
 	await(t, r, "running again", func(s *timeline.Snapshot) bool { return s.Pipeline.State == pipeline.Running })
 	do("quarantine", "edge-node-03", "lies")
-	await(t, r, "one node left out", func(s *timeline.Snapshot) bool { return s.Edge.Reporting == 13 })
+	s := await(t, r, "one node left out", func(s *timeline.Snapshot) bool { return s.Edge.Reporting == 13 })
+	if h := s.Edge.NodeData[2].Quarantine; h == nil || h.By.String() != "ada" || h.Reason.String() != "lies" {
+		t.Errorf("the node's page does not tell who took it out and why: %+v", h)
+	}
+	if _, err := r.Do(t.Context(), Command{Name: "poll", Args: []string{"edge-node-03"}}); err == nil || !strings.Contains(err.Error(), ":release edge-node-03") {
+		t.Errorf("polling a node in quarantine: %v", err)
+	}
 	do("release", "edge-node-03")
 	await(t, r, "all nodes counted", func(s *timeline.Snapshot) bool { return s.Edge.Reporting == 14 })
 	do("poll")
+	do("poll", "edge-node-03")
 	do("sync")
+	do("requeue")
 	do("mark", "looked", "here")
 	do("fault", "poison-events", "2s")
-	s := await(t, r, "dead letters", func(s *timeline.Snapshot) bool { return s.Pipeline.DeadLettered > 10 && len(s.Faults) == 1 })
+	s = await(t, r, "dead letters", func(s *timeline.Snapshot) bool { return s.Pipeline.DeadLettered > 10 && len(s.Faults) == 1 })
 	if !hasEvent(s, event.Command, "pause by ada (a test)") || !hasEvent(s, event.Mark, "looked here") {
 		t.Errorf("the events do not tell who did what: %v", s.Events)
 	}
@@ -285,6 +293,9 @@ func TestCommandsRefuseWhatTheyDoNotUnderstand(t *testing.T) {
 		{"fault null-spike -3s", "duration"},
 		{"quarantine", "node's name"},
 		{"quarantine edge-node-99", "edge-node-99"},
+		{"poll edge-node-99", "edge-node-99"},
+		{"release edge-node-03", "not in quarantine"},
+		{"requeue all", "nothing after requeue"},
 		{"fault clear", "after clear"},
 		{"fault clear null-spike", "null-spike"},
 		{"fault null-spike 3s please", "3 words"},
