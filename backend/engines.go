@@ -88,7 +88,7 @@ func (e *engines) build(c *config.Config, o Options, line *timeline.Timeline) er
 	}
 	if c.Mesh != nil {
 		e.mesh = mesh.New(mesh.Config{Registry: c.Mesh.Registry, Window: c.Mesh.Window, Cluster: cluster, SchemaRegistry: c.Mesh.SchemaRegistry,
-			Logger: o.Logger.With("engine", "mesh")})
+			Jobs: e.jobs(c), Logger: o.Logger.With("engine", "mesh")})
 	}
 	e.host = host.New(host.Config{Folder: "."})
 	path := c.History.Path
@@ -117,6 +117,24 @@ func newPipeline(c *config.Config, cluster kafka.Cluster, o Options) (*pipeline.
 		FeaturesURL: withoutPassword(f.URL), LoadModel: wire.ModelLoader(m), ModelVersion: m.Version,
 		Logger: o.Logger.With("engine", "pipeline"),
 	}), nil
+}
+
+// jobs is what the lineage of the data products knows of the pipeline; nil without one.
+func (e *engines) jobs(c *config.Config) func() []mesh.Job {
+	if e.pipeline == nil {
+		return nil
+	}
+	p, features := c.Pipeline, []string(nil)
+	if c.Features != nil {
+		features = c.Features.Names
+	}
+	job := mesh.Job{Name: "pipeline " + p.Group, Inputs: []string{p.Events}, Outputs: []string{p.Predictions, p.DeadLetters}, Features: features}
+	return func() []mesh.Job {
+		s, job := e.pipeline.Snapshot(), job
+		job.Model, job.Consumed = s.Model.Version.String(), s.Consumed
+		job.Running = s.State != pipeline.Stopped && s.State != pipeline.Starting
+		return []mesh.Job{job}
+	}
 }
 
 func newEdge(c *config.Edge, o Options) (*edge.Engine, error) {

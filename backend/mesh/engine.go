@@ -23,7 +23,9 @@ type Config struct {
 	Cluster  kafka.Cluster
 	// SchemaRegistry is the address of a Confluent-compatible schema registry, http or https; empty: topics hold JSON.
 	SchemaRegistry string
-	Logger         *slog.Logger // nil: nowhere
+	// Jobs tells what turns topics into topics beside the contracts, for lineage; it is called every second or so. May be nil.
+	Jobs   func() []Job
+	Logger *slog.Logger // nil: nowhere
 }
 
 // DefaultWindow is the sliding window unless configured.
@@ -46,6 +48,8 @@ type Engine struct {
 	wake     chan struct{} // tells feedAll that a product has come or changed
 	mu       sync.Mutex    // guards products
 	products map[string]*live
+
+	ancestry ancestry // judgeAll's
 
 	registryError atomic.Pointer[string]
 	clusterError  atomic.Pointer[string]
@@ -77,6 +81,7 @@ type live struct {
 	judge      *judge.Judge
 	made       *DataProduct // the version the judge is of
 	generation int          // counts the judges; readers that feed an earlier one are ignored
+	findings   []Finding    // of the lint of made
 
 	feed    feed
 	verdict verdict
@@ -196,6 +201,7 @@ func (p *live) adopt(entry Entry, window time.Duration) bool {
 	// A new version of the contract starts with an empty window, which its feed fills again from the topic.
 	p.made = entry.Product
 	p.judge = judge.New(withRefresh(*entry.Product), judge.Options{Window: window, Live: true})
+	p.findings = findings(*entry.Product)
 	p.generation++
 	p.feed.forget()
 	return true
@@ -221,6 +227,7 @@ func (e *Engine) judgeAll(now time.Time) {
 	for _, p := range all {
 		s.Products = append(s.Products, p.judgeNow(now, cluster, &e.log))
 	}
+	e.trace(all, s)
 	for _, err := range []*string{e.registryError.Load(), cluster} {
 		if err != nil && s.Error.IsEmpty() {
 			s.Error = safetext.Clean(*err)

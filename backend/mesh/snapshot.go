@@ -26,6 +26,7 @@ type Snapshot struct {
 	Window   time.Duration
 	Products []Product // by domain, then name
 	Error    safetext.Text
+	Lineage  *Delivery // how lineage is delivered as OpenLineage events; nil where it is not configured
 	Log      []event.Event
 }
 
@@ -50,6 +51,44 @@ type Product struct {
 	Columns      []Column
 	JudgedAt     time.Time
 	Error        safetext.Text // why it waits or was not parsed
+
+	// Upstream is what feeds the product and Downstream who lives on it, each a tree in the order it is drawn: a link is
+	// followed by those that lead to it, one deeper.
+	Upstream   []Link
+	Downstream []Link
+	// Findings are what a lint has to say about the contract itself, the worst first.
+	Findings []Finding
+}
+
+// Link is one place in a product's lineage.
+type Link struct {
+	Depth int // 1: next to the product
+	Kind  LinkKind
+	Name  safetext.Text // of a topic, "pipeline weir", domain/name of a product, a feature view, a model's version, a consumer
+	Note  safetext.Text // more to know, such as a feature view's features; may be empty
+}
+
+// LinkKind says what stands at a place of a product's lineage.
+type LinkKind string
+
+// The kinds of links.
+const (
+	LinkTopic    LinkKind = "topic"
+	LinkJob      LinkKind = "job"          // such as the inference pipeline
+	LinkModel    LinkKind = "model"        // that a job scores with
+	LinkView     LinkKind = "feature view" // that a job reads
+	LinkProduct  LinkKind = "product"      // of this registry
+	LinkDataset  LinkKind = "dataset"      // that a contract names and nobody here knows
+	LinkConsumer LinkKind = "consumer"     // that a contract names
+	LinkMore     LinkKind = "more"         // stands for the links there was no room for
+)
+
+// Finding is what a lint says about a product's contract.
+type Finding struct {
+	Severity string // error, warning or info
+	Policy   bool   // about who answers for the product (owners, consumers, classification), not about its rules
+	Line     int    // of the product's file; 0 where no single line is to blame
+	Message  safetext.Text
 }
 
 // Column is what the window says about one column.
@@ -83,4 +122,14 @@ type Sample struct {
 	Offset    int64 // or the row number from 1 for files
 	At        time.Time
 	Value     safetext.Text
+}
+
+// Delivery is how the delivery of OpenLineage events goes. The counts are totals since the process started.
+type Delivery struct {
+	To        safetext.Text // the file or URL, without its password
+	Sent      uint64
+	Failed    uint64 // events given up: refused by the receiver, or pushed out of the queue by newer ones
+	Waiting   int    // events in the queue
+	LastError safetext.Text
+	LastAt    time.Time // of the last delivery that worked
 }

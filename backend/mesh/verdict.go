@@ -47,7 +47,7 @@ func withRefresh(p DataProduct) DataProduct {
 // judgeNow looks at the product's window, writes events about what changed and gives what the console shows.
 func (p *live) judgeNow(now time.Time, cluster *string, log *event.Log) Product {
 	p.mu.Lock()
-	entry := p.entry
+	entry, findings := p.entry, p.findings
 	var out judge.Outcome
 	judged := p.judge != nil
 	if judged {
@@ -84,7 +84,9 @@ func (p *live) judgeNow(now time.Time, cluster *string, log *event.Log) Product 
 		}
 		v.state, v.since = state, now
 	}
-	return v.product(entry, out, topic, problem, now)
+	shown := v.product(entry, out, topic, problem, now)
+	shown.Findings = findings
+	return shown
 }
 
 // tellParsing writes events about the product's file.

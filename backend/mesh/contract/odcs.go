@@ -12,7 +12,7 @@ var odcsVersion = regexp.MustCompile(`^v?3\.[0-2]\.[0-9]+$`)
 // support channels) is checked for unknown keys and otherwise left alone.
 func (r *reader) odcs(root *node, domain, name string) Product {
 	p := Product{Format: ODCS, MaxNull: -1, Domain: domain, Name: name}
-	var schema, servers, sla *node
+	var schema, servers, sla, custom *node
 	var slaDefault, ownDomain, ownName string
 	seen := map[string]bool{}
 	r.each(root, "ODCS contract", func(key string, v *node) bool {
@@ -42,7 +42,7 @@ func (r *reader) odcs(root *node, domain, name string) Product {
 		case "team":
 			p.Owners = r.team(v)
 		case "customProperties":
-			p.Consumers = r.consumers(v)
+			custom = v
 		case "schema":
 			schema = v
 		case "servers":
@@ -68,6 +68,9 @@ func (r *reader) odcs(root *node, domain, name string) Product {
 	}
 	if p.Name == "" {
 		p.Name = slug(ownName, slug(p.ID, "contract"))
+	}
+	if custom != nil {
+		r.custom(custom, &p)
 	}
 	if schema != nil {
 		r.schema(schema, &p)
@@ -169,9 +172,9 @@ func (r *reader) team(n *node) []string {
 	return all
 }
 
-// consumers reads the custom property "consumers", a list or names separated by commas: ODCS has no key of its own.
-func (r *reader) consumers(n *node) []string {
-	var out []string
+// custom reads the custom properties "consumers" and "upstream" (what the product is made from), each a list or names
+// separated by commas: ODCS has no keys of its own for them.
+func (r *reader) custom(n *node, p *Product) {
 	for _, e := range r.list(n, "customProperties") {
 		var property string
 		var value *node
@@ -187,17 +190,25 @@ func (r *reader) consumers(n *node) []string {
 			}
 			return true
 		})
-		if property != "consumers" || value == nil {
-			continue
+		switch {
+		case value == nil:
+		case property == "consumers":
+			p.Consumers = append(p.Consumers, r.names(value, property)...)
+		case property == "upstream":
+			p.Upstream = append(p.Upstream, r.names(value, property)...)
 		}
-		if value.kind == listNode {
-			out = append(out, r.strs(value, "consumers")...)
-			continue
-		}
-		for _, s := range strings.Split(r.str(value, "consumers"), ",") {
-			if s = strings.TrimSpace(s); s != "" {
-				out = append(out, s)
-			}
+	}
+}
+
+// names reads a list, or a text of names separated by commas.
+func (r *reader) names(n *node, what string) []string {
+	if n.kind == listNode {
+		return r.strs(n, what)
+	}
+	var out []string
+	for _, s := range strings.Split(r.str(n, what), ",") {
+		if s = strings.TrimSpace(s); s != "" {
+			out = append(out, s)
 		}
 	}
 	return out
@@ -364,7 +375,9 @@ func (r *reader) property(n *node, parent string, depth int) (Column, []Rule) {
 			r.boolean(v, key)
 		case "partitionKeyPosition":
 			r.integer(v, key)
-		case "id", "businessName", "encryptedName", "transformSourceObjects", "transformLogic", "transformDescription",
+		case "transformSourceObjects":
+			c.Sources = r.strs(v, key)
+		case "id", "businessName", "encryptedName", "transformLogic", "transformDescription",
 			"examples", "customProperties", "authoritativeDefinitions":
 		default:
 			return false

@@ -27,11 +27,12 @@ type Product struct {
 	Description string
 	Owners      []string
 	Consumers   []string
-	Version     string // schema_version, or ODCS version
-	Refresh     string // refresh_frequency, or the ODCS frequency such as "1 h"
-	Status      string // ODCS: proposed, draft, active, deprecated, retired
-	ID          string // ODCS id
-	APIVersion  string // ODCS apiVersion
+	Upstream    []string // what it is made from: topics, products or data sets, in the contract's words
+	Version     string   // schema_version, or ODCS version
+	Refresh     string   // refresh_frequency, or the ODCS frequency such as "1 h"
+	Status      string   // ODCS: proposed, draft, active, deprecated, retired
+	ID          string   // ODCS id
+	APIVersion  string   // ODCS apiVersion
 
 	// Topic is the Kafka topic the product names itself (an ODCS server of type kafka). Empty: the topic of the
 	// product's name, if there is one.
@@ -73,6 +74,7 @@ type Column struct {
 	Fields      []Column // of an object
 	Items       *Column  // of an array
 	Relations   []string // properties it refers to (foreign keys)
+	Sources     []string // data sets it is made from (transformSourceObjects)
 	Line        int
 }
 
