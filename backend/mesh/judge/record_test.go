@@ -1,0 +1,66 @@
+package judge
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"weir/backend/mesh/contract"
+)
+
+func TestRecord(t *testing.T) {
+	parse := func(text string) contract.Product {
+		p, err := contract.Parse([]byte(text), "d", "n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	article := parse("name: n\ndomain: d\nschema_version: 1.0.0\nquality_sla:\n  required_columns: [id, email]\n  max_null_percentage: 0.05\n")
+	standard := parse("apiVersion: v3.1.0\nkind: DataContract\nid: x\nversion: 1.0.0\nstatus: active\nschema:\n- name: n\n  quality: [{metric: rowCount, mustBeGreaterThan: 10}]\n" +
+		"  properties: [{name: id, logicalType: integer, unique: true, required: true}, {name: age, logicalType: integer, logicalTypeOptions: {maximum: 120}}, " +
+		"{name: kind, logicalType: string, quality: [{metric: invalidValues, arguments: {validValues: [a, b]}, mustBeLessThan: 5, unit: percent}]}, " +
+		"{name: home, logicalType: object, properties: [{name: zip, logicalType: string, required: true}]}]\n")
+	for _, c := range []struct {
+		product contract.Product
+		record  string
+		want    string
+	}{
+		{article, `{"id":1,"email":"a","more":2}`, ""},
+		{article, `{"id":1,"email":null}`, "max_null_percentage email null ≤ 5% null"},
+		{article, `{"id":1}`, "required_columns email missing"},
+		{standard, `{"id":1,"age":30,"kind":"a","home":{"zip":"1"}}`, ""},
+		{standard, `{"id":null,"age":130,"kind":"c"}`, "required id null; maximum age outside; invalidValues kind not a valid value < 5%"},
+		{standard, `{"id":"one","age":1,"kind":"a","home":{}}`, "id not of type integer; required home.zip null"},
+	} {
+		faults, err := Record(c.product, []byte(c.record), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		wants := strings.Split(c.want, "; ")
+		if c.want == "" {
+			wants = nil
+		}
+		if len(faults) != len(wants) {
+			t.Errorf("%s: %d faults %+v, want %q", c.record, len(faults), faults, c.want)
+			continue
+		}
+		for _, want := range wants {
+			found := false
+			for _, f := range faults {
+				text := strings.Join([]string{f.Rule.Name, f.Column, f.What, f.Tolerated}, " ")
+				all := true
+				for _, word := range strings.Fields(want) {
+					all = all && strings.Contains(text, word)
+				}
+				found = found || all
+			}
+			if !found {
+				t.Errorf("%s: %+v lacks %q", c.record, faults, want)
+			}
+		}
+	}
+	if _, err := Record(article, []byte("not JSON"), time.Now()); err == nil {
+		t.Error("garbage was judged")
+	}
+}

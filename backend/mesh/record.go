@@ -1,0 +1,108 @@
+package mesh
+
+import (
+	"context"
+	"time"
+
+	"weir/backend/mesh/contract"
+	"weir/backend/mesh/judge"
+	"weir/backend/safetext"
+)
+
+// RecordFault is a rule of a product that one record breaks by itself.
+type RecordFault struct {
+	Product   safetext.Text // domain/name
+	Rule      safetext.Text // as the contract calls it
+	Column    safetext.Text
+	What      safetext.Text // such as "null" or "not of type integer"
+	Tolerated safetext.Text // how many such rows the product puts up with; empty: none
+	Severity  string        // error, warning or info
+}
+
+// JudgeRecord judges one record of a topic by the products that topic feeds, as of when it arrived: which they are, and
+// which of their rules the record breaks. A product whose schema registry does not answer before ctx ends is left out.
+func (e *Engine) JudgeRecord(ctx context.Context, topic string, record []byte, arrived time.Time) (by []safetext.Text, faults []RecordFault) {
+	for _, p := range e.sorted() {
+		product := p.fedBy(topic)
+		if product == nil {
+			continue
+		}
+		name := safetext.Clean(p.key)
+		values, errs := e.values(ctx, p, [][]byte{record}, nil)
+		if values == nil {
+			continue
+		}
+		by = append(by, name)
+		var found []judge.Fault
+		err := errs[0]
+		if err == nil {
+			found, err = judge.Record(*product, values[0], arrived)
+		}
+		if err != nil {
+			faults = append(faults, RecordFault{Product: name, Rule: safetext.Clean("undecodable"), What: safetext.Error(err), Severity: string(contract.Warning)})
+			continue
+		}
+		for _, f := range found {
+			severity := f.Rule.Severity
+			if severity == "" {
+				severity = contract.Fatal
+			}
+			faults = append(faults, RecordFault{Product: name, Rule: safetext.Clean(f.Rule.Title()), Column: safetext.Clean(f.Column),
+				What: safetext.Clean(f.What), Tolerated: safetext.Clean(f.Tolerated), Severity: string(severity)})
+		}
+	}
+	return by, faults
+}
+
+// fedBy is the product if that topic feeds it, else nil.
+func (p *live) fedBy(topic string) *DataProduct {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.made == nil || p.made.Topic != topic && (p.made.Topic != "" || p.made.Name != topic) {
+		return nil
+	}
+	return p.made
+}
+
+// Masks tells whether the values of a field are to be masked in what is shown of a topic's records: one of the products
+// the topic feeds classifies a column of that name so, at whatever depth, or none knows it and its name tells.
+func (e *Engine) Masks(topic, field string) bool {
+	declared := false
+	for _, p := range e.sorted() {
+		product := p.fedBy(topic)
+		if product == nil {
+			continue
+		}
+		known, masked := classified(product.Columns, field)
+		if masked {
+			return true
+		}
+		declared = declared || known
+	}
+	return !declared && MasksByName(field)
+}
+
+// MasksByName is what Masks says of a field that no contract classifies.
+func MasksByName(field string) bool { return contract.Sensitive(field, "", nil) }
+
+func classified(columns []contract.Column, field string) (known, masked bool) {
+	for i := range columns {
+		c := &columns[i]
+		if c.Name == field {
+			known = true
+			masked = masked || contract.Sensitive(c.Name, c.Class, c.Tags)
+		}
+		for _, inner := range [][]contract.Column{c.Fields, items(c)} {
+			k, m := classified(inner, field)
+			known, masked = known || k, masked || m
+		}
+	}
+	return known, masked
+}
+
+func items(c *contract.Column) []contract.Column {
+	if c.Items == nil {
+		return nil
+	}
+	return c.Items.Fields
+}
