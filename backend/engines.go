@@ -76,8 +76,9 @@ func (e *engines) build(c *config.Config, o Options, line *timeline.Timeline) er
 	if err != nil {
 		return wrap("kafka", err)
 	}
+	products := &contracts{}
 	if c.Pipeline != nil {
-		if e.pipeline, err = newPipeline(c, cluster, o); err != nil {
+		if e.pipeline, err = newPipeline(c, cluster, products, o); err != nil {
 			return err
 		}
 	}
@@ -89,6 +90,7 @@ func (e *engines) build(c *config.Config, o Options, line *timeline.Timeline) er
 	if c.Mesh != nil {
 		e.mesh = mesh.New(mesh.Config{Registry: c.Mesh.Registry, Window: c.Mesh.Window, Cluster: cluster, SchemaRegistry: c.Mesh.SchemaRegistry,
 			Jobs: e.jobs(c), Logger: o.Logger.With("engine", "mesh")})
+		products.mesh = e.mesh
 	}
 	e.host = host.New(host.Config{Folder: "."})
 	path := c.History.Path
@@ -100,7 +102,7 @@ func (e *engines) build(c *config.Config, o Options, line *timeline.Timeline) er
 	return wrap("history", err)
 }
 
-func newPipeline(c *config.Config, cluster kafka.Cluster, o Options) (*pipeline.Engine, error) {
+func newPipeline(c *config.Config, cluster kafka.Cluster, products pipeline.Contracts, o Options) (*pipeline.Engine, error) {
 	f, m := c.Features, c.Model
 	if f == nil || m == nil {
 		return nil, wrap("pipeline", errors.New("it needs a features and a model section; add them to the configuration"))
@@ -114,7 +116,7 @@ func newPipeline(c *config.Config, cluster kafka.Cluster, o Options) (*pipeline.
 		Cluster: cluster, Group: p.Group, Instance: p.Instance, Events: p.Events, Predictions: p.Predictions, DeadLetters: p.DeadLetters,
 		Start: p.Start, Delivery: p.Delivery, MaxEvents: p.Batch.MaxEvents, MaxWait: p.Batch.MaxWait,
 		Entity: f.Entity, OnMissing: f.OnMissing, Defaults: f.Defaults, Store: store,
-		FeaturesURL: withoutPassword(f.URL), LoadModel: wire.ModelLoader(m), ModelVersion: m.Version,
+		Contracts: products, FeaturesURL: withoutPassword(f.URL), LoadModel: wire.ModelLoader(m), ModelVersion: m.Version,
 		Logger: o.Logger.With("engine", "pipeline"),
 	}), nil
 }

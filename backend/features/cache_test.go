@@ -50,7 +50,7 @@ func (f *fakeStore) Fetch(ctx context.Context, entities []Entity, rows []*Row) e
 	}
 	for i, e := range entities {
 		f.asked[e]++
-		rows[i] = &Row{[]Value{{Status: f.status, Number: float64(f.asked[e])}}}
+		rows[i] = &Row{Values: []Value{{Status: f.status, Number: float64(f.asked[e])}}}
 	}
 	return nil
 }
@@ -254,7 +254,7 @@ type echoStore struct{ fakeStore }
 
 func (*echoStore) Fetch(_ context.Context, entities []Entity, rows []*Row) error {
 	for i, e := range entities {
-		rows[i] = &Row{[]Value{{IsText: true, Text: e.Key, Number: map[bool]float64{true: 1}[e.Numeric]}}}
+		rows[i] = &Row{Values: []Value{{IsText: true, Text: e.Key, Number: map[bool]float64{true: 1}[e.Numeric]}}}
 	}
 	return nil
 }

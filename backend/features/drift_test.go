@@ -31,7 +31,7 @@ func (w *world) rows(n int) []*Row {
 		if w.random.Float64() < 0.1+w.absent {
 			v[3] = Value{Status: NotFound, Number: math.NaN()}
 		}
-		rows[i] = &Row{v}
+		rows[i] = &Row{Values: v}
 	}
 	return rows
 }

@@ -91,7 +91,7 @@ func (e *encoder) encode(row *Row) *Row {
 			continue
 		}
 		if copied == nil {
-			copied = &Row{Values: slices.Clone(row.Values)}
+			copied = &Row{Values: slices.Clone(row.Values), Fetched: row.Fetched}
 		}
 		number, ok := table[v.Text]
 		if !ok {

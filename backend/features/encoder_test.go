@@ -46,7 +46,7 @@ func TestEncoder(t *testing.T) {
 		{"not found", open, Value{Status: NotFound, Number: nan}, Value{Status: NotFound, Number: nan}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			before := &Row{[]Value{{IsText: true, Text: "stays"}, c.value}}
+			before := &Row{Values: []Value{{IsText: true, Text: "stays"}, c.value}}
 			store, err := NewEncoder(&rowStore{names: []string{"v:text", "v:city"}, row: before}, map[string]Categories{"v:city": c.table})
 			if err != nil {
 				t.Fatal(err)
@@ -88,7 +88,7 @@ func TestEncoderConfiguration(t *testing.T) {
 }
 
 func TestTheCacheKeepsEncodedRows(t *testing.T) {
-	inner := &rowStore{names: []string{"v:city"}, row: &Row{[]Value{{IsText: true, Text: "Bern"}}}}
+	inner := &rowStore{names: []string{"v:city"}, row: &Row{Values: []Value{{IsText: true, Text: "Bern"}}}}
 	encoded, err := NewEncoder(inner, map[string]Categories{"v:city": {"Bern": 3}})
 	if err != nil {
 		t.Fatal(err)

@@ -264,11 +264,12 @@ func (f *feast) kindOf(e Entity, now time.Time) int {
 // newRows appends count rows. They are made a few at a time: a cache that keeps one of them keeps its neighbours.
 func newRows(rows []*Row, count, width int) []*Row {
 	const together = 16
+	now := time.Now().UnixMilli()
 	for count > 0 {
 		n := min(count, together)
 		made, values := make([]Row, n), make([]Value, n*width)
 		for i := range made {
-			made[i].Values = values[i*width : (i+1)*width : (i+1)*width]
+			made[i] = Row{values[i*width : (i+1)*width : (i+1)*width], now}
 			rows = append(rows, &made[i])
 		}
 		count -= n

@@ -78,7 +78,7 @@ func texts(keys ...string) (entities []Entity) {
 	return entities
 }
 
-var sameRows = []cmp.Option{cmpopts.EquateNaNs()}
+var sameRows = []cmp.Option{cmpopts.EquateNaNs(), cmpopts.IgnoreFields(Row{}, "Fetched")}
 
 func TestColumnsAreMappedByName(t *testing.T) {
 	store, _ := serve(t, FeastConfig{}, func(w http.ResponseWriter, r request) {
@@ -103,9 +103,9 @@ func TestColumnsAreMappedByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	nan := math.NaN()
-	a := &Row{[]Value{{Number: -17}, {IsText: true, Text: "Bern"}, {Number: 0.25}, {Number: 1}}}
-	b := &Row{[]Value{{Status: Invalid, Number: 45}, {IsText: true, Text: "Zürich 😀"}, {Status: NullValue, Number: nan}, {Number: 0}}}
-	c := &Row{[]Value{{Status: Invalid, Number: math.Inf(1)}, {Status: OutsideMaxAge, IsText: true, Text: "Bern"}, {Status: NotFound, Number: nan}, {Status: NullValue, Number: nan}}}
+	a := &Row{Values: []Value{{Number: -17}, {IsText: true, Text: "Bern"}, {Number: 0.25}, {Number: 1}}}
+	b := &Row{Values: []Value{{Status: Invalid, Number: 45}, {IsText: true, Text: "Zürich 😀"}, {Status: NullValue, Number: nan}, {Number: 0}}}
+	c := &Row{Values: []Value{{Status: Invalid, Number: math.Inf(1)}, {Status: OutsideMaxAge, IsText: true, Text: "Bern"}, {Status: NotFound, Number: nan}, {Status: NullValue, Number: nan}}}
 	if diff := cmp.Diff([]*Row{a, b, a, c, a}, rows, sameRows...); diff != "" {
 		t.Error(diff)
 	}
@@ -150,7 +150,7 @@ func answerColumns(w io.Writer, names []string, entities int, value func(name, e
 }
 
 func TestLayouts(t *testing.T) {
-	one := func(v float64) *Row { return &Row{[]Value{{Number: v}}} }
+	one := func(v float64) *Row { return &Row{Values: []Value{{Number: v}}} }
 	for _, c := range []struct {
 		name     string
 		entities []Entity
@@ -171,9 +171,9 @@ func TestLayouts(t *testing.T) {
 		{"one entity in a row", texts("a"), `{"metadata":{"feature_names":["user_id","v__f"]},"results":[{"values":["a",7],"statuses":["PRESENT","PRESENT"]}]}`,
 			[]*Row{one(7)}},
 		{"no statuses", texts("a"), `{"metadata":{"feature_names":["v__f"]},"results":[{"values":[null]}]}`,
-			[]*Row{{[]Value{{Status: NullValue, Number: math.NaN()}}}}},
+			[]*Row{{Values: []Value{{Status: NullValue, Number: math.NaN()}}}}},
 		{"statuses as numbers, names in val", texts("a"), `{"metadata":{"feature_names":{"val":["v__f"]}},"results":[{"values":[7],"statuses":[4]}]}`,
-			[]*Row{{[]Value{{Status: OutsideMaxAge, Number: 7}}}}},
+			[]*Row{{Values: []Value{{Status: OutsideMaxAge, Number: 7}}}}},
 		{"numbers echoed for texts", texts("1", "2", "3"), `{"metadata":{"feature_names":["user_id","v__f"]},"results":[
 			{"values":[1,2.0,3],"statuses":["PRESENT","PRESENT","PRESENT"]},{"values":[1,2,3],"statuses":["PRESENT","PRESENT","PRESENT"]}]}`,
 			[]*Row{one(1), one(2), one(3)}},

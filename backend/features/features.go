@@ -64,6 +64,8 @@ type Value struct {
 // same row to every caller.
 type Row struct {
 	Values []Value
+	// Fetched is when the store was asked for it, in Unix milliseconds; 0 where the store does not say.
+	Fetched int64
 }
 
 // Entity is the key features are looked up by, as the event wrote it: Feast distinguishes 17 from "17".

@@ -39,9 +39,9 @@ func TestARealFeast(t *testing.T) {
 			t.Fatal(err)
 		}
 		missing := Value{Status: NotFound, Number: nan}
-		u1 := &Row{[]Value{{Number: 0.25}, {Number: 34}, {IsText: true, Text: "Bern"}, {Number: 1}, {Number: 3}}}
-		u2 := &Row{[]Value{{Status: NullValue, Number: nan}, {Number: 51}, {IsText: true, Text: "Zürich"}, {Number: 0}, {Number: 7}}}
-		nobody := &Row{[]Value{missing, missing, missing, missing, missing}}
+		u1 := &Row{Values: []Value{{Number: 0.25}, {Number: 34}, {IsText: true, Text: "Bern"}, {Number: 1}, {Number: 3}}}
+		u2 := &Row{Values: []Value{{Status: NullValue, Number: nan}, {Number: 51}, {IsText: true, Text: "Zürich"}, {Number: 0}, {Number: 7}}}
+		nobody := &Row{Values: []Value{missing, missing, missing, missing, missing}}
 		if diff := cmp.Diff([]*Row{u1, u2, nobody, u1}, rows, sameRows...); diff != "" {
 			t.Error(diff)
 		}

@@ -17,6 +17,8 @@ type batch struct {
 	shelf   []sarama.Record // what is sent, one a record
 	parcels parcels
 	scoring time.Duration // spent on scoring
+	picks   []pick        // the records somebody looks at, and the model that scored them
+	model   *loadedModel
 
 	ready chan struct{} // holds one token when scored
 	ok    bool          // scored; false: given up, nobody wants it any more
@@ -70,5 +72,7 @@ func (b *batch) reset() {
 	b.records, b.segments, b.outcomes, b.shelf = b.records[:0], b.segments[:0], b.outcomes[:0], b.shelf[:0]
 	b.arena = b.arena[:0]
 	b.parcels.reset()
+	clear(b.picks)
+	b.picks, b.model = b.picks[:0], nil
 	b.scoring, b.ok = 0, false
 }

@@ -49,10 +49,10 @@ func deadHeaders(in *sarama.ConsumerMessage, o *outcome, topic string, now time.
 	return out
 }
 
-// deadLetter is what a snapshot shows of a dead letter.
-func deadLetter(in *sarama.ConsumerMessage, o *outcome, at time.Time) DeadLetter {
+// deadLetter is what a snapshot shows of a dead letter, its sensitive fields masked.
+func (e *Engine) deadLetter(in *sarama.ConsumerMessage, o *outcome, at time.Time) DeadLetter {
 	return DeadLetter{
 		At: at, Stage: o.stage, Reason: safetext.Clean(limit(o.reason, 300)), Topic: safetext.Clean(in.Topic),
-		Partition: in.Partition, Offset: in.Offset, Size: len(in.Value), Sample: safetext.Bytes(in.Value, sampleBytes),
+		Partition: in.Partition, Offset: in.Offset, Size: len(in.Value), Sample: e.shown(in.Topic, in.Value, sampleBytes),
 	}
 }

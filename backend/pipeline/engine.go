@@ -51,8 +51,9 @@ type Config struct {
 	LoadModel    func(context.Context) (model.Model, error)
 	ModelVersion string // default "v2.1"
 
-	Tap    Tap          // may be nil
-	Logger *slog.Logger // default: discards
+	Contracts Contracts    // may be nil
+	Tap       Tap          // may be nil
+	Logger    *slog.Logger // default: discards
 }
 
 // The policies for a value the feature store does not have.
@@ -85,6 +86,7 @@ type Engine struct {
 	stats  stats
 	gate   gate
 	facts  facts
+	recent recent
 
 	prefix  []byte // begins the JSON of a prediction
 	topics  atomic.Pointer[topicCounts]
@@ -137,6 +139,7 @@ func New(c Config) *Engine {
 	e.topics.Store(&topicCounts{1, 1})
 	e.unreadable = make(chan struct{}, 1)
 	e.status.log = &e.log
+	e.stats.deadLetter = e.deadLetter
 	e.status.enter(Stopped)
 	e.gate.open()
 	e.want.open()
@@ -228,6 +231,7 @@ func (e *Engine) Snapshot() *Snapshot {
 	e.fillPartitions(s, now)
 	e.fillModel(s)
 	e.fillFeatures(s)
+	e.fillWatched(s, now)
 	return s
 }
 

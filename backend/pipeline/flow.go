@@ -210,6 +210,7 @@ func (f *flow) publish() {
 		if b.ok && f.out.publish(f, b) {
 			now := time.Now()
 			f.e.stats.acknowledged(b, now)
+			f.e.recent.acknowledged(f.e, b, now)
 			f.e.tellDead(b)
 			f.settle(b, true)
 		} else {

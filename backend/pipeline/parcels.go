@@ -25,6 +25,8 @@ type parcel struct {
 	batch     *sarama.RecordBatch // made when it is first sent
 	done      bool                // acknowledged
 	later     bool                // not the first of its partition
+	placed    bool                // base is known
+	base      int64               // the offset of its first record
 }
 
 // parcels are what a batch sends: for each of two topics and each of their partitions, one or more parcels in order.
@@ -109,6 +111,19 @@ func (p *parcels) split(c *parcel) {
 	r := c.records[0]
 	r.Headers = append(r.Headers, &sarama.RecordHeader{Key: []byte(HeaderCut), Value: strconv.AppendInt(nil, int64(len(r.Value)), 10)})
 	r.Value = r.Value[:keptBytes]
+}
+
+// whereIs is where a record was written; the offset is -1 where the broker did not say.
+func (p *parcels) whereIs(r *sarama.Record) (partition int32, offset int64) {
+	for _, c := range p.list {
+		if i := r.OffsetDelta; i < int64(len(c.records)) && c.records[i] == r {
+			if c.placed {
+				return c.partition, c.base + i
+			}
+			return c.partition, -1
+		}
+	}
+	return -1, -1
 }
 
 func (p *parcels) reset() {

@@ -116,6 +116,7 @@ func (p *producer) read(a answer, list *parcels, s sealer) error {
 			failed = fmt.Errorf("broker %s did not answer for %s/%d", a.broker.Addr(), c.topic, c.partition)
 		case block.Err == sarama.ErrNoError, block.Err == sarama.ErrDuplicateSequenceNumber:
 			c.done = true
+			c.placed, c.base = block.Err == sarama.ErrNoError, block.Offset
 		case block.Err == sarama.ErrMessageSizeTooLarge && list.canSplit(c):
 			s.unseal(c)
 			list.split(c)

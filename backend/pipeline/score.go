@@ -46,6 +46,7 @@ func (s *scorer) run(b *batch) bool {
 		}
 	}
 	s.pack(b)
+	e.recent.scored(s, b)
 	return true
 }
 
@@ -128,7 +129,7 @@ func (s *scorer) fill(b *batch) {
 			if v.Status != features.Present {
 				missing++
 			}
-			substitute, reason := s.substitute(v, columns[c])
+			substitute, reason := s.f.e.substitute(v, columns[c])
 			if reason != "" {
 				o.stage, o.reason = stageFeatures, reason
 				break
@@ -156,7 +157,7 @@ func (s *scorer) fill(b *batch) {
 }
 
 // substitute is what stands in for a value the model cannot be given, by the policy on_missing; or why nothing does.
-func (s *scorer) substitute(v *features.Value, c model.Column) (float64, string) {
+func (e *Engine) substitute(v *features.Value, c model.Column) (float64, string) {
 	if v.Status == features.Present {
 		if v.IsText {
 			return 0, c.Name + " is text, the model wants a number: " + strconv.Quote(limit(v.Text, 40))
@@ -164,9 +165,9 @@ func (s *scorer) substitute(v *features.Value, c model.Column) (float64, string)
 		return 0, c.Name + " is a number, the model wants text"
 	}
 	if !c.IsText {
-		switch s.f.e.cfg.OnMissing {
+		switch e.cfg.OnMissing {
 		case MissingDefault:
-			if d, ok := s.f.e.cfg.Defaults[c.Name]; ok {
+			if d, ok := e.cfg.Defaults[c.Name]; ok {
 				return d, ""
 			}
 		case MissingNaN:

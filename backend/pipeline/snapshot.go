@@ -70,6 +70,9 @@ type Snapshot struct {
 	Features Features
 	Model    Model
 
+	// Watched are the records of what somebody looks at, nil when nobody does; see Engine.WatchRecords.
+	Watched []WatchedRecords
+
 	// Dead holds the newest dead letters, newest first, at most KeepDead.
 	Dead []DeadLetter
 	// Log is the recent past of the pipeline's events, oldest first.

@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/IBM/sarama"
 )
 
 // stats counts what the pipeline did. The counters rise once a batch, never once a record.
@@ -19,6 +21,7 @@ type stats struct {
 	scored     scoreTime
 	dead       []DeadLetter // a ring of KeepDead, the newest at deadNext-1
 	deadNext   int
+	deadLetter func(in *sarama.ConsumerMessage, o *outcome, at time.Time) DeadLetter
 }
 
 // acknowledged counts a batch the broker has acknowledged.
@@ -41,11 +44,12 @@ func (s *stats) acknowledged(b *batch, now time.Time) {
 	for _, seg := range b.segments {
 		processing.add(now.Sub(seg.taken), uint32(seg.n))
 	}
-	dead := 0
-	for i := range b.outcomes {
+	dead := len(b.outcomes) - predicted
+	for i, passed := 0, 0; passed < dead; i++ {
 		if o := &b.outcomes[i]; o.stage != "" {
-			dead++
-			s.keepDead(deadLetter(b.records[i], o, now))
+			if passed++; passed > dead-KeepDead { // no snapshot will show the others
+				s.keepDead(s.deadLetter(b.records[i], o, now))
+			}
 		}
 	}
 	s.rate.add(now, predicted+dead)

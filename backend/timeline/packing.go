@@ -16,7 +16,7 @@ func lean(s *Snapshot) *Snapshot {
 	l := &Snapshot{Seq: s.Seq, At: s.At, Tick: s.Tick, World: s.World, Group: s.Group, Host: s.Host}
 	if s.Pipeline != nil {
 		p := *s.Pipeline
-		p.Dead, p.Log = nil, nil
+		p.Dead, p.Log, p.Watched = nil, nil, nil
 		l.Pipeline = &p
 	}
 	return l
