@@ -24,6 +24,9 @@ type engines struct {
 	mesh     *mesh.Engine
 	host     *host.Engine
 	history  *history.Recorder
+
+	// failed tells why an engine has failed, empty when it has not. The supervisor sets it before any engine runs.
+	failed func(name string) string
 }
 
 // named is one engine as the supervisor sees it.
@@ -89,7 +92,7 @@ func (e *engines) build(c *config.Config, o Options, line *timeline.Timeline) er
 	}
 	if c.Mesh != nil {
 		e.mesh = mesh.New(mesh.Config{Registry: c.Mesh.Registry, Window: c.Mesh.Window, Cluster: cluster, SchemaRegistry: c.Mesh.SchemaRegistry,
-			Jobs: e.jobs(c), Logger: o.Logger.With("engine", "mesh")})
+			Jobs: e.jobs(c), Lineage: lineage(c.Mesh.Lineage), Logger: o.Logger.With("engine", "mesh")})
 		products.mesh = e.mesh
 	}
 	e.host = host.New(host.Config{Folder: "."})
@@ -135,8 +138,17 @@ func (e *engines) jobs(c *config.Config) func() []mesh.Job {
 		s, job := e.pipeline.Snapshot(), job
 		job.Model, job.Consumed = s.Model.Version.String(), s.Consumed
 		job.Running = s.State != pipeline.Stopped && s.State != pipeline.Starting
+		job.Failed = e.failed("pipeline")
 		return []mesh.Job{job}
 	}
+}
+
+// lineage is where OpenLineage events go; nil: nowhere.
+func lineage(c *config.Lineage) *mesh.LineageConfig {
+	if c == nil {
+		return nil
+	}
+	return &mesh.LineageConfig{To: c.To, Namespace: c.Namespace, Every: c.Every, Token: c.Token.Reveal}
 }
 
 func newEdge(c *config.Edge, o Options) (*edge.Engine, error) {

@@ -66,8 +66,19 @@ func New(c *config.Config, o Options) (*Runtime, error) {
 	for _, e := range r.engines.list() {
 		r.workers = append(r.workers, newSupervised(e.name, e.run, &r.log, o.Logger))
 	}
+	r.engines.failed = r.failed
 	r.commands = r.commandTable()
 	return r, nil
+}
+
+// failed tells why an engine has failed and is not running; empty otherwise.
+func (r *Runtime) failed(engine string) string {
+	for _, w := range r.workers {
+		if s := w.status(); s.Name == engine && s.State == timeline.EngineFailed {
+			return s.Error.String()
+		}
+	}
+	return ""
 }
 
 // Timeline is the recent past; it grows by one snapshot a tick while Run runs.

@@ -162,6 +162,15 @@ type Mesh struct {
 	// SchemaRegistry is the address of a Confluent-compatible schema registry; empty: topics hold JSON.
 	SchemaRegistry string
 	Window         time.Duration
+	Lineage        *Lineage // nil: told to nobody
+}
+
+// Lineage is where what is made from what is told, as OpenLineage events.
+type Lineage struct {
+	To        string        // an http or https URL, or a file that is appended to
+	Namespace string        // of weir's jobs
+	Every     time.Duration // between two events of a job that goes on
+	Token     Secret        // sent as a bearer token when set
 }
 
 // History is the flight recorder.

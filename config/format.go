@@ -33,6 +33,17 @@ var (
 	hostName   = format{name: "host", want: "a host's name", check: checkHost}
 )
 
+// fileOrURL is a URL, told by its scheme, or a file's path.
+var fileOrURL = format{name: "URL, or a file", want: "a URL such as https://lineage.example.com/api/v1/lineage, or a file's path",
+	path: func(s string) bool { return !strings.HasPrefix(s, "http://") && !strings.HasPrefix(s, "https://") },
+	check: func(s string) (string, bool) {
+		if !strings.HasPrefix(s, "http://") && !strings.HasPrefix(s, "https://") {
+			return "", true
+		}
+		return checkEndpoint(s)
+	},
+}
+
 // themeName is one of the console's own themes or the path of a theme file, told by its dot or slash.
 var themeName = func() format {
 	f := oneOf("auto", "dark", "light", "colour-blind")

@@ -387,7 +387,7 @@ func TestStarter(t *testing.T) {
 	on := regexp.MustCompile(`(?m)^( *)#( *[a-z_]+:|    - )`).ReplaceAll(Starter(), []byte("$1$2"))
 	on = regexp.MustCompile(`(?m)^  onnx:.*\n`).ReplaceAll(on, nil)
 	c, err := Parse("weir.yaml", on, env("KAFKA_PASSWORD", "p", "CLOUD_TOKEN", "t", "FEAST_TOKEN", "t", "MODEL_TOKEN", "t",
-		"EDGE_TOKEN", "t", "OSLO_KEY", "k"))
+		"EDGE_TOKEN", "t", "OSLO_KEY", "k", "LINEAGE_TOKEN", "t"))
 	if err != nil {
 		t.Fatalf("switched on:\n%v", err)
 	}

@@ -34,7 +34,7 @@ const (
 func schema(c *Config) []field {
 	tls, sasl := &TLS{}, &SASL{}
 	pipeline, features, model, inference := &Pipeline{}, &Features{}, &Model{}, &Inference{}
-	edge, cloud, federated, mesh := &Edge{}, &Cloud{}, &Federated{}, &Mesh{}
+	edge, cloud, federated, mesh, lineage := &Edge{}, &Cloud{}, &Federated{}, &Mesh{}, &Lineage{}
 	return []field{
 		{key: "kafka", doc: "How the Kafka brokers are reached.", required: true, fields: []field{
 			{key: "brokers", to: &c.Kafka.Brokers, is: address, required: true, example: "[localhost:9092]",
@@ -159,6 +159,13 @@ func schema(c *Config) []field {
 			{key: "schema_registry", to: &mesh.SchemaRegistry, is: httpURL, fallback: `""`,
 				doc: "a Confluent-compatible one, for topics in Avro; \"\" is none"},
 			{key: "window", to: &mesh.Window, fallback: "5m", min: second, max: 24 * hour, doc: "what of a live topic is judged"},
+			{key: "lineage", use: func() { mesh.Lineage = lineage }, off: true, doc: "what is made from what, as OpenLineage events", fields: []field{
+				{key: "to", to: &lineage.To, is: fileOrURL, required: true, example: "https://lineage.example.com/api/v1/lineage",
+					doc: "a receiver's whole URL, or a file that grows by a line an event"},
+				{key: "namespace", to: &lineage.Namespace, is: anyText, fallback: "weir", doc: "of weir's jobs"},
+				{key: "every", to: &lineage.Every, fallback: "5m", min: second, max: 24 * hour, doc: "how often a job that goes on is told of, at most"},
+				{key: "token", to: &lineage.Token, example: `"${LINEAGE_TOKEN}"`, doc: "sent as Authorization: Bearer"},
+			}},
 		}},
 		{key: "history", doc: "The flight recorder.", fields: []field{
 			{key: "path", to: &c.History.Path, is: filePath, fallback: `""`, doc: "SQLite file; \"\" is one in the state folder"},

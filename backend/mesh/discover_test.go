@@ -163,7 +163,7 @@ func TestLineageGoesToAFileAndAnEndpoint(t *testing.T) {
 	t.Parallel()
 	r := validate(t, parse(t, userEvents), FileOptions{}, write(t, "a.csv", []byte(smallCSV)))
 	events := r.LineageEvents("test", time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC))
-	events = append(events, PipelineEvent("RUNNING", time.Now(), PipelineRun{ID: NewRunID(), Namespace: "test", Group: "weir", Brokers: "localhost:9092, b:1", Events: "user_events", Predictions: "predictions", Consumed: 5}))
+	events = append(events, jobEvent("RUNNING", time.Now(), "test", "kafka://localhost:9092", NewRunID(), theJob))
 	var bodies [][]byte
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		body, err := io.ReadAll(q.Body)
@@ -179,7 +179,7 @@ func TestLineageGoesToAFileAndAnEndpoint(t *testing.T) {
 	defer server.Close()
 	path := filepath.Join(t.TempDir(), "lineage.jsonl")
 	for _, target := range []string{path, server.URL + "/api/v1/lineage"} {
-		e, err := NewEmitter(target)
+		e, err := NewEmitter(target, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -192,7 +192,7 @@ func TestLineageGoesToAFileAndAnEndpoint(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	e, err := NewEmitter(server.URL + "/broken")
+	e, err := NewEmitter(server.URL+"/broken", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestLineageGoesToAFileAndAnEndpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(bodies[1])
-	for _, want := range []string{`"assertion":"required_columns of user_id","column":"user_id","success":true`, `"assertion":"max_null_percentage","success":false`, `"rowCount":2`, `"email":{"nullCount":1}`, `"name":"data@example.com","type":"OWNER"`} {
+	for _, want := range []string{`"assertion":"required_columns","column":"user_id","name":"required_columns of user_id","severity":"error","success":true`, `"actual":"at most 50%","assertion":"max_null_percentage","expected":"≤ 5%","name":"max_null_percentage","severity":"error","success":false`, `"rowCount":2`, `"email":{"nullCount":1}`, `"name":"data@example.com","type":"OWNER"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in %s", want, text)
 		}

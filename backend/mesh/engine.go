@@ -24,8 +24,10 @@ type Config struct {
 	// SchemaRegistry is the address of a Confluent-compatible schema registry, http or https; empty: topics hold JSON.
 	SchemaRegistry string
 	// Jobs tells what turns topics into topics beside the contracts, for lineage; it is called every second or so. May be nil.
-	Jobs   func() []Job
-	Logger *slog.Logger // nil: nowhere
+	Jobs func() []Job
+	// Lineage says where OpenLineage events go; nil: nowhere.
+	Lineage *LineageConfig
+	Logger  *slog.Logger // nil: nowhere
 }
 
 // DefaultWindow is the sliding window unless configured.
@@ -49,7 +51,8 @@ type Engine struct {
 	mu       sync.Mutex    // guards products
 	products map[string]*live
 
-	ancestry ancestry // judgeAll's
+	ancestry ancestry  // judgeAll's
+	reporter *reporter // nil when lineage goes nowhere
 
 	registryError atomic.Pointer[string]
 	clusterError  atomic.Pointer[string]
@@ -65,6 +68,11 @@ func New(c Config) *Engine {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{config: c, backlog: defaultBacklog, schemas: newSchemas(c.SchemaRegistry), wake: make(chan struct{}, 1), products: map[string]*live{}}
+	broker := ""
+	if brokers := c.Cluster.Brokers(); len(brokers) > 0 {
+		broker = brokers[0]
+	}
+	e.reporter = newReporter(c.Lineage, broker, c.Jobs, &e.log)
 	e.snapshot.Store(&Snapshot{At: time.Now(), Registry: safetext.Clean(c.Registry), Window: c.Window})
 	return e
 }
@@ -85,6 +93,7 @@ type live struct {
 
 	feed    feed
 	verdict verdict
+	told    told // to lineage
 }
 
 // Run judges until ctx ends. A registry or broker that is away is waited for.
@@ -96,6 +105,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer cancel()
 	wg.Go(func() { e.watch(ctx) })
 	wg.Go(func() { e.feedAll(ctx) })
+	wg.Go(func() { e.reporter.run(ctx) })
 	ticker := time.NewTicker(judgeEvery)
 	defer ticker.Stop()
 	for {
@@ -225,8 +235,9 @@ func (e *Engine) judgeAll(now time.Time) {
 	s := &Snapshot{At: now, Registry: safetext.Clean(e.config.Registry), Window: e.config.Window, Products: make([]Product, 0, len(all))}
 	cluster := e.clusterError.Load()
 	for _, p := range all {
-		s.Products = append(s.Products, p.judgeNow(now, cluster, &e.log))
+		s.Products = append(s.Products, p.judgeNow(now, cluster, e))
 	}
+	s.Lineage = e.reporter.delivery()
 	e.trace(all, s)
 	for _, err := range []*string{e.registryError.Load(), cluster} {
 		if err != nil && s.Error.IsEmpty() {

@@ -82,7 +82,28 @@ func schemaFacet(p DataProduct, seen []judge.Column) map[string]any {
 			fields = append(fields, map[string]any{"name": c.Name})
 		}
 	}
-	return facet("SchemaDatasetFacet", "1-1-1", "SchemaDatasetFacet", map[string]any{"fields": fields})
+	return facet("SchemaDatasetFacet", "1-2-0", "SchemaDatasetFacet", map[string]any{"fields": fields})
+}
+
+// datasetFacets tell the columns of a product and who answers for it.
+func datasetFacets(p DataProduct, seen []judge.Column) map[string]any {
+	facets := map[string]any{"schema": schemaFacet(p, seen)}
+	if len(p.Owners) > 0 {
+		owners := []map[string]any{}
+		for _, o := range p.Owners {
+			owners = append(owners, map[string]any{"name": o, "type": "OWNER"})
+		}
+		facets["ownership"] = facet("OwnershipDatasetFacet", "1-0-1", "OwnershipDatasetFacet", map[string]any{"owners": owners})
+	}
+	return facets
+}
+
+func jobTypeFacet(processing, job string) map[string]any {
+	return facet("JobTypeJobFacet", "2-0-4", "JobTypeJobFacet", map[string]any{"processingType": processing, "integration": "WEIR", "jobType": job})
+}
+
+func errorFacet(message string) map[string]any {
+	return facet("ErrorMessageRunFacet", "1-0-1", "ErrorMessageRunFacet", map[string]any{"message": message, "programmingLanguage": "Go"})
 }
 
 func schemaFields(columns []contract.Column) []map[string]any {
@@ -118,15 +139,24 @@ func qualityFacets(out judge.Outcome, size int64) map[string]any {
 		if c.Status != judge.Passed && c.Status != judge.Failed {
 			continue // neither held nor broken
 		}
-		a := map[string]any{"assertion": c.Rule.Title(), "success": c.Status == judge.Passed}
+		a := map[string]any{"assertion": c.Rule.Name, "name": c.Rule.Title(), "success": c.Status == judge.Passed, "severity": "error"}
+		if !c.Rule.Breaks() {
+			a["severity"] = "warn"
+		}
+		if expected := strings.TrimSpace(limitsOf(c.Rule)); expected != "" {
+			a["expected"] = expected
+		}
+		if c.Observed != "" {
+			a["actual"] = c.Observed
+		}
 		if c.Column != "" {
 			a["column"] = c.Column
 		}
 		assertions = append(assertions, a)
 	}
 	return map[string]any{
-		"dataQualityMetrics":    facet("DataQualityMetricsInputDatasetFacet", "1-0-2", "DataQualityMetricsInputDatasetFacet", metrics),
-		"dataQualityAssertions": facet("DataQualityAssertionsDatasetFacet", "1-0-1", "DataQualityAssertionsDatasetFacet", map[string]any{"assertions": assertions}),
+		"dataQualityMetrics":    facet("DataQualityMetricsInputDatasetFacet", "1-0-3", "DataQualityMetricsInputDatasetFacet", metrics),
+		"dataQualityAssertions": facet("DataQualityAssertionsDatasetFacet", "1-1-0", "DataQualityAssertionsDatasetFacet", map[string]any{"assertions": assertions}),
 	}
 }
 
@@ -137,16 +167,9 @@ func (r Report) LineageEvents(namespace string, ended time.Time) []RunEvent {
 	job := LineageJob{Namespace: namespace, Name: "validate." + strings.ReplaceAll(r.Product.Key(), "/", ".")}
 	var inputs []LineageDataset
 	for i, f := range r.Files {
-		d := LineageDataset{Namespace: "file", Name: f.Path, Facets: map[string]any{"schema": schemaFacet(r.Product, r.Columns)}}
+		d := LineageDataset{Namespace: "file", Name: f.Path, Facets: datasetFacets(r.Product, r.Columns)}
 		if i == 0 { // the files are one data set; its quality is told once
 			d.InputFacets = qualityFacets(r.Outcome, f.Bytes)
-		}
-		if len(r.Product.Owners) > 0 {
-			owners := []map[string]any{}
-			for _, o := range r.Product.Owners {
-				owners = append(owners, map[string]any{"name": o, "type": "OWNER"})
-			}
-			d.Facets["ownership"] = facet("OwnershipDatasetFacet", "1-0-1", "OwnershipDatasetFacet", map[string]any{"owners": owners})
 		}
 		inputs = append(inputs, d)
 	}
@@ -170,64 +193,64 @@ func (r Report) LineageEvents(namespace string, ended time.Time) []RunEvent {
 		if r.Undecodable > 0 {
 			texts = append(texts, fmt.Sprintf("%d records could not be decoded", r.Undecodable))
 		}
-		run.Facets = map[string]any{"errorMessage": facet("ErrorMessageRunFacet", "1-0-1", "ErrorMessageRunFacet", map[string]any{
-			"message": strings.Join(texts, "; "), "programmingLanguage": "Go",
-		})}
+		run.Facets = map[string]any{"errorMessage": errorFacet(strings.Join(texts, "; "))}
 	}
 	return []RunEvent{start, event(kind, ended, run, inputs)}
 }
 
-// PipelineRun is what lineage tells of the inference pipeline.
-type PipelineRun struct {
-	ID                               string // of the run, the same in all its events
-	Namespace, Group                 string
-	Brokers                          string // the first is the datasets' namespace
-	Events, Predictions, DeadLetters string // topics
-	ModelVersion                     string
-	Consumed                         uint64
-}
-
-// PipelineEvent is a run event of the pipeline: START, RUNNING, COMPLETE or FAIL.
-func PipelineEvent(kind string, at time.Time, p PipelineRun) RunEvent {
-	broker, _, _ := strings.Cut(p.Brokers, ",")
-	topic := func(name string) LineageDataset {
-		return LineageDataset{Namespace: "kafka://" + strings.TrimSpace(broker), Name: name}
+// jobEvent is a run event of a job that reads and writes topics: START, RUNNING, COMPLETE or FAIL. dataset is the
+// topics' namespace, such as kafka://localhost:9092.
+func jobEvent(kind string, at time.Time, namespace, dataset, runID string, job Job) RunEvent {
+	about := "reads " + strings.Join(job.Inputs, ", ") + " and writes " + strings.Join(job.Outputs, ", ")
+	if job.Model != "" {
+		about += "; scores with model " + job.Model
 	}
-	input := topic(p.Events)
-	input.InputFacets = map[string]any{"dataQualityMetrics": facet("DataQualityMetricsInputDatasetFacet", "1-0-2", "DataQualityMetricsInputDatasetFacet", map[string]any{
-		"rowCount": p.Consumed, "columnMetrics": map[string]any{},
-	})}
-	var outputs []LineageDataset
-	for _, name := range []string{p.Predictions, p.DeadLetters} {
-		if name != "" {
-			outputs = append(outputs, topic(name))
+	if len(job.Features) > 0 {
+		about += " on " + strings.Join(job.Features, ", ")
+	}
+	e := RunEvent{
+		EventType: kind, EventTime: at.UTC(), Producer: lineageProducer, SchemaURL: lineageSchema,
+		Run: LineageRun{ID: runID},
+		Job: LineageJob{Namespace: namespace, Name: strings.ReplaceAll(job.Name, " ", "."), Facets: map[string]any{
+			"jobType":       jobTypeFacet("STREAMING", "INFERENCE"),
+			"documentation": facet("DocumentationJobFacet", "1-1-0", "DocumentationJobFacet", map[string]any{"description": about}),
+		}},
+		Inputs: []LineageDataset{}, Outputs: []LineageDataset{},
+	}
+	for i, topic := range job.Inputs {
+		d := LineageDataset{Namespace: dataset, Name: topic, InputFacets: map[string]any{}}
+		if i == 0 {
+			d.InputFacets["dataQualityMetrics"] = facet("DataQualityMetricsInputDatasetFacet", "1-0-3", "DataQualityMetricsInputDatasetFacet", map[string]any{
+				"rowCount": job.Consumed, "columnMetrics": map[string]any{},
+			})
+		}
+		e.Inputs = append(e.Inputs, d)
+	}
+	for _, topic := range job.Outputs {
+		if topic != "" {
+			e.Outputs = append(e.Outputs, LineageDataset{Namespace: dataset, Name: topic})
 		}
 	}
-	return RunEvent{
-		EventType: kind, EventTime: at.UTC(), Producer: lineageProducer, SchemaURL: lineageSchema,
-		Run: LineageRun{ID: p.ID},
-		Job: LineageJob{Namespace: p.Namespace, Name: "pipeline." + p.Group, Facets: map[string]any{
-			"jobType": facet("JobTypeJobFacet", "2-0-3", "JobTypeJobFacet", map[string]any{"processingType": "STREAMING", "integration": "WEIR", "jobType": "INFERENCE"}),
-			"documentation": facet("DocumentationJobFacet", "1-0-1", "DocumentationJobFacet", map[string]any{
-				"description": "scores " + p.Events + " with model " + or(p.ModelVersion, "?"),
-			}),
-		}},
-		Inputs: []LineageDataset{input}, Outputs: outputs,
-	}
+	return e
 }
 
 // Emitter sends run events to a file, as JSON Lines, or to an OpenLineage HTTP endpoint. It is safe for concurrent use.
 type Emitter struct {
 	url    string
+	token  func() string
 	client *http.Client
 	mu     sync.Mutex
 	file   *os.File
 }
 
-// NewEmitter makes an emitter for a target: an http or https URL, or the path of a file that is appended to.
-func NewEmitter(target string) (*Emitter, error) {
+// ErrRefused is wrapped when the receiver answered that it will not have an event, so that sending it again is no use.
+var ErrRefused = errors.New("refused")
+
+// NewEmitter makes an emitter for a target: an http or https URL, or the path of a file that is appended to. The
+// bearer token is sent to a URL when it is not empty; token may be nil.
+func NewEmitter(target string, token func() string) (*Emitter, error) {
 	if strings.HasPrefix(target, "http://") || strings.HasPrefix(target, "https://") {
-		return &Emitter{url: target, client: &http.Client{
+		return &Emitter{url: target, token: token, client: &http.Client{
 			Timeout:       10 * time.Second,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}}, nil
@@ -258,14 +281,21 @@ func (e *Emitter) Emit(ctx context.Context, event RunEvent) (err error) {
 		return fmt.Errorf("lineage: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/json")
+	if e.token != nil && e.token() != "" {
+		request.Header.Set("Authorization", "Bearer "+e.token())
+	}
 	response, err := e.client.Do(request)
 	if err != nil {
 		return fmt.Errorf("lineage: %w", err)
 	}
 	defer func() { err = errors.Join(err, response.Body.Close()) }()
 	answer, _ := io.ReadAll(io.LimitReader(response.Body, 200)) // only for the message
-	if response.StatusCode < 200 || response.StatusCode > 299 {
-		return fmt.Errorf("lineage: %s answered %s: %s", e.url, response.Status, answer)
+	if code := response.StatusCode; code < 200 || code > 299 {
+		err = fmt.Errorf("lineage: %s answered %s: %s", request.URL.Redacted(), response.Status, answer)
+		if code >= 300 && code < 500 && code != http.StatusRequestTimeout && code != http.StatusTooManyRequests {
+			err = fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+		return err
 	}
 	return nil
 }
@@ -276,5 +306,20 @@ func (e *Emitter) Close() error {
 		return e.file.Close()
 	}
 	e.client.CloseIdleConnections()
+	return nil
+}
+
+// SendLineage tells of a validation that has just ended. That it could not be told is no word on the data.
+func SendLineage(ctx context.Context, c LineageConfig, r Report) (err error) {
+	e, err := NewEmitter(c.To, c.Token)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.Close()) }()
+	for _, event := range r.LineageEvents(or(c.Namespace, "weir"), time.Now()) {
+		if err := e.Emit(ctx, event); err != nil {
+			return err
+		}
+	}
 	return nil
 }

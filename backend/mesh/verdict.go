@@ -45,9 +45,10 @@ func withRefresh(p DataProduct) DataProduct {
 }
 
 // judgeNow looks at the product's window, writes events about what changed and gives what the console shows.
-func (p *live) judgeNow(now time.Time, cluster *string, log *event.Log) Product {
+func (p *live) judgeNow(now time.Time, cluster *string, e *Engine) Product {
+	log := &e.log
 	p.mu.Lock()
-	entry, findings := p.entry, p.findings
+	entry, findings, made := p.entry, p.findings, p.made
 	var out judge.Outcome
 	judged := p.judge != nil
 	if judged {
@@ -83,6 +84,9 @@ func (p *live) judgeNow(now time.Time, cluster *string, log *event.Log) Product 
 			add(log, now, p.key, event.Warning, "waiting: "+problem)
 		}
 		v.state, v.since = state, now
+	}
+	if made != nil {
+		e.reporter.judged(&p.told, *made, topic, state, out, e.config.Window, now)
 	}
 	shown := v.product(entry, out, topic, problem, now)
 	shown.Findings = findings
