@@ -123,6 +123,37 @@ func (a *Admin) FirstRecord(ctx context.Context, topic string, partition int32, 
 	return from, nil
 }
 
+// HasRecord tells whether a consumer that asks for committed records would be given one with an offset in [from, to),
+// looking at the first few megabytes. It would not where the rest is markers, or belongs to a transaction that is open.
+func (a *Admin) HasRecord(ctx context.Context, topic string, partition int32, from, to int64) (bool, error) {
+	const requests = 4
+	for range requests {
+		if from >= to {
+			break
+		}
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		block, err := a.fetch(topic, partition, from, fetchBytes)
+		if err != nil {
+			return false, err
+		}
+		found := false
+		next, _ := hand(block, topic, partition, from, to, func(*sarama.ConsumerMessage) bool {
+			found = true
+			return false
+		})
+		if found || block.Partial {
+			return true, nil
+		}
+		if next <= from {
+			break
+		}
+		from = next
+	}
+	return false, nil
+}
+
 // Unreadable looks in [from, to) of a partition for the first record batch that cannot be read and tells its offsets,
 // [first, next). Where all can be read both are to.
 func (a *Admin) Unreadable(ctx context.Context, topic string, partition int32, from, to int64) (first, next int64, why error, err error) {

@@ -153,6 +153,8 @@ type member struct {
 	errors sync.WaitGroup
 	// lastError is what sarama last complained of: the reason for a session that ended too soon.
 	lastError atomic.Pointer[error]
+	fresh     bool // the first session is still to come
+	leaves    bool // the name is to leave the group, too
 }
 
 func (e *Engine) newMember() (*member, error) {
@@ -185,7 +187,7 @@ func (e *Engine) newMember() (*member, error) {
 		_ = group.Close()
 		return nil, err
 	}
-	m := &member{e: e, group: group, out: out}
+	m := &member{e: e, group: group, out: out, fresh: true}
 	m.errors.Go(func() {
 		for err := range group.Errors() {
 			e.logger.Warn("kafka consumer", "error", err)
@@ -222,6 +224,10 @@ func (m *member) run(ctx context.Context) bool {
 		if errors.Is(err, errMoved) {
 			continue
 		}
+		if errors.Is(err, errStalled) {
+			m.leaves = true
+			return false
+		}
 		if time.Since(begun) > lasting {
 			failed, backoff = 0, firstBackoff
 			if err == nil {
@@ -253,10 +259,11 @@ func (m *member) session(ctx context.Context) error {
 		return err
 	}
 	f := m.e.newFlow(m.group, m.out)
+	f.lookForHoles, m.fresh = m.fresh && m.e.cfg.Instance != "", false
 	err := m.group.Consume(ctx, []string{m.e.cfg.Events}, f)
 	f.stop()
-	if cause := context.Cause(f.ctx); err == nil && !errors.Is(cause, context.Canceled) {
-		err = cause
+	if cause := context.Cause(f.ctx); !errors.Is(cause, context.Canceled) {
+		return cause // whatever it led to
 	}
 	return err
 }
@@ -267,4 +274,19 @@ func (m *member) close() {
 	}
 	m.errors.Wait()
 	m.out.close()
+	if m.leaves && m.e.cfg.Instance != "" { // sarama leaves it in the group
+		if err := m.e.leaveByName(); err != nil {
+			m.e.logger.Warn("leave the consumer group", "error", err)
+		}
+	}
+}
+
+// leaveByName takes this process's name out of the group, so that the group rebalances.
+func (e *Engine) leaveByName() error {
+	admin, err := kafka.NewAdmin(e.cfg.Cluster)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = admin.Close() }()
+	return admin.RemoveInstance(context.Background(), e.cfg.Group, e.cfg.Instance)
 }

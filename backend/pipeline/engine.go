@@ -87,6 +87,9 @@ type Engine struct {
 	gate   gate
 	facts  facts
 	recent recent
+	still  stillness
+	// stallPatience is the constant of that name, shorter in tests.
+	stallPatience time.Duration
 
 	prefix  []byte // begins the JSON of a prediction
 	topics  atomic.Pointer[topicCounts]
@@ -140,6 +143,7 @@ func New(c Config) *Engine {
 	e.unreadable = make(chan struct{}, 1)
 	e.status.log = &e.log
 	e.stats.deadLetter = e.deadLetter
+	e.stallPatience = stallPatience
 	e.status.enter(Stopped)
 	e.gate.open()
 	e.want.open()

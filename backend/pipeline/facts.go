@@ -114,7 +114,11 @@ func (e *Engine) askFacts(ctx context.Context, admin **kafka.Admin) error {
 	if err != nil {
 		return err
 	}
-	e.facts.set(offsets, time.Now())
+	now := time.Now()
+	e.facts.set(offsets, now)
+	if err := e.watchStalls(ctx, *admin, offsets, now); err != nil {
+		return err
+	}
 	if err := e.passMarkers(ctx, *admin, offsets); err != nil {
 		return err
 	}

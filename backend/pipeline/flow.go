@@ -55,10 +55,12 @@ type flow struct {
 	flush  chan struct{} // a token: make do with the batch at hand
 	commit chan struct{} // a token: there is something to commit
 
-	mu      sync.Mutex
-	claims  map[*claim]struct{}
-	gaveUp  chan struct{} // closed and replaced whenever a claim is given up
-	marking sync.Mutex    // held while offsets are marked and committed
+	mu     sync.Mutex
+	claims map[*claim]struct{}
+	// lookForHoles is for whoever asks for facts; see there.
+	lookForHoles bool
+	gaveUp       chan struct{} // closed and replaced whenever a claim is given up
+	marking      sync.Mutex    // held while offsets are marked and committed
 }
 
 // chunk is a run of records of one claim.

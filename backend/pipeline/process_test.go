@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -21,6 +22,7 @@ import (
 	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"weir/backend/features"
 	"weir/backend/kafka"
 	"weir/backend/model"
 	"weir/config"
@@ -28,12 +30,12 @@ import (
 
 // workerSpec is what a worker process is told.
 type workerSpec struct {
-	Brokers         []string
-	Topic           string
-	Delivery        string
-	Instance        string
-	MaxEvents       int
-	StoreDelayMicro int
+	Brokers    []string
+	Topic      string
+	Delivery   string
+	Instance   string
+	MaxEvents  int
+	StoreStuck bool // the feature store never answers
 }
 
 // play is a process started by a test: a worker, or a broker that keeps its data in a folder.
@@ -67,9 +69,21 @@ func playWorker(ctx context.Context) error {
 	w := &world{topic: spec.Topic, cluster: cluster, store: newFakeStore()}
 	c := w.config()
 	c.Delivery, c.Instance, c.MaxEvents = spec.Delivery, spec.Instance, spec.MaxEvents
+	if spec.StoreStuck {
+		c.Store = stuckStore{w.store}
+	}
 	c.LoadModel = func(context.Context) (model.Model, error) { return linear{}, nil }
 	c.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	sarama.Logger = log.New(os.Stderr, "sarama ", log.Ltime|log.Lmicroseconds) // read only when a test failed
 	return New(c).Run(ctx)
+}
+
+// stuckStore answers nobody.
+type stuckStore struct{ *fakeStore }
+
+func (stuckStore) Fetch(ctx context.Context, _ []features.Entity, _ []*features.Row) error {
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func playBroker(ctx context.Context) error {
@@ -90,7 +104,7 @@ func playBroker(ctx context.Context) error {
 type process struct {
 	t    testing.TB
 	cmd  *exec.Cmd
-	log  *os.File // what it said, and on SIGQUIT where it was
+	said *os.File // on SIGQUIT it tells where it was
 	done chan struct{}
 }
 
@@ -98,15 +112,15 @@ func start(t testing.TB, role string, env ...string) *process {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(append(os.Environ(), "WEIR_TEST_ROLE="+role), env...)
-	log, err := os.Create(filepath.Join(t.TempDir(), role))
+	said, err := os.Create(filepath.Join(t.TempDir(), role))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Stderr = log
+	cmd.Stderr = said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t, cmd, log, make(chan struct{})}
+	p := &process{t, cmd, said, make(chan struct{})}
 	go func() { _ = cmd.Wait(); close(p.done) }()
 	t.Cleanup(p.kill)
 	return p
@@ -116,12 +130,12 @@ func start(t testing.TB, role string, env ...string) *process {
 func (p *process) tell() {
 	p.t.Helper()
 	p.end(syscall.SIGQUIT)
-	text, err := os.ReadFile(p.log.Name())
+	text, err := os.ReadFile(p.said.Name())
 	if err != nil {
 		p.t.Log(err)
 	}
 	said, stacks, _ := strings.Cut(string(text), "SIGQUIT")
-	p.t.Logf("process %d said:\n%s\nand is at:\n%s", p.cmd.Process.Pid, said[max(0, len(said)-6000):], stacks[:min(len(stacks), 30_000)])
+	p.t.Logf("process %d said:\n%s\nand is at:\n%s", p.cmd.Process.Pid, said[max(0, len(said)-20_000):], stacks[:min(len(stacks), 30_000)])
 }
 
 // kill ends the process at once, as a power cut does.
@@ -251,6 +265,7 @@ func testKilled(t *testing.T, delivery string, total, kills, restarts int) {
 			for _, p := range workers {
 				p.tell()
 			}
+			w.tellGroup()
 			t.Fatalf("the lag is still %d", lag())
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -325,6 +340,38 @@ func (w *world) lagOf(partitions int) func() int64 {
 		}
 		return lag
 	}
+}
+
+// tellGroup logs the offsets the broker has, and who is said to hold what.
+func (w *world) tellGroup() {
+	w.t.Helper()
+	admin, err := sarama.NewClusterAdmin(w.brokers, w.cluster.Config())
+	if err != nil {
+		w.t.Log(err)
+		return
+	}
+	defer func() { _ = admin.Close() }()
+	group := w.config().Group
+	groups, err := admin.DescribeConsumerGroups([]string{group})
+	if err != nil {
+		w.t.Log(err)
+		return
+	}
+	for _, g := range groups {
+		w.t.Logf("group %s: %s", g.GroupId, g.State)
+		for id, m := range g.Members {
+			a, err := m.GetMemberAssignment()
+			w.t.Logf("  %s: %+v %v", id, a, err)
+		}
+	}
+	facts, err := kafka.NewAdmin(w.cluster)
+	if err != nil {
+		w.t.Log(err)
+		return
+	}
+	defer func() { _ = facts.Close() }()
+	offsets, err := facts.GroupOffsets(context.Background(), group, w.topic)
+	w.t.Logf("offsets %+v %v", offsets, err)
 }
 
 // produceSurely writes events until the broker has taken all of them, whatever happens to it meanwhile. An event whose
@@ -483,4 +530,53 @@ func TestMemoryUnderABacklog(t *testing.T) {
 	if kib/1024 > most {
 		t.Errorf("%d MiB, the promise is %d", kib/1024, most)
 	}
+}
+
+// TestDiesWhileItGivesPartitionsUp kills a worker that has a name in the group (KIP-345) between the two steps of a
+// cooperative rebalance: it was told to give partitions up and has not joined again to say that it did. Kafka hands its
+// next process what was left to it and calls the group stable, with partitions that nobody holds.
+func TestDiesWhileItGivesPartitionsUp(t *testing.T) {
+	const partitions = 4
+	w := newWorld(t, partitions)
+	worker := func(instance string, stuck bool) *process {
+		spec, err := json.Marshal(workerSpec{Brokers: w.brokers, Topic: w.topic, Delivery: AtLeastOnce, Instance: instance, MaxEvents: 100, StoreStuck: stuck})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return start(t, "worker", "WEIR_TEST_SPEC="+string(spec))
+	}
+	w.produce(events(0, 1000)...)
+	first := worker("first", true)
+	w.until("the first holds all partitions", func() bool { return len(w.assigned("first")) == partitions })
+	worker("second", false)
+	w.until("the first was told to give some up", func() bool {
+		return len(w.assigned("first")) == partitions/2 && len(w.assigned("second")) == 0
+	})
+	first.kill()
+	worker("first", false)
+	lag := w.lagOf(partitions)
+	w.until("everything is predicted", func() bool { return lag() == 0 })
+}
+
+// assigned are the partitions that the broker says a member of the group has, by its name.
+func (w *world) assigned(instance string) []int32 {
+	w.t.Helper()
+	admin, err := sarama.NewClusterAdmin(w.brokers, w.cluster.Config())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = admin.Close() }()
+	groups, err := admin.DescribeConsumerGroups([]string{w.config().Group})
+	if err != nil || len(groups) != 1 {
+		return nil
+	}
+	for _, m := range groups[0].Members {
+		if m.GroupInstanceId == nil || *m.GroupInstanceId != instance {
+			continue
+		}
+		if a, err := m.GetMemberAssignment(); err == nil && a != nil {
+			return a.Topics[w.topic]
+		}
+	}
+	return nil
 }

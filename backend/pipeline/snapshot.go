@@ -43,6 +43,7 @@ type Snapshot struct {
 	Predicted    uint64 // predictions acknowledged by the broker
 	DeadLettered uint64 // dead letters acknowledged by the broker
 	Redelivered  uint64 // records taken again after a rebalance or restart, as far as this process saw them
+	Stalls       uint64 // memberships of the group started over because partitions stood still for no reason known
 
 	EventsPerSecond float64 // acknowledged predictions and dead letters, over the last second or so
 	// EndToEnd runs from the event's own timestamp to the broker's acknowledgement; Processing from the moment the

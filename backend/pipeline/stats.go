@@ -12,6 +12,7 @@ import (
 type stats struct {
 	consumed, predicted, deadLettered, redelivered atomic.Uint64
 	missing                                        atomic.Uint64
+	stalls                                         atomic.Uint64 // memberships started over because partitions stood still
 
 	mu         sync.Mutex
 	endToEnd   latencies
@@ -74,6 +75,7 @@ func (s *stats) fill(out *Snapshot, now time.Time) {
 	out.Consumed = s.consumed.Load()
 	out.Redelivered = s.redelivered.Load()
 	out.Features.Missing = s.missing.Load()
+	out.Stalls = s.stalls.Load()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out.EndToEnd = s.endToEnd.quantiles(now)

@@ -18,6 +18,7 @@ const (
 	holdModel                // the model server
 	holdFeatures             // the feature store
 	holdProduce              // predictions that are not acknowledged
+	holdStill                // partitions that do not move for no reason known
 	holds
 )
 
@@ -105,6 +106,18 @@ func (s *status) isWaiting() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !s.reason().IsEmpty()
+}
+
+// waitsBut tells whether anything but h is away.
+func (s *status) waitsBut(h hold) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, w := range s.waits {
+		if hold(i) != h && !w.reason.IsEmpty() {
+			return true
+		}
+	}
+	return false
 }
 
 // now is what the pipeline is doing, since when and, when it waits, for what.

@@ -116,7 +116,14 @@ func (w *world) config() Config {
 // run starts an engine and returns it with a function that stops it gracefully.
 func (w *world) run(c Config) (e *Engine, stop func()) {
 	w.t.Helper()
+	return w.runWith(c, func(*Engine) {})
+}
+
+// runWith is run of an engine that was changed before.
+func (w *world) runWith(c Config, change func(*Engine)) (e *Engine, stop func()) {
+	w.t.Helper()
 	e = New(c)
+	change(e)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx) }()
