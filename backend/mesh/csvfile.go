@@ -12,8 +12,8 @@ import (
 	"weir/backend/mesh/scan"
 )
 
-// blockSize is how much of a CSV file one goroutine judges at a time.
-const blockSize = 1 << 20
+// blockSize is how much of a CSV file one goroutine judges at a time: little enough for its processor's cache.
+const blockSize = 256 << 10
 
 // errQuote and errNUL are what makes a text no CSV.
 var (
@@ -125,10 +125,11 @@ func (f *csvFile) worker(j *judge.Judge, slots []int) *csvWorker {
 // stops before a row that does not end in data unless final is set; with strict set also before one RFC 4180 does not
 // allow.
 func (w *csvWorker) rows(data []byte, first int64, final, strict bool) (length int, rows int64, err error) {
-	fast, slow := w.nulls != nil && scan.OnlyCRLF(data), 1
+	crs, onlyCRLF := scan.LineEnds(data)
+	fast, slow := w.nulls != nil && onlyCRLF, 1
 	for length < len(data) {
 		if fast {
-			n, counted := w.countNulls(data[length:], first+rows)
+			n, counted := w.countNulls(data[length:], crs, first+rows)
 			length, rows = length+n, rows+counted
 			if slow = min(2*slow, 1024); n > 0 {
 				slow = 1 // where rows are irregular one after the other, the fast way is tried ever less often
@@ -176,9 +177,9 @@ func (w *csvWorker) fill(fields []scan.Field) []judge.Cell {
 }
 
 // countNulls judges rows by a contract that asks for nulls only.
-func (w *csvWorker) countNulls(data []byte, first int64) (length int, rows int64) {
+func (w *csvWorker) countNulls(data []byte, crlf bool, first int64) (length int, rows int64) {
 	w.nulls.Reset()
-	length = w.scanner.CountNulls(data, w.nulls)
+	length = w.scanner.CountNulls(data, crlf, w.nulls)
 	w.judge.AddNulls(w.slots, w.nulls, w.file.v.where(first), func(offset int) string {
 		fields, _, _ := w.scanner.Row(data[offset:], true)
 		return w.judge.Sample(w.slots[:len(fields)], w.fill(fields))
@@ -200,13 +201,18 @@ func (f *csvFile) serial(text io.Reader) error {
 				return fmt.Errorf("after row %d: %w", f.base, err)
 			}
 		}
-		if i := bytes.IndexByte(buffer[:filled], 0); i >= 0 {
-			return fmt.Errorf("after row %d: %w", f.base, errNUL)
+		text := buffer[:filled]
+		nul := bytes.IndexByte(text, 0)
+		if nul >= 0 {
+			text = text[:nul]
 		}
-		length, rows, err := w.rows(buffer[:filled], f.base+1, final, false)
+		length, rows, err := w.rows(text, f.base+1, final && nul < 0, false)
 		f.base += rows
 		if err != nil {
 			return err
+		}
+		if nul >= 0 {
+			return fmt.Errorf("row %d: %w", f.base+1, errNUL)
 		}
 		if final {
 			return nil

@@ -11,68 +11,67 @@ import (
 	"weir/backend/mesh/scan"
 )
 
-// block is a run of whole rows of a file, on its way from the reader through a worker to the merger.
+// block is a run of whole rows of a file. A worker reads it and judges it, while its bytes are in the processor's cache;
+// then it is merged, in the order of the file.
 type block struct {
-	data  []byte
-	final bool
-
+	buffer []byte
+	data   []byte // of buffer
+	number int
+	final  bool
 	// What the worker made of it.
 	part   *judge.Part
 	length int // bytes judged; less than all of data if the rest is for the serial reader
 	rows   int64
-	done   chan struct{}
 }
 
-// parallel judges a text in several goroutines. One reads it and cuts it into blocks at row ends, which it finds by
-// counting quotes: that is right as long as the text follows RFC 4180. The workers see the first place where it does
-// not; from there on the text is judged serially, so the result is the same either way.
+// blocksAhead is how many blocks a worker may be ahead of the one that is to be merged next; it bounds the memory.
+const blocksAhead = 4
+
+// parallelCSV is a text that several workers judge. They take turns at reading it and cut it into blocks at row ends,
+// which they find by counting quotes: that is right as long as the text follows RFC 4180. They see the first place where
+// it does not; from there on the text is judged serially, so the result is the same either way.
+type parallelCSV struct {
+	file *csvFile
+
+	reading sync.Mutex // guards the text and what was read of it
+	text    io.Reader
+	carry   []byte // behind the last row end that was found
+	blocks  int    // cut so far
+	err     error  // why there are no more; io.EOF at the end
+
+	merging sync.Mutex // guards all below
+	merged  *sync.Cond // signalled when a block was
+	next    int        // block to be merged
+	waiting map[int]*block
+	spare   []*block
+	stopped bool // by a block that was not judged to its end: no more are to be read
+}
+
+// parallel judges a text in several goroutines.
 func (f *csvFile) parallel(text io.Reader) error {
+	p := &parallelCSV{file: f, text: text, waiting: map[int]*block{}}
+	p.merged = sync.NewCond(&p.merging)
 	workers := f.v.options.Workers
-	var (
-		jobs    = make(chan *block, workers)
-		ordered = make(chan *block, 2*workers) // bounds the blocks in memory
-		spare   = make(chan *judge.Part, 4*workers)
-		buffers = make(chan []byte, 4*workers)
-		stop    = make(chan struct{})
-		wg      sync.WaitGroup
-		rest    []byte // what the reader had read but not cut when it stopped
-		readErr error
-	)
-	wg.Go(func() {
-		defer close(jobs)
-		defer close(ordered)
-		rest, readErr = f.cut(text, jobs, ordered, buffers, stop)
-	})
 	judges := make([]*judge.Judge, workers)
+	var wg sync.WaitGroup
 	for i := range judges {
 		judges[i] = judge.New(f.v.product, judge.Options{Columnar: true, Unmasked: f.v.options.Unmasked, Deferred: true})
-		wg.Go(func() {
-			w := f.worker(judges[i], judges[i].Columns(f.names))
-			judges[i].Take(nil) // the header is counted by the merging judge
-			for b := range jobs {
-				b.length, b.rows, _ = w.rows(b.data, 1, b.final, true) // an error leaves bytes to the serial reader
-				var p *judge.Part
-				select {
-				case p = <-spare:
-				default:
-				}
-				b.part = judges[i].Take(p)
-				close(b.done)
-			}
-		})
+		wg.Go(func() { p.work(judges[i], blocksAhead*workers) })
 	}
-	serialFrom, err := f.merge(ordered, spare, buffers, stop)
 	wg.Wait()
 	for _, j := range judges {
 		f.v.judge.Absorb(j)
 	}
-	switch {
-	case err != nil:
-		return err
-	case serialFrom != nil:
-		return f.serial(io.MultiReader(bytes.NewReader(serialFrom), bytes.NewReader(rest), failing{readErr}, text))
-	case readErr != nil && !errors.Is(readErr, io.EOF):
-		return fmt.Errorf("after row %d: %w", f.base, readErr)
+	if b := p.waiting[p.next]; b != nil {
+		rest := []io.Reader{bytes.NewReader(b.data[b.length:])}
+		for n := p.next + 1; n < p.blocks; n++ {
+			rest = append(rest, bytes.NewReader(p.waiting[n].data))
+		}
+		rest = append(rest, bytes.NewReader(p.carry), failing{p.err}, text)
+		return f.serial(io.MultiReader(rest...))
+	}
+	if p.err != nil && !errors.Is(p.err, io.EOF) {
+		return fmt.Errorf("after row %d: %w", f.base, p.err)
 	}
 	return nil
 }
@@ -87,107 +86,116 @@ func (f failing) Read([]byte) (int, error) {
 	return 0, f.err
 }
 
-// cut reads the text and cuts it into blocks. It gives the bytes it read but did not send.
-func (f *csvFile) cut(text io.Reader, jobs, ordered chan<- *block, buffers <-chan []byte, stop <-chan struct{}) (rest []byte, err error) {
-	var carry []byte
+// work judges blocks until there are no more.
+func (p *parallelCSV) work(j *judge.Judge, ahead int) {
+	w := p.file.worker(j, j.Columns(p.file.names))
+	j.Take(nil) // the header is counted by the merging judge
 	for {
-		var buffer []byte
-		select {
-		case buffer = <-buffers:
-		default:
-			buffer = make([]byte, blockSize)
+		b := p.take(ahead)
+		if b == nil {
+			return
 		}
-		for len(carry) >= len(buffer) {
-			buffer = make([]byte, 2*len(buffer))
+		b.length, b.rows = 0, 0
+		if bytes.IndexByte(b.data, 0) < 0 { // else the serial reader tells where
+			b.length, b.rows, _ = w.rows(b.data, 1, b.final, true) // an error leaves bytes to the serial reader
 		}
-		filled := copy(buffer, carry)
-		var readErr error
-		end := 0
-		for {
-			for filled < len(buffer) && readErr == nil {
-				var n int
-				n, readErr = text.Read(buffer[filled:])
-				filled += n
-			}
-			if readErr != nil {
-				break
-			}
-			if end, _ = scan.LastRowEnd(buffer[:filled]); end > 0 {
-				break
-			}
-			if len(buffer) >= maxRow {
-				// No row end in sight, by the count of quotes: the serial reader finds out what is wrong.
-				readErr = errNoRowEnd
-				break
-			}
-			buffer = append(buffer, make([]byte, len(buffer))...)
-		}
-		b := &block{done: make(chan struct{})}
-		switch {
-		case errors.Is(readErr, io.EOF):
-			b.data, b.final, carry = buffer[:filled], true, nil
-		case readErr != nil:
-			b.data, carry = buffer[:filled], nil // the rows before the error still count
-		default:
-			b.data, carry = buffer[:end], append(carry[:0], buffer[end:filled]...)
-		}
-		last := readErr != nil
-		if errors.Is(readErr, errNoRowEnd) {
-			readErr = nil
-		}
-		select {
-		case <-stop:
-			return append(b.data, carry...), readErr
-		case ordered <- b:
-			jobs <- b // never blocks for good: the workers take until it is closed
-		}
-		if last {
-			return nil, readErr
-		}
+		b.part = j.Take(b.part)
+		p.merge(b)
 	}
 }
 
-var errNoRowEnd = errors.New("no row end")
-
-// merge takes the blocks in their order. When one was not judged to its end, it stops the reader and gives what is
-// left of that block and all of those behind it.
-func (f *csvFile) merge(ordered <-chan *block, spare chan<- *judge.Part, buffers chan<- []byte, stop chan<- struct{}) (serialFrom []byte, err error) {
-	stopped := false
-	halt := func() {
-		if !stopped {
-			stopped = true
-			close(stop)
-		}
+// take reads the next block; nil if there is none.
+func (p *parallelCSV) take(ahead int) *block {
+	p.reading.Lock()
+	defer p.reading.Unlock()
+	if p.err != nil {
+		return nil
 	}
-	for b := range ordered {
-		<-b.done
-		if stopped {
-			if serialFrom != nil {
-				serialFrom = append(serialFrom, b.data...)
-			}
-			continue
+	b := p.room(ahead)
+	if b == nil || !p.cut(b) {
+		return nil
+	}
+	b.number = p.blocks
+	p.blocks++
+	return b
+}
+
+// room gives a block to read into, once it is not too far ahead; nil if no more are to be read.
+func (p *parallelCSV) room(ahead int) *block {
+	p.merging.Lock()
+	defer p.merging.Unlock()
+	for !p.stopped && p.blocks-p.next >= ahead {
+		p.merged.Wait()
+	}
+	if p.stopped {
+		return nil
+	}
+	if n := len(p.spare); n > 0 {
+		b := p.spare[n-1]
+		p.spare = p.spare[:n-1]
+		return b
+	}
+	return &block{buffer: make([]byte, blockSize)}
+}
+
+// cut fills a block with rows, up to the last row end that was read. It is false when nothing is left.
+func (p *parallelCSV) cut(b *block) bool {
+	for len(p.carry) >= len(b.buffer) {
+		b.buffer = make([]byte, 2*len(b.buffer))
+	}
+	filled, end := copy(b.buffer, p.carry), 0
+	p.carry, b.final = p.carry[:0], false
+	for end == 0 {
+		for filled < len(b.buffer) && p.err == nil {
+			var n int
+			n, p.err = p.text.Read(b.buffer[filled:])
+			filled += n
 		}
-		if i := bytes.IndexByte(b.data, 0); i >= 0 {
-			halt()
-			err = fmt.Errorf("after row %d: %w", f.base, errNUL)
-			continue
+		switch {
+		case errors.Is(p.err, io.EOF):
+			b.data, b.final = b.buffer[:filled], true
+			return filled > 0
+		case p.err != nil: // the rows before the error still count
+			b.data = b.buffer[:filled]
+			return filled > 0
+		}
+		if end, _ = scan.LastRowEnd(b.buffer[:filled]); end > 0 {
+			break
+		}
+		if len(b.buffer) >= maxRow {
+			// No row end in sight, by the count of quotes: the serial reader finds out what is wrong.
+			b.data = b.buffer[:filled]
+			return true
+		}
+		b.buffer = append(b.buffer, make([]byte, len(b.buffer))...)
+	}
+	b.data = b.buffer[:end]
+	p.carry = append(p.carry, b.buffer[end:filled]...)
+	return true
+}
+
+// merge merges a block, once those before it are, and those behind it that waited for it.
+func (p *parallelCSV) merge(b *block) {
+	p.merging.Lock()
+	defer p.merging.Unlock()
+	p.waiting[b.number] = b
+	f := p.file
+	for !p.stopped {
+		b := p.waiting[p.next]
+		if b == nil {
+			break
 		}
 		f.v.judge.Merge(b.part, f.v.where(f.base))
 		f.base += b.rows
 		if b.length < len(b.data) { // be it for an error: the serial reader knows the row's number
-			halt()
-			serialFrom = append(make([]byte, 0, 2*len(b.data)), b.data[b.length:]...)
+			p.stopped = true
+			break
 		}
-		select {
-		case spare <- b.part:
-		default:
-		}
-		if b.length == len(b.data) {
-			select {
-			case buffers <- b.data[:cap(b.data)]:
-			default:
-			}
+		delete(p.waiting, p.next)
+		p.next++
+		if len(b.buffer) <= 4*blockSize { // the longest rows are rare
+			p.spare = append(p.spare, b)
 		}
 	}
-	return serialFrom, err
+	p.merged.Broadcast()
 }

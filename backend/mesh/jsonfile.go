@@ -12,7 +12,7 @@ import (
 // jsonLines judges a text of one JSON object a line. Blank lines are skipped; a line that is no object is undecodable.
 func (v *validation) jsonLines(text io.Reader) error {
 	j := v.ready(false)
-	lines := bufio.NewReaderSize(text, blockSize)
+	lines := bufio.NewReaderSize(text, 1<<20)
 	where := v.where(0)
 	var long []byte
 	for {

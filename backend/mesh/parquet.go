@@ -203,16 +203,6 @@ func (c tableColumn) countNulls(chunk parquet.ColumnChunk, n *scan.Nulls, column
 }
 
 func (c tableColumn) nullsOf(page parquet.Page, row int64, n *scan.Nulls, column int) {
-	found := func(r int64) {
-		if n.Count[column] == 0 {
-			n.First[column] = r
-		}
-		n.Count[column]++
-		n.Last[column] = r
-		if s := n.Samples[column]; len(s) < cap(s) {
-			n.Samples[column], n.Numbers[column] = append(s, int(r)), append(n.Numbers[column], r)
-		}
-	}
 	definition, repetition := page.DefinitionLevels(), page.RepetitionLevels()
 	if !c.nullable {
 		definition = nil
@@ -235,7 +225,7 @@ func (c tableColumn) nullsOf(page parquet.Page, row int64, n *scan.Nulls, column
 			value++
 		}
 		if null {
-			found(r)
+			n.Columns[column].Add(r, int(r))
 		}
 	}
 }

@@ -32,20 +32,20 @@ func (j *Judge) AddNulls(slots []int, n *scan.Nulls, first Where, sample func(of
 		return Where{Partition: first.Partition, Offset: first.Offset + row, At: first.At}
 	}
 	for i, slot := range slots {
-		t := &j.sheet.columns[slot]
+		t, c := &j.sheet.columns[slot], &n.Columns[i]
 		t.present += n.Rows
-		t.nonNull += n.Rows - n.Count[i]
-		if n.Count[i] == 0 {
+		t.nonNull += n.Rows - c.Count
+		if c.Count == 0 {
 			continue
 		}
 		if t.nulls.count == 0 {
-			t.nulls.first = where(n.First[i])
+			t.nulls.first = where(c.First)
 		}
-		t.nulls.count += n.Count[i]
-		t.nulls.last = where(n.Last[i])
-		for k, offset := range n.Samples[i] {
+		t.nulls.count += c.Count
+		t.nulls.last = where(c.Last)
+		for _, s := range c.Samples {
 			if len(t.nulls.samples) < KeepSamples {
-				t.nulls.samples = append(t.nulls.samples, Sample{Where: where(n.Numbers[i][k]), Value: sample(offset)})
+				t.nulls.samples = append(t.nulls.samples, Sample{Where: where(s.Row), Value: sample(s.Offset)})
 			}
 		}
 	}

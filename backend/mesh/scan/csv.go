@@ -127,36 +127,38 @@ func IsNullText(b []byte) bool {
 // quotes; 0 if there is none. open tells whether data ends inside quotes. It trusts that every quote opens, closes or
 // is doubled, as RFC 4180 has it.
 func LastRowEnd(data []byte) (end int, open bool) {
-	inside := bytes.Count(data, quote)&1 == 1
-	open = inside
+	open = bytes.Count(data, quote)&1 == 1
+	// Most texts have an LF outside quotes close to their end.
+	inside := open
 	for rest := data; ; {
-		// Everything behind the last quote of rest is inside or outside alike.
-		q := bytes.LastIndexByte(rest, '"')
+		n := bytes.LastIndexByte(rest, '\n')
+		if n < 0 {
+			return lastCR(data, open), open
+		}
+		if bytes.Count(rest[n:], quote)&1 == 1 {
+			inside = !inside
+		}
 		if !inside {
-			if n := lineEnd(rest[q+1:], len(rest) == len(data)); n > 0 {
-				return q + 1 + n, open
-			}
+			return n + 1, open
 		}
-		if q < 0 {
-			return 0, open
-		}
-		inside = !inside
-		rest = rest[:q]
+		rest = rest[:n]
 	}
+}
+
+// lastCR is the index behind the last CR outside quotes in a text without LFs outside quotes.
+func lastCR(data []byte, inside bool) int {
+	for i := len(data) - 1; i >= 0; i-- {
+		switch {
+		case data[i] == '"':
+			inside = !inside
+		case data[i] == '\r' && !inside && i < len(data)-1: // the LF of a CR at the very end may be yet to come
+			return i + 1
+		}
+	}
+	return 0
 }
 
 var quote = []byte{'"'}
-
-// lineEnd is the index behind the last LF, or else the last CR that no LF could follow.
-func lineEnd(b []byte, atEnd bool) int {
-	if n := bytes.LastIndexByte(b, '\n'); n >= 0 {
-		return n + 1
-	}
-	if atEnd {
-		b = b[:max(0, len(b)-1)] // the LF of a CR at the very end may be yet to come
-	}
-	return bytes.LastIndexByte(b, '\r') + 1
-}
 
 // Sniff guesses the delimiter from the start of a file: the one of , ; tab and | that cuts the first rows into the
 // same number of fields, and most of them. A file of one column has a comma, for want of any other.

@@ -275,17 +275,80 @@ func FuzzCountNulls(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if !OnlyCRLF(data) {
+		crlf, ordinary := LineEnds(data)
+		if !ordinary {
 			return
 		}
 		n := NewNulls(3, 2)
-		length := NewCSV(',').CountNulls(data, n)
+		length := NewCSV(',').CountNulls(data, crlf, n)
 		if _, open, irregular := rowsOf(data[:length], ','); open || irregular {
 			t.Fatalf("%q: went past what is irregular, to %d", data, length)
 		}
 		want, rows := countSlowly(data[:length], 3)
-		if rows != n.Rows || !reflect.DeepEqual(want, n.Count) {
-			t.Fatalf("%q up to %d: %d rows, nulls %v; want %d, %v", data, length, n.Rows, n.Count, rows, want)
+		got := []int64{n.Columns[0].Count, n.Columns[1].Count, n.Columns[2].Count}
+		if rows != n.Rows || !reflect.DeepEqual(want, got) {
+			t.Fatalf("%q up to %d: %d rows, nulls %v; want %d, %v", data, length, n.Rows, got, rows, want)
 		}
 	})
+}
+
+// benchText is a CSV of six columns: plain, all quoted, or with every other field null.
+func benchText(kind string) []byte {
+	var b bytes.Buffer
+	for i := 0; b.Len() < 256<<10; i++ {
+		row := []string{fmt.Sprint(i), fmt.Sprintf("user%d@example.com", i*7919%100_000), "view", fmt.Sprintf("%.2f", float64(i%997)/7), "2026-11-22T07:00:00Z", "plain text"}
+		for k := range row {
+			switch {
+			case kind == "quoted":
+				row[k] = `"` + row[k] + `"`
+			case kind == "nulls" && (i*31+k*17)%7 < 3:
+				row[k] = []string{"", "NA", "null"}[i%3]
+			}
+		}
+		b.WriteString(strings.Join(row, ","))
+		b.WriteByte('\n')
+	}
+	return b.Bytes()
+}
+
+// BenchmarkCSV finds the nulls of a text, and its fields, beside encoding/csv.
+func BenchmarkCSV(b *testing.B) {
+	for _, kind := range []string{"plain", "quoted", "nulls"} {
+		data := benchText(kind)
+		b.Run(kind+"/nulls", func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			c, n := NewCSV(','), NewNulls(6, 5)
+			for b.Loop() {
+				n.Reset()
+				if at := c.CountNulls(data, false, n); len(data)-at > 200 {
+					b.Fatal(at)
+				}
+			}
+		})
+		b.Run(kind+"/fields", func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			c := NewCSV(',')
+			for b.Loop() {
+				for at := 0; at < len(data); {
+					_, n, _ := c.Row(data[at:], true)
+					at += n
+				}
+			}
+		})
+		b.Run(kind+"/encoding-csv", func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				r := csv.NewReader(bytes.NewReader(data))
+				r.ReuseRecord = true
+				for {
+					if _, err := r.Read(); err != nil {
+						break
+					}
+				}
+			}
+		})
+	}
 }
