@@ -37,7 +37,7 @@ func pipelineCommands(p *pipeline.Engine) []command {
 			Complete: among("all", "stage=decode", "stage=entity", "stage=features", "stage=score", "reason=", "since=10m", "from="),
 			Summary:  "send dead letters through the pipeline again: some by their place in the dead-letter topic, or all that match"},
 			func(ctx context.Context, args []string) (string, error) { return doReplay(ctx, p, args, time.Now()) }},
-		{CommandSpec{Name: "model", Usage: "load FILE [VERSION] | rollback | baseline", Changes: true,
+		{CommandSpec{Name: "model", Usage: "load FILE [VERSION] | rollback | baseline [training]", Changes: true,
 			Complete: among("load", "rollback", "baseline"),
 			Summary:  "swap the model between two batches, go back to the one before, or measure drift from now on"},
 			func(_ context.Context, args []string) (string, error) { return doModel(p, args) }},
@@ -213,7 +213,10 @@ func doModel(p *pipeline.Engine, args []string) (string, error) {
 		}
 		return "model " + version + " is in force again", nil
 	case len(args) == 1 && args[0] == "baseline":
-		return "drift is measured against the last minute's predictions", p.RecordBaseline()
+		return "drift is measured against the last minute, also after a restart, as long as this model is in force", p.RecordBaseline()
+	case len(args) == 2 && args[0] == "baseline" && args[1] == "training":
+		p.ForgetBaseline()
+		return "drift is measured against the training again, as far as the model tells of it", nil
 	}
-	return "", errors.New("expected load FILE [VERSION], rollback or baseline")
+	return "", errors.New("expected load FILE [VERSION], rollback, baseline or baseline training")
 }

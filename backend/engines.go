@@ -114,14 +114,18 @@ func newPipeline(c *config.Config, cluster kafka.Cluster, products pipeline.Cont
 	if err != nil {
 		return nil, wrap("features", err)
 	}
-	p := c.Pipeline
-	return pipeline.New(pipeline.Config{
+	p, source := c.Pipeline, wire.ModelSource(m)
+	settings := pipeline.Config{
 		Cluster: cluster, Group: p.Group, Instance: p.Instance, Events: p.Events, Predictions: p.Predictions, DeadLetters: p.DeadLetters,
 		Start: p.Start, Delivery: p.Delivery, MaxEvents: p.Batch.MaxEvents, MaxWait: p.Batch.MaxWait,
 		Entity: f.Entity, OnMissing: f.OnMissing, Defaults: f.Defaults, Store: store,
-		Contracts: products, FeaturesURL: withoutPassword(f.URL), LoadModel: wire.ModelLoader(m), ModelVersion: m.Version,
-		Logger: o.Logger.With("engine", "pipeline"),
-	}), nil
+		Contracts: products, FeaturesURL: withoutPassword(f.URL), LoadModel: source.Load, ModelVersion: m.Version,
+		Baselines: filepath.Join(o.State, "baselines.json"), Logger: o.Logger.With("engine", "pipeline"),
+	}
+	if m.Watch {
+		settings.NextModel = source.Next
+	}
+	return pipeline.New(settings), nil
 }
 
 // jobs is what the lineage of the data products knows of the pipeline; nil without one.

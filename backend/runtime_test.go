@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -207,6 +208,33 @@ func TestModelsAreSwappedAndRolledBackWithoutLosingAnEvent(t *testing.T) {
 	await(t, r, "predictions by it", func(now *timeline.Snapshot) bool { return now.Pipeline.Predicted > s.Pipeline.Predicted+100 })
 	do("rollback")
 	await(t, r, "the old model", func(s *timeline.Snapshot) bool { return s.Pipeline.Model.Version.String() == "v2.1" })
+
+	// The file is replaced by one that calls itself v9, then by half of one.
+	data, err := os.ReadFile(r.config.Model.ONNX)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace := func(data []byte) {
+		t.Helper()
+		if err := os.WriteFile(r.config.Model.ONNX+".new", data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(r.config.Model.ONNX+".new", r.config.Model.ONNX); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replace(append(data, "\x72\x12\x0a\x0cweir.version\x12\x02v9"...)) // one more entry of metadata_props
+	s = await(t, r, "the file's new model", func(s *timeline.Snapshot) bool { return s.Pipeline.Model.Version.String() == "v9" })
+	await(t, r, "predictions by it", func(now *timeline.Snapshot) bool { return now.Pipeline.Predicted > s.Pipeline.Predicted+100 })
+	replace(data[:len(data)/2])
+	s = await(t, r, "the refusal", func(s *timeline.Snapshot) bool {
+		return hasEvent(s, event.Model, "stays in force, the new one is refused")
+	})
+	if s.Pipeline.Model.Version.String() != "v9" || s.Pipeline.DeadLettered != 0 {
+		t.Errorf("model %s, %d dead letters", s.Pipeline.Model.Version, s.Pipeline.DeadLettered)
+	}
+	do("rollback")
+	await(t, r, "the model before the file was replaced", func(s *timeline.Snapshot) bool { return s.Pipeline.Model.Version.String() == "v2.1" })
 	if _, err := r.Do(t.Context(), Command{Name: "model", Args: []string{"load", r.config.Path}}); err == nil {
 		t.Error("a configuration was loaded as a model")
 	}

@@ -82,6 +82,7 @@ type Cache struct {
 type Model struct {
 	ONNX      string // file
 	Version   string // model_version of the predictions; default: the file's or the model's name
+	Watch     bool   // swap in another model when the file is replaced, or the server reports another version
 	Inference *Inference
 }
 

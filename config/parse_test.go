@@ -50,7 +50,7 @@ mesh: {}
 		Features: &Features{URL: "http://localhost:6566", Entity: "user_id", Timeout: 500 * time.Millisecond, OnMissing: "dead_letter",
 			Names: []string{"user_profile:age", "user_profile:location", "user_behavior:click_rate_24h", "user_behavior:purchase_history_30d"},
 			Cache: Cache{TTL: 30 * time.Second, Entries: 100000}},
-		Model: &Model{ONNX: "/etc/weir/models/churn.onnx", Version: "churn"},
+		Model: &Model{ONNX: "/etc/weir/models/churn.onnx", Version: "churn", Watch: true},
 		Edge: &Edge{Nodes: []string{"http://edge-node-1:8080"}, Poll: 15 * time.Second, Timeout: 10 * time.Second, StaleAfter: 5 * time.Minute,
 			Concurrency: 256, Cloud: &Cloud{URL: "https://api.example.com/data/ingest", Every: 5 * time.Minute,
 				Timeout: 30 * time.Second, MaxBytes: 256 << 20, MaxAge: 7 * 24 * time.Hour}},

@@ -83,6 +83,7 @@ func schema(c *Config) []field {
 		{key: "model", use: func() { c.Model = model }, doc: "What scores events: an ONNX file or a model server, one of the two.", fields: []field{
 			{key: "onnx", to: &model.ONNX, is: filePath, example: "model.onnx", doc: "an exported classifier"},
 			{key: "version", to: &model.Version, is: anyText, note: "the file's or the model's name", example: "v2.1", doc: "written into each prediction"},
+			{key: "watch", to: &model.Watch, fallback: "true", doc: "swap in the new model when the file is replaced, or the server reports another version"},
 			{key: "inference", use: func() { model.Inference = inference }, off: true, doc: "a server that speaks the Open Inference Protocol, instead of onnx", fields: []field{
 				{key: "url", to: &inference.URL, is: httpURL, required: true, example: "http://localhost:8080", doc: "the server, without /v2"},
 				{key: "name", to: &inference.Name, is: anyText, required: true, example: "churn", doc: "the model's name on it"},

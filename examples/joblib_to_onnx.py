@@ -8,8 +8,12 @@ feature); columns the model does not know, such as the target, are left out. The
 
     weir.features   the features in order, so that weir can match them by name
     weir.baseline   the histogram of the training predictions, the base line of drift
+    weir.feature_baselines   the histograms of the features, the same for each of them
     weir.samples    a few rows with the model's own predict_proba: weir scores them when it loads the file, and refuses
                     one that was exported wrongly
+    weir.version    what --version says: predictions carry it when the file replaces another one while weir runs
+
+The file appears whole (it is renamed into place), so that a running weir can be given the next model by the same command.
 
 Any binary classifier with predict_proba that skl2onnx converts will do: linear models, trees, forests, boosting (also
 XGBoost and LightGBM), support vectors, neighbours, naive Bayes, networks, and pipelines of them with scalers, imputers
@@ -18,7 +22,9 @@ and encoders.
 
 import argparse
 import json
+import os
 import sys
+import tempfile
 
 import joblib
 import numpy as np
@@ -26,6 +32,8 @@ import pandas as pd
 
 BINS = 20
 SAMPLES = 64
+DECILES = 10
+TEXTS = 19
 
 
 def main() -> int:
@@ -34,6 +42,7 @@ def main() -> int:
     parser.add_argument("training_csv")
     parser.add_argument("onnx")
     parser.add_argument("--features", help="comma-separated columns in order, if they are not the model's or all")
+    parser.add_argument("--version", help="what this model is called, such as v2.2")
     args = parser.parse_args()
 
     model = joblib.load(args.joblib)
@@ -53,14 +62,40 @@ def main() -> int:
     for key, value in {
         "weir.features": ",".join(data.columns),
         "weir.baseline": ",".join(str(c) for c in counts),
+        "weir.feature_baselines": json.dumps([histogram(c, data[c]) for c in data.columns]),
         "weir.samples": json.dumps(samples, default=lambda v: v.item()).replace("NaN", "null"),
+        **({"weir.version": args.version} if args.version else {}),
     }.items():
         entry = onnx.metadata_props.add()
         entry.key, entry.value = key, value
-    with open(args.onnx, "wb") as f:
-        f.write(onnx.SerializeToString())
+    write_whole(args.onnx, onnx.SerializeToString())
     print(f"{args.onnx}: {type(model).__name__} of {', '.join(data.columns)}; mean prediction {p[:, 1].mean():.3f}")
     return 0
+
+
+def write_whole(path: str, content: bytes) -> None:
+    """Puts a file into place at once: whoever watches it sees the old one or the new one."""
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)))
+    with os.fdopen(handle, "wb") as f:
+        f.write(content)
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(temporary, 0o666 & ~mask)
+    os.replace(temporary, path)
+
+
+def histogram(name: str, column: pd.Series) -> dict:
+    """Counts as weir does: missing; each of the common texts; other texts; numbers up to each decile; those beyond."""
+    known = column.dropna()
+    if not pd.api.types.is_numeric_dtype(column):
+        counts = known.astype(str).value_counts()
+        common = counts.iloc[:TEXTS]
+        texts = {"texts": [str(t) for t in common.index]}
+        return {"name": name, **texts, "counts": [int(column.isna().sum()), *map(int, common), int(counts.iloc[TEXTS:].sum()), 0]}
+    numbers = np.sort(known.to_numpy(dtype=np.float64))
+    edges = sorted({float(numbers[i * len(numbers) // DECILES]) for i in range(1, DECILES)} - {float(numbers[-1])}) if len(numbers) else []
+    counts = np.bincount(np.searchsorted(edges, numbers), minlength=len(edges) + 1)
+    return {"name": name, "edges": edges, "counts": [int(column.isna().sum()), 0, *map(int, counts)]}
 
 
 def features(model, data: pd.DataFrame, chosen: str | None) -> pd.DataFrame:

@@ -191,7 +191,11 @@ func (s *Scene) predictionBin(page Page, p *pipeline.Snapshot, key string, total
 	f.add("predictions", Plain, count(p.Histogram[bin])+" in the last minute")
 	f.add("share", Plain, percent(float64(p.Histogram[bin])/float64(max(total, 1))))
 	if len(p.Baseline) == pipeline.Bins {
-		f.add("baseline", Plain, percent(p.Baseline[bin])+" when the model was trained")
+		when := " when the model was trained"
+		if !p.BaselineRecorded.IsZero() {
+			when = " when the baseline was recorded"
+		}
+		f.add("baseline", Plain, percent(p.Baseline[bin])+when)
 	}
 	f.gap()
 	f.head("share over time, %")

@@ -17,14 +17,42 @@ const (
 	driftBins       = 10     // equal shares of the baseline; rarer texts share one more
 	driftTexts      = 19     // texts counted apart
 	driftLeast      = 100    // samples a judgement needs
+	rebaseLeast     = 1000   // samples a baseline needs
 )
 
 // DriftConfig says what present features are compared with.
 type DriftConfig struct {
-	Baseline int // samples of each feature the baseline is made of; default 10,000
+	Baseline int // samples of each feature the baseline is made of, where none is set; default 10,000
+	// Encoding names how texts become numbers before they get here: baselines of another one do not compare.
+	Encoding string
 }
 
-// Drift is how far the last minute's values of one feature are from the baseline: the first values seen.
+// Observer is a Store that measures drift: what it compares with can be read and replaced.
+type Observer interface {
+	Store
+	// Baselines are what the features are compared with, in the order of Names; nil while some are being collected.
+	Baselines() []Baseline
+	// SetBaselines replaces them. Features that are not among them, or whose baseline makes no sense, are collected
+	// anew from the values to come.
+	SetBaselines(baselines []Baseline)
+	// Rebase compares with the last minute's values from now on. It is false, and nothing changes, where a feature has
+	// too few of them for a judgement.
+	Rebase() bool
+	// Encoding is the configured one.
+	Encoding() string
+}
+
+// Baseline is a histogram of one feature's values. Counts holds, in this order: the values that were missing; those of
+// each text of Texts; all other texts; the numbers up to and including each edge of Edges, which ascend; those beyond.
+type Baseline struct {
+	Name   string    `json:"name"`
+	Texts  []string  `json:"texts,omitempty"`
+	Edges  []float64 `json:"edges,omitempty"`
+	Counts []uint64  `json:"counts"`
+}
+
+// Drift is how far the last minute's values of one feature are from the baseline: the one that was set, else the first
+// values seen.
 type Drift struct {
 	Name string
 	// PSI is the population stability index Σ(qᵢ−pᵢ)ln(qᵢ/pᵢ) of the bins, of which one holds the missing values;
@@ -42,6 +70,7 @@ func (d Drift) Drifted() bool { return d.PSI > d.Threshold }
 type driftStore struct {
 	Store
 	baseline int
+	encoding string
 	next     atomic.Uint32 // where the next batch's samples begin
 
 	mu       sync.Mutex
@@ -50,8 +79,8 @@ type driftStore struct {
 
 // NewDrift puts an observer in front of store, whose Stats then tell the drift of each feature. It belongs before the
 // cache: what counts is what the model is given, event by event.
-func NewDrift(store Store, c DriftConfig) Store {
-	d := &driftStore{Store: store, baseline: c.Baseline}
+func NewDrift(store Store, c DriftConfig) Observer {
+	d := &driftStore{Store: store, baseline: c.Baseline, encoding: c.Encoding}
 	if d.baseline <= 0 {
 		d.baseline = defaultBaseline
 	}
@@ -98,6 +127,58 @@ func (d *driftStore) Stats() Stats {
 	return s
 }
 
+func (d *driftStore) Encoding() string { return d.encoding }
+
+func (d *driftStore) Baselines() []Baseline {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out := make([]Baseline, len(d.features))
+	for i, f := range d.features {
+		if f.bins == nil {
+			return nil
+		}
+		out[i] = Baseline{Name: d.Names()[i], Texts: f.bins.names(), Edges: f.bins.edges, Counts: slices.Clone(f.baseline)}
+	}
+	return out
+}
+
+func (d *driftStore) SetBaselines(baselines []Baseline) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i, name := range d.Names() {
+		d.features[i] = &drifting{}
+		for j := range baselines {
+			if baselines[j].Name == name {
+				d.features[i].set(&baselines[j])
+			}
+		}
+	}
+}
+
+func (d *driftStore) Rebase() bool {
+	now := time.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	counts := make([][]uint64, len(d.features))
+	for i, f := range d.features {
+		if f.bins == nil {
+			return false
+		}
+		n := uint64(0)
+		counts[i] = f.lastMinute(now)
+		for _, c := range counts[i] {
+			n += c
+		}
+		if n < rebaseLeast {
+			return false
+		}
+	}
+	for i, f := range d.features {
+		f.baseline = counts[i]
+	}
+	return true
+}
+
 // Close closes the store behind, if that can be closed.
 func (d *driftStore) Close() error {
 	if closer, ok := d.Store.(interface{ Close() error }); ok {
@@ -126,6 +207,18 @@ type bins struct {
 	edges []float64
 }
 
+// names are the texts counted apart, in the order of their bins.
+func (b *bins) names() []string {
+	if len(b.texts) == 0 {
+		return nil
+	}
+	out := make([]string, len(b.texts))
+	for text, at := range b.texts {
+		out[at-1] = text
+	}
+	return out
+}
+
 func (b *bins) count() int { return 1 + len(b.texts) + 1 + len(b.edges) + 1 }
 
 func (b *bins) of(v *Value) int {
@@ -139,6 +232,21 @@ func (b *bins) of(v *Value) int {
 		return 1 + len(b.texts)
 	default:
 		return 2 + len(b.texts) + sort.SearchFloat64s(b.edges, v.Number)
+	}
+}
+
+// set takes over a baseline, if it is one.
+func (f *drifting) set(from *Baseline) {
+	b := &bins{texts: make(map[string]int, len(from.Texts)), edges: slices.Clone(from.Edges)}
+	for i, text := range from.Texts {
+		b.texts[text] = 1 + i
+	}
+	n := uint64(0)
+	for _, c := range from.Counts {
+		n += c
+	}
+	if len(b.texts) == len(from.Texts) && len(from.Counts) == b.count() && slices.IsSorted(b.edges) && n > 0 {
+		f.bins, f.baseline = b, slices.Clone(from.Counts)
 	}
 }
 
@@ -228,16 +336,7 @@ func (f *drifting) judge(now time.Time) Drift {
 		d.Baseline = uint64(f.collected)
 		return d
 	}
-	counts := make([]uint64, f.bins.count())
-	number := now.UnixNano() / int64(slotLength)
-	for i, slot := range f.window {
-		if age := number - f.begun[i]; age < 0 || age >= slots {
-			continue
-		}
-		for b, n := range slot {
-			counts[b] += n
-		}
-	}
+	counts := f.lastMinute(now)
 	for b := range counts {
 		d.Samples += counts[b]
 		d.Baseline += f.baseline[b]
@@ -248,6 +347,21 @@ func (f *drifting) judge(now time.Time) Drift {
 	}
 	d.PSI, d.Threshold = psi(f.baseline, counts)
 	return d
+}
+
+// lastMinute counts the values of the last minute by bin.
+func (f *drifting) lastMinute(now time.Time) []uint64 {
+	counts := make([]uint64, f.bins.count())
+	number := now.UnixNano() / int64(slotLength)
+	for i, slot := range f.window {
+		if age := number - f.begun[i]; age < 0 || age >= slots {
+			continue
+		}
+		for b, n := range slot {
+			counts[b] += n
+		}
+	}
+	return counts
 }
 
 // psi compares two histograms of counts. Without drift it is about (1/n+1/m)·χ²(bins−1), n and m being their sizes;

@@ -32,7 +32,7 @@ func FuzzONNX(f *testing.F) {
 					columns = append(columns, Column{in.Name, in.IsText})
 				}
 			}
-			scorer, err := m.Bind(columns)
+			scorer, _, err := m.bind(columns)
 			if err != nil {
 				continue
 			}
@@ -60,7 +60,7 @@ func FuzzInferAnswer(f *testing.F) {
 	plan := &inferencePlan{output: "predict_proba"}
 	f.Fuzz(func(_ *testing.T, data []byte) {
 		out := []float64{7, 7, 7}
-		if err := plan.decode(data, []int{0, 2}, out); err == nil && out[1] != 7 {
+		if _, err := plan.decode(data, []int{0, 2}, out); err == nil && out[1] != 7 {
 			panic("a row that was not asked for was written")
 		}
 	})

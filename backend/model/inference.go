@@ -51,6 +51,15 @@ const (
 // the model's settings do, which a model of named or of text columns needs: {"inputs": [{"name": "place", "datatype":
 // "BYTES", "shape": [-1]}, …]}.
 func NewInference(cfg InferenceConfig) (Model, error) {
+	m, err := newInference(cfg)
+	if err != nil {
+		return nil, err
+	}
+	m.ask(context.Background())
+	return m, nil
+}
+
+func newInference(cfg InferenceConfig) (*inference, error) {
 	u, err := url.Parse(cfg.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("inference url %q: expected http://host:port or https://host:port", cfg.URL)
@@ -71,17 +80,20 @@ func NewInference(cfg InferenceConfig) (Model, error) {
 	if cfg.Version != "" {
 		u = u.JoinPath("versions", url.PathEscape(cfg.Version))
 	}
-	m := &inference{cfg: cfg, base: u}
-	_, _ = m.metadata(context.Background()) // a server that is away is asked again by Bind and Score
-	return m, nil
+	return &inference{cfg: cfg, base: u}, nil
 }
+
+// ask asks for the metadata. A server that is away is asked again by Bind and Score.
+func (m *inference) ask(ctx context.Context) { _, _ = m.metadata(ctx) }
 
 type inference struct {
 	cfg  InferenceConfig
 	base *url.URL // of the model
 
-	mu   sync.Mutex
-	told *inferenceMetadata // what the server last said of the model
+	mu       sync.Mutex
+	told     *inferenceMetadata // what the server last said of the model
+	revision string             // the model_version of its last answer
+	since    time.Time          // when revision last changed
 }
 
 // inferenceMetadata is the answer to GET /v2/models/{name}.
@@ -102,7 +114,8 @@ type tensorOutline struct {
 func (m *inference) Describe() Description {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	d := Description{Kind: "open inference protocol", Source: m.base.Redacted()}
+	d := Description{Kind: "open inference protocol", Source: m.base.Redacted(), Revision: m.revision}
+	d.Fingerprint = d.Source + "#" + m.revision
 	if m.told == nil {
 		return d
 	}
@@ -125,6 +138,25 @@ func (o tensorOutline) width() int {
 }
 
 func (o tensorOutline) isText() bool { return o.Datatype == "BYTES" }
+
+// answeredBy notes which version of the model an answer came from; empty where it does not say.
+func (m *inference) answeredBy(revision string, now time.Time) {
+	if revision == "" {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.revision != revision {
+		m.revision, m.since = revision, now
+	}
+}
+
+// answers is the version the server's last answer came from, and since when they have come from it.
+func (m *inference) answers() (revision string, since time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.revision, m.since
+}
 
 // Ready asks the server whether the model is ready.
 func (m *inference) Ready(ctx context.Context) error {
@@ -161,6 +193,9 @@ func (s *inferenceScorer) rehearse(ctx context.Context) error {
 	frame := &Frame{Columns: s.columns, Rows: rows, Numbers: make([]float64, rows*len(s.columns))}
 	var out [rows]float64
 	err := s.Score(ctx, frame, out[:])
+	if errors.Is(err, ErrClasses) {
+		return fmt.Errorf("the model %s: %w", s.model.cfg.Name, err)
+	}
 	var refused *refusal
 	if errors.As(err, &refused) && s.model.Ready(ctx) == nil {
 		return fmt.Errorf("%w: the model %s is ready but refuses a trial batch of the columns %s: %w", ErrColumns,
@@ -268,7 +303,12 @@ type inferenceScorer struct {
 	body    []byte // the last request, kept for its memory
 	rows    []int  // the rows of the frame that are sent
 	budget  int    // requests left to find rows the server refuses
+	// revision is the model_version of the last answer.
+	revision string
 }
+
+// Revision is the version of the model that scored the last frame, as the server reported it.
+func (s *inferenceScorer) Revision() string { return s.revision }
 
 // maxSearch bounds the requests spent on finding the rows of one frame that the server refuses.
 const maxSearch = 64
@@ -341,8 +381,10 @@ func (s *inferenceScorer) send(ctx context.Context, frame *Frame, rows []int, ou
 	s.body = s.plan.encode(s.body[:0], frame, rows)
 	answer, err := s.model.call(ctx, http.MethodPost, "infer", s.body)
 	if err == nil {
-		err = s.plan.decode(answer, rows, out)
+		revision, err := s.plan.decode(answer, rows, out)
 		if err == nil {
+			s.revision = revision
+			s.model.answeredBy(revision, time.Now())
 			return len(rows), nil
 		}
 		return 0, err

@@ -212,7 +212,8 @@ func appendJSONString(b []byte, s string) []byte {
 
 // inferAnswer is the answer to an infer request.
 type inferAnswer struct {
-	Outputs []struct {
+	ModelVersion any `json:"model_version"` // a string, says the protocol
+	Outputs      []struct {
 		Name     string          `json:"name"`
 		Shape    []int64         `json:"shape"`
 		Datatype string          `json:"datatype"`
@@ -220,11 +221,12 @@ type inferAnswer struct {
 	} `json:"outputs"`
 }
 
-// decode takes the probabilities of the rows out of an answer: of [N, k] the second column, of [N] and [N, 1] the only.
-func (p *inferencePlan) decode(body []byte, rows []int, out []float64) error {
+// decode takes the probabilities of the rows out of an answer: of [N, 2] the second column, of [N] and [N, 1] the only
+// one. It gives the version of the model that the answer tells, empty where it does not.
+func (p *inferencePlan) decode(body []byte, rows []int, out []float64) (revision string, err error) {
 	var a inferAnswer
 	if err := json.Unmarshal(body, &a); err != nil {
-		return fmt.Errorf("%w: expected JSON with outputs, found %s (%w)", ErrInference, shown(body), err)
+		return "", fmt.Errorf("%w: expected JSON with outputs, found %s (%w)", ErrInference, shown(body), err)
 	}
 	var names []string
 	at := -1
@@ -235,27 +237,41 @@ func (p *inferencePlan) decode(body []byte, rows []int, out []float64) error {
 		}
 	}
 	if at < 0 {
-		return fmt.Errorf("%w: expected the output %s, found %q", ErrInference, p.output, names)
+		return "", fmt.Errorf("%w: expected the output %s, found %q", ErrInference, p.output, names)
 	}
 	o := &a.Outputs[at]
 	if o.Datatype != "FP32" && o.Datatype != "FP64" {
-		return fmt.Errorf("%w: expected the output %s to hold FP32 or FP64, found %q", ErrInference, o.Name, o.Datatype)
+		return "", fmt.Errorf("%w: expected the output %s to hold FP32 or FP64, found %q", ErrInference, o.Name, o.Datatype)
 	}
 	columns := int64(1)
 	if len(o.Shape) == 2 {
 		columns = o.Shape[1]
 	}
+	if columns > 2 && columns <= maxColumns {
+		return "", fmt.Errorf("%w: %w", ErrInference, tooManyClasses(int(columns)))
+	}
 	if len(o.Shape) < 1 || len(o.Shape) > 2 || o.Shape[0] != int64(len(rows)) || columns < 1 || columns > maxColumns {
-		return fmt.Errorf("%w: expected the output %s to have the shape [%d, 2], found %v", ErrInference, o.Name, len(rows), o.Shape)
+		return "", fmt.Errorf("%w: expected the output %s to have the shape [%d, 2], found %v", ErrInference, o.Name, len(rows), o.Shape)
 	}
 	values, err := flatNumbers(o.Data, len(rows)*int(columns))
 	if err != nil {
-		return fmt.Errorf("%w: output %s: %w", ErrInference, o.Name, err)
+		return "", fmt.Errorf("%w: output %s: %w", ErrInference, o.Name, err)
 	}
 	for i, r := range rows {
 		out[r] = values[i*int(columns)+int(min(1, columns-1))]
 	}
-	return nil
+	return versionText(a.ModelVersion), nil
+}
+
+// versionText is a reported version as text; empty where it is none.
+func versionText(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v[:min(len(v), maxVersion)]
+	case float64:
+		return strconv.FormatFloat(v, 'g', -1, 64)
+	}
+	return ""
 }
 
 // flatNumbers reads a JSON array of exactly want numbers, which may be nested by rows; null is NaN.

@@ -20,6 +20,7 @@ type fakeServer struct {
 	mu       sync.Mutex
 	metadata string
 	output   string
+	version  string              // the JSON of model_version; empty: none
 	refuse   func(v float64) int // the status for a request with such a value; 0 takes it
 	answer   string              // instead of a prediction
 	status   int
@@ -92,7 +93,11 @@ func (f *fakeServer) infer(w http.ResponseWriter, r *http.Request) {
 		}
 		data = append(data, fmt.Sprintf("%g,%g", 1-v/100, v/100))
 	}
-	_, _ = fmt.Fprintf(w, `{"model_name":"m","outputs":[{"name":%q,"shape":[%d,2],"datatype":"FP64","data":[%s]}]}`,
+	version := ""
+	if f.version != "" {
+		version = `"model_version":` + f.version + ","
+	}
+	_, _ = fmt.Fprintf(w, `{"model_name":"m",`+version+`"outputs":[{"name":%q,"shape":[%d,2],"datatype":"FP64","data":[%s]}]}`,
 		f.output, rows, strings.Join(data, ","))
 }
 

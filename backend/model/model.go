@@ -41,9 +41,30 @@ type Description struct {
 	Source   string // the file or URL
 	Producer string // what wrote it, such as skl2onnx 1.20.0
 	Inputs   []Input
+	// Version is what the model itself says it is (metadata key weir.version); empty where it does not.
+	Version string
+	// Revision tells models of one name apart, in a few characters: the first digits of a file's Fingerprint, the
+	// version a server reports; empty where nobody says.
+	Revision string
+	// Fingerprint names the model exactly: the SHA-256 of a file, the URL and version of what is served.
+	Fingerprint string
 	// Baseline is the share of training predictions in each of 20 equal bins, if the file tells
-	// (metadata key weir.baseline: 20 comma-separated numbers).
-	Baseline []float64
+	// (metadata key weir.baseline: 20 comma-separated numbers), and BaselineSize how many predictions those were; 0
+	// where the file has shares instead of counts.
+	Baseline     []float64
+	BaselineSize uint64
+	// Features are the histograms of the features in the training data, if the file tells (metadata key
+	// weir.feature_baselines).
+	Features []Histogram
+}
+
+// Histogram counts the values of one feature. Counts holds, in this order: the values that were missing; those of each
+// text of Texts; all other texts; the numbers up to and including each edge of Edges, which ascend; those beyond.
+type Histogram struct {
+	Name   string    `json:"name"`
+	Texts  []string  `json:"texts,omitempty"`
+	Edges  []float64 `json:"edges,omitempty"`
+	Counts []uint64  `json:"counts"`
 }
 
 // Input is one input the model wants.

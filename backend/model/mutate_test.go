@@ -161,7 +161,7 @@ func (m mutator) run(t *testing.T, proto *modelProto) bool {
 			panic(r)
 		}
 	}()
-	output, err := chooseOutput(proto.graph)
+	output, _, err := chooseOutput(proto.graph)
 	if err != nil {
 		return false
 	}
@@ -175,7 +175,7 @@ func (m mutator) run(t *testing.T, proto *modelProto) bool {
 			columns = append(columns, Column{in.name, in.elem == elemString})
 		}
 	}
-	scorer, err := (&onnxModel{program: p}).Bind(columns)
+	scorer, _, err := (&onnxModel{program: p}).bind(columns)
 	if err != nil {
 		return false
 	}

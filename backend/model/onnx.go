@@ -3,12 +3,14 @@ package model
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
-	"strconv"
 	"strings"
 )
 
@@ -23,50 +25,72 @@ const rowsAtOnce = 256
 var ErrNotONNX = errors.New("not an ONNX model")
 
 // LoadONNX reads a classifier exported to ONNX (by skl2onnx, onnxmltools or alike) and makes it ready to score. Of two
-// classes the second is the positive one; of more, its score is that of the second all the same, as
-// predict_proba(...)[:, 1] is; a regressor's value is passed on as it is. The
+// classes the second is the positive one, as in predict_proba(...)[:, 1]; a regressor's value is passed on as it is. The
 // error says what was expected of the file and what was found; it wraps ErrNotONNX for a file that is no whole ONNX
 // model, ErrUnsupported for one that needs operators weir does not evaluate, and ErrSamples for one that contradicts
 // the samples it brings along.
 func LoadONNX(path string) (Model, error) {
-	data, err := readModelFile(path)
+	data, _, err := readModelFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", path, err)
 	}
+	return modelOf(path, data)
+}
+
+// modelOf makes a model of what was read from path.
+func modelOf(path string, data []byte) (Model, error) {
 	m, err := parseONNX(data)
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", path, err)
 	}
 	m.description.Source = path
+	m.description.Fingerprint = fingerprint(data)
+	m.description.Revision = m.description.Fingerprint[:8]
 	return m, nil
 }
 
-func readModelFile(path string) ([]byte, error) {
+// fingerprint is the SHA-256 of a model file, in hexadecimal digits.
+func fingerprint(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// readModelFile also gives the file's status after it was read.
+func readModelFile(path string) ([]byte, fs.FileInfo, error) {
+	info, err := os.Stat(path) // before it is opened: to open a pipe may take for ever
+	if err != nil {
+		return nil, nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("%w: expected a file, found %s", ErrNotONNX, kindOfFile(info.Mode()))
+	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if info.IsDir() {
-		return nil, fmt.Errorf("%w: expected a file, found a directory", ErrNotONNX)
-	}
 	data, err := io.ReadAll(io.LimitReader(f, maxModelBytes+1))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(data) > maxModelBytes {
-		return nil, fmt.Errorf("expected at most %d MiB, found more", maxModelBytes>>20)
+		return nil, nil, fmt.Errorf("expected at most %d MiB, found more", maxModelBytes>>20)
 	}
-	return data, nil
+	info, err = f.Stat()
+	return data, info, err
+}
+
+func kindOfFile(mode fs.FileMode) string {
+	if mode.IsDir() {
+		return "a directory"
+	}
+	return "a pipe or a device"
 }
 
 // onnxModel is a loaded model: a program from the graph's inputs to its probabilities.
 type onnxModel struct {
 	program     *program
+	classes     int // where each has an output of its own, else 0
 	description Description
 	features    []string // in the order of the one wide input; nil if the file does not tell
 	linear      *linear  // the same in one pass, if the model is linear
@@ -80,10 +104,13 @@ func parseONNX(data []byte) (*onnxModel, error) {
 	if proto.graph == nil || len(proto.graph.outputs) == 0 {
 		return nil, fmt.Errorf("%w: expected a protobuf ModelProto with a graph and its outputs, found %s", ErrNotONNX, sniff(data))
 	}
+	if len(proto.opsets) == 0 {
+		return nil, fmt.Errorf("%w: expected the versions of its operator sets (opset_import), found none: it is only part of a model", ErrNotONNX)
+	}
 	if proto.functions > 0 {
 		return nil, fmt.Errorf("%w: model-local functions; export the model without them", ErrUnsupported)
 	}
-	output, err := chooseOutput(proto.graph)
+	output, classes, err := chooseOutput(proto.graph)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +118,7 @@ func parseONNX(data []byte) (*onnxModel, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &onnxModel{program: p, linear: fuse(p)}
+	m := &onnxModel{program: p, classes: classes, linear: fuse(p)}
 	if m.description, err = describe(proto, p); err != nil {
 		return nil, err
 	}
@@ -130,10 +157,17 @@ func sniff(data []byte) string {
 	return fmt.Sprintf("%s that begin %q", size, head)
 }
 
+// ErrClasses is wrapped by the error of a model that tells more than two classes apart: which one is to be predicted?
+var ErrClasses = errors.New("the model tells more than two classes apart")
+
+func tooManyClasses(classes int) error {
+	return fmt.Errorf("%w: expected 2, found %d; train it on one class against the rest (y == the class to predict)", ErrClasses, classes)
+}
+
 // chooseOutput finds the graph's probabilities: an output that says so by its name or is a list of maps (ZipMap), else
 // the last that could be one. A classifier's other output is the label. Where each class has an output of its own
-// (zipmap="columns"), it is the second class's.
-func chooseOutput(g *graphProto) (string, error) {
+// (zipmap="columns"), it is the second class's, and classes is how many there are; else 0.
+func chooseOutput(g *graphProto) (output string, classes int, err error) {
 	best, bestRank := "", -1
 	var labels, columns []string
 	for _, o := range g.outputs {
@@ -151,12 +185,12 @@ func chooseOutput(g *graphProto) (string, error) {
 	}
 	switch {
 	case bestRank < 0:
-		return "", fmt.Errorf("expected an output with probabilities, found only labels (%s); export the model with its probabilities",
+		return "", 0, fmt.Errorf("expected an output with probabilities, found only labels (%s); export the model with its probabilities",
 			strings.Join(labels, ", "))
 	case bestRank == 1 && len(columns) > 1:
-		return columns[1], nil
+		return columns[1], len(columns), nil
 	}
-	return best, nil
+	return best, 0, nil
 }
 
 // outputRank tells how likely an output holds the probabilities; below 0 it cannot.
@@ -182,46 +216,7 @@ func describe(proto *modelProto, p *program) (Description, error) {
 	for _, in := range p.inputs {
 		d.Inputs = append(d.Inputs, Input{Name: in.name, Type: in.elem.String(), Width: in.width(), IsText: in.elem == elemString})
 	}
-	text, ok := proto.metadata[BaselineKey]
-	if !ok {
-		return d, nil
-	}
-	baseline, err := parseBaseline(text)
-	if err != nil {
-		return d, fmt.Errorf("metadata %s: %w", BaselineKey, err)
-	}
-	d.Baseline = baseline
-	return d, nil
-}
-
-// BaselineKey is the metadata key of an ONNX file under which the training predictions' histogram is kept: 20
-// comma-separated counts or shares, of the bins [0, 0.05), [0.05, 0.1) … [0.95, 1].
-const BaselineKey = "weir.baseline"
-
-const baselineBins = 20
-
-// parseBaseline reads counts or shares and gives shares that sum to 1.
-func parseBaseline(text string) ([]float64, error) {
-	parts := strings.Split(text, ",")
-	if len(parts) != baselineBins {
-		return nil, fmt.Errorf("expected %d comma-separated numbers, found %d", baselineBins, len(parts))
-	}
-	shares, sum := make([]float64, baselineBins), 0.0
-	for i, part := range parts {
-		v, err := strconv.ParseFloat(strings.TrimSpace(part), 64)
-		if err != nil || !(v >= 0) || math.IsInf(v, 0) {
-			return nil, fmt.Errorf("expected a number of at least 0 for bin %d, found %q", i+1, part)
-		}
-		shares[i] = v
-		sum += v
-	}
-	if sum <= 0 || math.IsInf(sum, 0) {
-		return nil, errors.New("expected shares that sum to 1, found nothing but zeros")
-	}
-	for i := range shares {
-		shares[i] /= sum
-	}
-	return shares, nil
+	return d, d.read(proto.metadata)
 }
 
 // decides names the operator that makes the decision: the last model operator, else the last operator.
@@ -264,13 +259,22 @@ func (m *onnxModel) Describe() Description { return m.description }
 // Bind maps the columns onto the model's inputs and rehearses a batch, so that a model that cannot score these
 // columns is refused here and not on the first event.
 func (m *onnxModel) Bind(columns []Column) (Scorer, error) {
+	scorer, classes, err := m.bind(columns)
+	if err == nil && classes > 2 {
+		return nil, tooManyClasses(classes)
+	}
+	return scorer, err
+}
+
+// bind also tells how many classes the model gives probabilities of; 1 of a model that gives the positive class's only.
+func (m *onnxModel) bind(columns []Column) (scorer Scorer, classes int, err error) {
 	feeds, err := bindColumns(m.program.inputs, columns)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if len(feeds) == 1 {
 		if err := reorder(&feeds[0], m.features, columns); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
 	s := &onnxScorer{machine: newMachine(m.program), feeds: feeds, columns: len(columns)}
@@ -280,13 +284,14 @@ func (m *onnxModel) Bind(columns []Column) (Scorer, error) {
 		s.wantsNumbers = s.wantsNumbers || feeds[i].elem != elemString
 	}
 	if err := s.rehearse(columns); err != nil {
-		return nil, fmt.Errorf("%w: the model (%s) fails on a trial batch of the columns %s: %w", ErrColumns,
+		return nil, 0, fmt.Errorf("%w: the model (%s) fails on a trial batch of the columns %s: %w", ErrColumns,
 			listInputs(m.program.inputs), listColumns(columns), err)
 	}
+	classes = max(m.classes, s.classes())
 	if m.linear != nil {
-		return m.linear.bind(feeds, len(columns)), nil
+		return m.linear.bind(feeds, len(columns)), classes, nil
 	}
-	return s, nil
+	return s, classes, nil
 }
 
 // onnxScorer runs the graph on chunks of a frame.
@@ -412,6 +417,16 @@ func (s *onnxScorer) result(rows int, out []float64) error {
 		}
 	}
 	return nil
+}
+
+// classes is how many columns the last chunk's output had.
+func (s *onnxScorer) classes() int {
+	t := &s.machine.slots[s.machine.program.outputs[0]]
+	if t.shape.rank < 2 {
+		return 1
+	}
+	_, columns := t.shape.matrix()
+	return columns
 }
 
 // rehearse scores two rows of zeros and empty strings.

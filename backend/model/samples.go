@@ -9,15 +9,6 @@ import (
 	"strings"
 )
 
-// Metadata keys that examples/joblib_to_onnx.py writes.
-const (
-	// FeaturesKey is the metadata key of the features' names in the order of a model's one wide input, separated by commas.
-	FeaturesKey = "weir.features"
-	// SamplesKey is the metadata key of rows with the probabilities the model's own library gives them:
-	// {"columns":[…],"rows":[[…]],"probabilities":[…]}, null for a missing value.
-	SamplesKey = "weir.samples"
-)
-
 // ErrSamples is wrapped by the error of a file that does not give its samples the probabilities that its library did.
 var ErrSamples = errors.New("the file differs from the model it was exported from")
 

@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/csv"
 	"errors"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"testing"
@@ -127,7 +130,7 @@ func TestJoblibToONNX(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		return exec.CommandContext(ctx, python, filepath.Join("..", "..", "examples", "joblib_to_onnx.py"),
-			path+".joblib", path+".csv", path+".onnx").CombinedOutput()
+			path+".joblib", path+".csv", path+".onnx", "--version", "v7").CombinedOutput()
 	}
 	convert := func(name string) string {
 		path := filepath.Join(folder, name)
@@ -148,9 +151,10 @@ func TestJoblibToONNX(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(m.Describe().Baseline) != baselineBins {
-			t.Errorf("%s: baseline %v", name, m.Describe().Baseline)
+		if d := m.Describe(); len(d.Baseline) != baselineBins || d.BaselineSize < 100 || d.Version != "v7" {
+			t.Errorf("%s: version %q, baseline %v of %d", name, d.Version, d.Baseline, d.BaselineSize)
 		}
+		checkHistograms(t, path+".csv", features, m.Describe())
 		columns := Columns(features, m.Describe().Inputs)
 		scorer, err := m.Bind(columns)
 		if err != nil {
@@ -165,6 +169,38 @@ func TestJoblibToONNX(t *testing.T) {
 	}
 	if _, err := LoadONNX(convert("discriminant") + ".onnx"); !errors.Is(err, ErrSamples) {
 		t.Errorf("a model that is exported wrongly: error %v, want ErrSamples", err)
+	}
+}
+
+// checkHistograms counts the training data again, by the definition of Histogram.
+func checkHistograms(t *testing.T, path string, names []string, d Description) {
+	t.Helper()
+	var columns []Column
+	for _, name := range names {
+		h := d.HistogramOf(name)
+		if h == nil {
+			t.Fatalf("there is no histogram of %s among %+v", name, d.Features)
+		}
+		columns = append(columns, Column{Name: name, IsText: len(h.Texts) > 0})
+	}
+	frame, _ := trainingRows(t, path, columns)
+	for c, name := range names {
+		h := d.HistogramOf(name)
+		counts := make([]uint64, len(h.Counts))
+		for r := range frame.Rows {
+			number, text := frame.Numbers[r*len(names)+c], frame.Strings[r*len(names)+c]
+			switch at := slices.Index(h.Texts, text); {
+			case at >= 0:
+				counts[1+at]++
+			case math.IsNaN(number):
+				counts[0]++
+			default:
+				counts[2+len(h.Texts)+sort.SearchFloat64s(h.Edges, number)]++
+			}
+		}
+		if !slices.Equal(counts, h.Counts) {
+			t.Errorf("%s: the file counts %v, the training data hold %v", name, h.Counts, counts)
+		}
 	}
 }
 

@@ -9,16 +9,10 @@ import (
 
 	"weir/backend/event"
 	"weir/backend/kafka"
-	"weir/backend/model"
 )
 
-// Errors of commands.
-var (
-	// ErrNotRunning is the error of a command that needs partitions when the pipeline holds none.
-	ErrNotRunning = errors.New("the pipeline holds no partitions now")
-	// ErrNoOldModel is the error of RollbackModel when no model was swapped.
-	ErrNoOldModel = errors.New("there is no model to go back to")
-)
+// ErrNotRunning is the error of a command that needs partitions when the pipeline holds none.
+var ErrNotRunning = errors.New("the pipeline holds no partitions now")
 
 // errMoved ends a session whose partitions start elsewhere.
 var errMoved = errors.New("the offsets were moved by a command")
@@ -180,67 +174,6 @@ func (e *Engine) untilDrained(ctx context.Context) (inner context.Context, stop 
 		}
 	}()
 	return inner, func() { cancel(); <-done }
-}
-
-// SwapModel puts another model in force: from the next batch on, without losing an event. The one before is kept for
-// RollbackModel. The error wraps ErrModelMismatch when the model does not fit the features; nothing changes then.
-func (e *Engine) SwapModel(m model.Model, version string) error {
-	loaded, err := e.fit(m, version)
-	if err != nil {
-		return err
-	}
-	e.control.Lock()
-	defer e.control.Unlock()
-	e.oldModel = e.force(loaded)
-	e.tell(event.Model, event.Info, "model "+version, "in force: %s from %s", loaded.kind, loaded.source)
-	return nil
-}
-
-// RollbackModel puts the model before the last swap in force again and tells its version. Rolling back twice returns
-// to where one was.
-func (e *Engine) RollbackModel() (version string, err error) {
-	e.control.Lock()
-	defer e.control.Unlock()
-	if e.oldModel == nil {
-		return "", ErrNoOldModel
-	}
-	back := e.oldModel
-	e.oldModel = e.force(back)
-	e.tell(event.Model, event.Warning, "model "+back.version.String(), "in force again: rolled back")
-	return back.version.String(), nil
-}
-
-// force swaps the model. The histogram starts anew: it speaks of one model.
-func (e *Engine) force(m *loadedModel) (old *loadedModel) {
-	old = e.model.Swap(m)
-	e.recorded.Store(nil)
-	e.stats.forgetScores()
-	return old
-}
-
-// recorded is a baseline taken from live predictions.
-type recordedBaseline struct {
-	shares []float64
-	n      uint64
-}
-
-// RecordBaseline takes the predictions of the last minute as what drift is measured against, until the model changes.
-func (e *Engine) RecordBaseline() error {
-	counts := e.stats.histogram(time.Now())
-	n := uint64(0)
-	for _, c := range counts {
-		n += c
-	}
-	if n < 10*minDrift {
-		return fmt.Errorf("a baseline needs %d predictions within a minute, there were %d", 10*minDrift, n)
-	}
-	shares := make([]float64, Bins)
-	for i, c := range counts {
-		shares[i] = float64(c) / float64(n)
-	}
-	e.recorded.Store(&recordedBaseline{shares, n})
-	e.tell(event.Model, event.Info, "model", "baseline recorded from %d predictions", n)
-	return nil
 }
 
 // held are the claims of a partition, or of all for -1.

@@ -5,11 +5,12 @@ import "math"
 // minDrift is how many predictions a judgement on drift needs.
 const minDrift = 100
 
-// psi compares a histogram of counts with the shares of a baseline: the population stability index
-// Σ(qᵢ−pᵢ)ln(qᵢ/pᵢ), and the threshold it exceeds by chance once in a thousand when nothing drifted. For a baseline
-// known exactly PSI is about χ²(bins−1)/n; bins that expect fewer than five counts are joined with their neighbours,
-// without which neither holds. A baseline of size samples adds χ²/size; 0 means known exactly. Both are NaN when it
-// cannot be told.
+// psi compares a histogram of n counts with the shares of a baseline of m = size samples: the population stability index
+// Σ(qᵢ−pᵢ)ln(qᵢ/pᵢ), and the threshold it exceeds by chance once in a thousand when nothing drifted. Without drift PSI is
+// about (1/n + 1/m)·χ²(bins−1) (B. Yurdakul and J. Naranjo, "Statistical properties of the population stability index",
+// Journal of Risk Model Validation 14, 2020); a size of 0 means that the baseline is known exactly, and 1/m is 0. That
+// holds only where some five counts are expected of each bin, so that thinner ones are joined with their neighbours.
+// Both are NaN when it cannot be told.
 func psi(counts []uint64, baseline []float64, size uint64) (index, threshold float64) {
 	n, sum := uint64(0), 0.0
 	for _, c := range counts {
@@ -24,15 +25,18 @@ func psi(counts []uint64, baseline []float64, size uint64) (index, threshold flo
 	if n < minDrift || len(baseline) != len(counts) || sum <= 0 {
 		return math.NaN(), math.NaN()
 	}
-	bins := 0
+	bins, least := 0, float64(n)
+	if size > 0 {
+		least = min(least, float64(size))
+	}
 	p, q, lastP, lastQ := 0.0, 0.0, 0.0, 0.0
 	for i, share := range baseline {
 		p += share / sum
 		q += float64(counts[i])
-		if p*float64(n) < 5 && i < len(baseline)-1 {
+		if p*least < 5 && i < len(baseline)-1 {
 			continue
 		}
-		if p*float64(n) < 5 && bins > 0 { // the last bins are too thin: join them with the one before
+		if p*least < 5 && bins > 0 { // the last bins are too thin: join them with the one before
 			index -= psiTerm(lastP, lastQ, n)
 			p, q = p+lastP, q+lastQ
 			bins--

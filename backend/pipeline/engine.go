@@ -50,6 +50,11 @@ type Config struct {
 	FeaturesURL  string // shown only
 	LoadModel    func(context.Context) (model.Model, error)
 	ModelVersion string // default "v2.1"
+	// NextModel waits for another model than the one last told of by it or by LoadModel, or for why there is none, and
+	// tells of each once (model.Source). It may be nil: models then change by command only.
+	NextModel func(context.Context) (model.Model, error)
+	// Baselines is the file in which recorded baselines of drift outlast the process; empty: they end with it.
+	Baselines string
 
 	Contracts Contracts    // may be nil
 	Tap       Tap          // may be nil
@@ -99,13 +104,15 @@ type Engine struct {
 	parked  gate // shut while drained
 	// unreadable holds a token when the consumer met a record batch that it cannot read.
 	unreadable chan struct{}
-	seeded     bool // the start of partitions without offsets is settled; the sessions' own
-	model      atomic.Pointer[loadedModel]
+	seeded     bool                        // the start of partitions without offsets is settled; the sessions' own
+	model      atomic.Pointer[loadedModel] // in force
 	// recorded is the baseline taken from live predictions, nil for the model's own.
 	recorded atomic.Pointer[recordedBaseline]
 
-	control  sync.Mutex   // one command at a time
-	oldModel *loadedModel // what RollbackModel goes back to
+	control       sync.Mutex   // one command at a time
+	oldModel      *loadedModel // what RollbackModel goes back to
+	firstRevision firstOf      // of the model that is called by the configured version
+	baselines     baselineFile
 
 	mu     sync.Mutex
 	claims map[int32]*claim // the partitions held now
@@ -139,6 +146,7 @@ func New(c Config) *Engine {
 	e := &Engine{cfg: c, logger: c.Logger, claims: make(map[int32]*claim), seen: make(map[int32]int64), replayed: make(map[LetterID]time.Time)}
 	name, _ := json.Marshal(c.Entity) // a string always marshals
 	e.prefix = append(append([]byte{'{'}, name...), ':')
+	e.baselines.path = c.Baselines
 	e.topics.Store(&topicCounts{1, 1})
 	e.unreadable = make(chan struct{}, 1)
 	e.status.log = &e.log
@@ -186,6 +194,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	background.Go(func() { e.watchFacts(inner) })
 	background.Go(func() { e.sample(inner) })
 	background.Go(func() { e.defuser(inner) })
+	background.Go(func() { e.watchModel(inner) })
+	background.Go(func() { e.keepBaselines(inner) })
 	e.consume(ctx)
 	return nil
 }
@@ -237,26 +247,6 @@ func (e *Engine) Snapshot() *Snapshot {
 	e.fillFeatures(s)
 	e.fillWatched(s, now)
 	return s
-}
-
-func (e *Engine) fillModel(s *Snapshot) {
-	m := e.model.Load()
-	if m == nil {
-		return
-	}
-	s.Model.Version = m.version
-	s.Model.Source = m.source
-	s.Model.Kind = m.kind
-	s.Model.Loaded = m.loaded
-	s.Model.Features = m.features
-	baseline, size := m.baseline, uint64(0)
-	if r := e.recorded.Load(); r != nil {
-		baseline, size = r.shares, r.n
-	}
-	if baseline != nil {
-		s.Baseline = baseline
-		s.PSI, s.PSIThreshold = psi(s.Histogram[:], baseline, size)
-	}
 }
 
 func (e *Engine) fillFeatures(s *Snapshot) {

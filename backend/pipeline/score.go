@@ -17,6 +17,7 @@ type scorer struct {
 
 	model  *loadedModel // what scorer is bound to
 	scorer model.Scorer
+	ends   suffixes
 
 	entities []features.Entity
 	rows     []*features.Row
@@ -245,10 +246,29 @@ func (s *scorer) pack(b *batch) {
 	}
 }
 
+// suffixes are how the predictions of a server end whose model may change between two answers.
+type suffixes struct{ revision, suffix string }
+
 // suffix ends a prediction with the version of the model that made it.
 func (s *scorer) suffix() string {
 	if s.model == nil { // nothing was scored
 		return ""
 	}
-	return s.model.suffix
+	answered, ok := s.scorer.(interface{ Revision() string })
+	if !ok {
+		return s.model.suffix
+	}
+	revision := answered.Revision()
+	if revision == "" || revision == s.model.description.Revision {
+		return s.model.suffix
+	}
+	if s.ends.revision != revision {
+		e := s.f.e
+		suffix, err := suffixOf(e.versionOf("", revision))
+		if err != nil { // no string fails to marshal
+			return s.model.suffix
+		}
+		s.ends = suffixes{revision, suffix}
+	}
+	return s.ends.suffix
 }

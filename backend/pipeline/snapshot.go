@@ -64,6 +64,8 @@ type Snapshot struct {
 	// the model was trained and nil if not known.
 	Histogram [Bins]uint64
 	Baseline  []float64
+	// BaselineRecorded is when Baseline was taken from live predictions; zero: it is that of the training.
+	BaselineRecorded time.Time
 	// PSI is the population stability index of Histogram against Baseline, NaN where it cannot be told;
 	// PSIThreshold is what it would exceed by chance once in a thousand.
 	PSI, PSIThreshold float64

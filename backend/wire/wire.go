@@ -42,21 +42,20 @@ func Store(f *config.Features) (features.Store, error) {
 	if f.Cache.Entries > 0 && f.Cache.TTL > 0 {
 		store = features.NewCache(store, features.CacheConfig{TTL: f.Cache.TTL, Entries: f.Cache.Entries})
 	}
-	return features.NewDrift(store, features.DriftConfig{}), nil
+	// A map prints in the order of its keys.
+	return features.NewDrift(store, features.DriftConfig{Encoding: fmt.Sprint(f.Categories)}), nil
 }
 
 // Model loads the configured model: the file, or the server's description.
-func Model(m *config.Model) (model.Model, error) {
+func Model(m *config.Model) (model.Model, error) { return ModelSource(m).Load(context.Background()) }
+
+// ModelSource is where the configured model comes from: a file that may be replaced, or a server.
+func ModelSource(m *config.Model) model.Source {
 	if i := m.Inference; i != nil {
-		return model.NewInference(model.InferenceConfig{URL: i.URL, Name: i.Name, Version: i.Version, Timeout: i.Timeout,
+		return model.NewServed(model.InferenceConfig{URL: i.URL, Name: i.Name, Version: i.Version, Timeout: i.Timeout,
 			Token: i.Token.Reveal(), Output: i.Output})
 	}
-	return model.LoadONNX(m.ONNX)
-}
-
-// ModelLoader loads the configured model each time it is called, so that a file put right is picked up.
-func ModelLoader(m *config.Model) func(context.Context) (model.Model, error) {
-	return func(context.Context) (model.Model, error) { return Model(m) }
+	return model.NewFile(m.ONNX)
 }
 
 // Edge is the fleet, with its outbox in the folder state unless it is configured elsewhere. It reads the certificates
