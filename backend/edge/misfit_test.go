@@ -17,7 +17,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -35,6 +37,9 @@ type misfit struct {
 	want   State
 	reach  bool
 	reason string // exactly; a part when it ends in "…"
+	// timed misfits take long on purpose, and are asked by an engine of their own: what the others do must not depend on how
+	// busy the machine is.
+	timed bool
 }
 
 // good is a valid summary as of now plus shift.
@@ -80,7 +85,7 @@ func gzipBomb() []byte {
 	return b.Bytes()
 }
 
-const misfitTimeout = 4 * time.Second
+const misfitTimeout = 6 * time.Second // of the timed ones
 
 func misfits(elsewhere string) []misfit {
 	const not = "not a valid summary: "
@@ -91,7 +96,7 @@ func misfits(elsewhere string) []misfit {
 		{name: "slow", serve: func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(misfitTimeout * 6 / 10)
 			_, _ = io.WriteString(w, good(0))
-		}, want: Slow, reach: true, reason: "answered after …"},
+		}, timed: true, want: Slow, reach: true, reason: "answered after …"},
 		{name: "stale", serve: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, good(-time.Hour)) },
 			want: Stale, reach: true, reason: "its data are 1h0m0s old"},
 		{name: "clock a day ahead", serve: withDate(24 * time.Hour), want: Skewed, reach: true,
@@ -120,8 +125,8 @@ func misfits(elsewhere string) []misfit {
 			w.Header().Set("Content-Encoding", "br")
 			_, _ = io.WriteString(w, good(0))
 		}, want: Invalid, reach: true, reason: `content encoding "br" was not asked for`},
-		{name: "slow by the byte", serve: endless(" ", 20*time.Millisecond), want: Invalid, reach: true,
-			reason: "no complete answer within 4s"},
+		{name: "slow by the byte", serve: endless(" ", 20*time.Millisecond), timed: true, want: Invalid, reach: true,
+			reason: "no complete answer within 6s"},
 		{name: "slow by the byte in its header", raw: func(c net.Conn) {
 			for _, b := range []byte("HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("x", 900)) {
 				if _, err := c.Write([]byte{b}); err != nil {
@@ -129,8 +134,9 @@ func misfits(elsewhere string) []misfit {
 				}
 				time.Sleep(10 * time.Millisecond)
 			}
-		}, want: Invalid, reach: true, reason: "no complete answer within 4s"},
-		{name: "silent", raw: func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, want: Down, reason: "no complete answer within 4s"},
+			_, _ = io.Copy(io.Discard, c)
+		}, timed: true, want: Invalid, reach: true, reason: "no complete answer within 6s"},
+		{name: "silent", raw: func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, timed: true, want: Down, reason: "no complete answer within 6s"},
 		{name: "resets", raw: func(c net.Conn) {
 			_, _ = c.Read(make([]byte, 1024))
 			_ = c.(*net.TCPConn).SetLinger(0)
@@ -159,6 +165,10 @@ func misfits(elsewhere string) []misfit {
 			want: Invalid, reach: true, reason: not + "more than one JSON value …"},
 		{name: "hostile strings", serve: body(`{"record_count":1,"quality_score":0.9,"last_updated":"\u001b[2J` + "\u202e\u2066" + `"}`), want: Invalid, reach: true,
 			reason: not + `last_updated: "\\u001b[2J…`},
+		{name: "hostile strings in what is valid", serve: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Etag", `"\x1b]0;owned\x07"`)
+			_, _ = io.WriteString(w, `{"node_url":"\u001b[2J\u202eelsewhere","\u001b]0;a\u0007`+"\u202e\u2066"+`":"\u009b2J`+"\u200b"+`",`+good(0)[1:])
+		}, want: OK, reach: true},
 		{name: "hostile bytes", serve: body(hostile), want: Invalid, reach: true, reason: not + "expected a JSON object, found …"},
 		{name: "hostile redirect", raw: func(c net.Conn) {
 			_, _ = c.Read(make([]byte, 1024))
@@ -178,6 +188,12 @@ func misfits(elsewhere string) []misfit {
 		{name: "metadata address", url: "http://169.254.169.254", want: Down, reason: "address refused: 169.254.169.254 is link-local, where cloud metadata lives"},
 		{name: "name of a metadata address", url: "http://metadata.example.test", want: Down, reason: "address refused: 169.254.169.254 is link-local, where cloud metadata lives"},
 		{name: "name of a link-local address", url: "http://local6.example.test:81", want: Down, reason: "address refused: fe80::1 is link-local, where cloud metadata lives"},
+		{name: "metadata address in IPv6", url: "http://[::ffff:169.254.169.254]", want: Down, reason: "address refused: 169.254.169.254 is link-local, where cloud metadata lives"},
+		{name: "metadata address in hexadecimal IPv6", url: "http://[::ffff:a9fe:a9fe]:80", want: Down, reason: "address refused: 169.254.169.254 is link-local, where cloud metadata lives"},
+		{name: "name of one", url: "http://mapped.example.test", want: Down, reason: "address refused: 169.254.169.254 is link-local, where cloud metadata lives"},
+		{name: "name of AWS's in IPv6", url: "http://aws6.example.test", want: Down, reason: "address refused: fd00:ec2::254 serves cloud metadata"},
+		{name: "name of Alibaba's", url: "http://alibaba.example.test", want: Down, reason: "address refused: 100.100.100.200 serves cloud metadata"},
+		{name: "nobody's address", url: "http://0.0.0.0:80", want: Down, reason: "address refused: 0.0.0.0 is no host's address"},
 		{name: "metadata over TLS", url: "https://metadata.example.test", want: Down, reason: "address refused: 169.254.169.254 is link-local, where cloud metadata lives"},
 		{name: "no such name", url: "http://nowhere.example.test", want: Down, reason: `no such host "nowhere.example.test"`},
 	}
@@ -194,11 +210,29 @@ func TestMisfits(t *testing.T) {
 		_, _ = io.WriteString(w, good(0))
 	}))
 	t.Cleanup(elsewhere.Close)
-	all := misfits(elsewhere.URL)
-	config := Config{Poll: time.Hour, Timeout: misfitTimeout, Nodes: []string{elsewhere.URL}, Resolver: fakeDNS(t, map[string]string{
-		"metadata.example.test.": "169.254.169.254", "local6.example.test.": "fe80::1",
+	config := Config{Poll: time.Hour, Timeout: 5 * time.Minute, Resolver: fakeDNS(t, map[string]string{
+		"metadata.example.test.": "169.254.169.254", "local6.example.test.": "fe80::1", "mapped.example.test.": "::ffff:169.254.169.254",
+		"aws6.example.test.": "fd00:ec2::254", "alibaba.example.test.": "100.100.100.200",
 	})}
-	all = append(all, certificates(t, &config)...)
+	var quick, timed []misfit
+	for _, m := range append(misfits(elsewhere.URL), certificates(t, &config)...) {
+		if m.timed {
+			timed = append(timed, m)
+		} else {
+			quick = append(quick, m)
+		}
+	}
+	config.Nodes = []string{elsewhere.URL}
+	t.Run("quick", func(t *testing.T) { checkMisfits(t, config, quick) })
+	config.Timeout = misfitTimeout
+	t.Run("timed", func(t *testing.T) { checkMisfits(t, config, timed) })
+	if lured.Load() > 0 {
+		t.Error("a redirect was followed")
+	}
+}
+
+// checkMisfits asks all of them in one round.
+func checkMisfits(t *testing.T, config Config, all []misfit) {
 	for i := range all {
 		m := &all[i]
 		switch {
@@ -242,8 +276,55 @@ func TestMisfits(t *testing.T) {
 			}
 		}
 	}
-	if lured.Load() > 0 {
-		t.Error("a redirect was followed")
+}
+
+// TestRebinding has a name that leads to a good node first, and to a metadata address from the next connection on; and
+// one with both addresses at once, of which only the good one may be dialled.
+func TestRebinding(t *testing.T) {
+	var asked atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.Header().Set("Connection", "close")
+		_, _ = io.WriteString(w, good(0))
+	}))
+	t.Cleanup(s.Close)
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(s.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]string{"rebinds.example.test.": "127.0.0.1", "both.example.test.": "169.254.169.254 127.0.0.1"}
+	var mu sync.Mutex
+	resolver := fakeDNSOf(t, func(name string) (string, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		value, known := names[name]
+		return value, known
+	})
+	e, err := New(Config{Poll: time.Hour, Timeout: 5 * time.Minute, Resolver: resolver,
+		Nodes: []string{"http://rebinds.example.test:" + port, "http://both.example.test:" + port}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, e)
+	<-e.firstRound
+	for i, n := range e.Snapshot().NodeData {
+		if n.State != OK {
+			t.Fatalf("node %d at first: %s: %s", i, n.State, n.Error)
+		}
+	}
+	mu.Lock()
+	names["rebinds.example.test."] = "169.254.169.254"
+	mu.Unlock()
+	before := asked.Load()
+	if err := e.PollNow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	all := e.Snapshot().NodeData
+	if n := all[0]; n.State != Down || n.Error.String() != "address refused: 169.254.169.254 is link-local, where cloud metadata lives" {
+		t.Errorf("after the name leads elsewhere: %s: %s", n.State, n.Error)
+	}
+	if n := all[1]; n.State != OK || asked.Load() != before+1 {
+		t.Errorf("with a good address beside the bad one: %s: %s", n.State, n.Error)
 	}
 }
 
@@ -261,7 +342,7 @@ func rawServer(t *testing.T, serve func(net.Conn)) string {
 			if err != nil {
 				return
 			}
-			_ = c.SetDeadline(time.Now().Add(4 * misfitTimeout))
+			_ = c.SetDeadline(time.Now().Add(time.Minute))
 			serve(c)
 			_ = c.Close()
 		}
@@ -276,6 +357,15 @@ func rawServer(t *testing.T, serve func(net.Conn)) string {
 // fakeDNS answers from a map of names to addresses.
 func fakeDNS(t *testing.T, names map[string]string) *net.Resolver {
 	t.Helper()
+	return fakeDNSOf(t, func(name string) (string, bool) {
+		value, known := names[name]
+		return value, known
+	})
+}
+
+// fakeDNSOf answers what lookup says: addresses or targets, apart by spaces.
+func fakeDNSOf(t *testing.T, lookup func(string) (string, bool)) *net.Resolver {
+	t.Helper()
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -289,7 +379,7 @@ func fakeDNS(t *testing.T, names map[string]string) *net.Resolver {
 			if err != nil {
 				return
 			}
-			if b := answerDNS(buf[:n], names); b != nil {
+			if b := answerDNS(buf[:n], lookup); b != nil {
 				_, _ = pc.WriteTo(b, from)
 			}
 		}
@@ -303,7 +393,7 @@ func fakeDNS(t *testing.T, names map[string]string) *net.Resolver {
 	}}
 }
 
-func answerDNS(query []byte, names map[string]string) []byte {
+func answerDNS(query []byte, lookup func(string) (string, bool)) []byte {
 	var m dnsmessage.Message
 	if err := m.Unpack(query); err != nil || len(m.Questions) != 1 {
 		return nil
@@ -311,15 +401,21 @@ func answerDNS(query []byte, names map[string]string) []byte {
 	q := m.Questions[0]
 	m.Response, m.RecursionAvailable, m.Additionals = true, true, nil
 	h := dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1}
-	value, known := names[q.Name.String()]
-	ip := net.ParseIP(value)
+	value, known := lookup(q.Name.String())
 	switch {
 	case !known:
 		m.RCode = dnsmessage.RCodeNameError
-	case q.Type == dnsmessage.TypeA && ip.To4() != nil:
-		m.Answers = []dnsmessage.Resource{{Header: h, Body: &dnsmessage.AResource{A: [4]byte(ip.To4())}}}
-	case q.Type == dnsmessage.TypeAAAA && ip != nil && ip.To4() == nil:
-		m.Answers = []dnsmessage.Resource{{Header: h, Body: &dnsmessage.AAAAResource{AAAA: [16]byte(ip)}}}
+	case q.Type == dnsmessage.TypeA, q.Type == dnsmessage.TypeAAAA:
+		for text := range strings.FieldsSeq(value) {
+			a, err := netip.ParseAddr(text)
+			switch {
+			case err != nil || a.Is4() != (q.Type == dnsmessage.TypeA):
+			case a.Is4():
+				m.Answers = append(m.Answers, dnsmessage.Resource{Header: h, Body: &dnsmessage.AResource{A: a.As4()}})
+			default:
+				m.Answers = append(m.Answers, dnsmessage.Resource{Header: h, Body: &dnsmessage.AAAAResource{AAAA: a.As16()}})
+			}
+		}
 	case q.Type == dnsmessage.TypeSRV:
 		for target := range strings.FieldsSeq(value) {
 			m.Answers = append(m.Answers, dnsmessage.Resource{Header: h, Body: &dnsmessage.SRVResource{
@@ -374,6 +470,7 @@ func certificates(t *testing.T, config *Config) []misfit {
 		{name: "expired", url: node(ca.sign(t, now.Add(-time.Hour), local), nil), want: Down, reason: "tls: failed to verify certificate: x509: certificate has expired …"},
 		{name: "for another name", url: node(ca.sign(t, now.Add(time.Hour), func(c *x509.Certificate) { c.DNSNames = []string{"other.example"} }), nil),
 			want: Down, reason: "tls: failed to verify certificate: x509: cannot validate certificate for 127.0.0.1 …"},
+		{name: "not valid yet", url: node(ca.sign(t, now.Add(48*time.Hour), local), nil), want: Down, reason: "tls: failed to verify certificate: x509: certificate has expired or is not yet valid…"},
 		{name: "signed by nobody", url: node(newCA(t).sign(t, now.Add(time.Hour), local), nil), want: Down,
 			reason: "tls: failed to verify certificate: x509: certificate signed by unknown authority…"},
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -150,13 +152,15 @@ func (c *cycle) next(ctx context.Context) (e entry, backfill, ok bool) {
 			e, c.page = c.page[0], c.page[1:]
 			if !c.taken[e.id] {
 				c.pulled++
-				return e, true, true
+				return e, !c.s.dropLive(e.id), true
 			}
 		}
 		if c.last {
 			return e, false, false
 		}
+		c.s.entering.Lock()
 		page, err := c.s.store.page(ctx, c.after, pageSize)
+		c.s.entering.Unlock()
 		if err != nil {
 			c.s.outboxFails(err)
 		}
@@ -177,6 +181,18 @@ func (s *syncer) takeLive() (entry, bool) {
 	e := s.live[0]
 	s.live = s.live[1:]
 	return e, true
+}
+
+// dropLive takes an aggregate that is sent from a page off the live ones, and tells whether it was one.
+func (s *syncer) dropLive(id int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.live, func(e entry) bool { return e.id == id })
+	if i < 0 {
+		return false
+	}
+	s.live = slices.Delete(s.live, i, i+1)
+	return true
 }
 
 // settle writes down what came of some attempts, in as few transactions as it can.
@@ -350,7 +366,7 @@ func (x *sender) attempt(ctx context.Context, e entry, backfill, compressed bool
 // verdictOf says whether an answer acknowledges an aggregate, and if not whether it is worth another attempt.
 func verdictOf(resp *http.Response, said []byte) (err error, refused bool) { //nolint:revive // the pair reads in this order
 	switch code := resp.StatusCode; {
-	case code >= 200 && code < 300 && isPage(said):
+	case code >= 200 && code < 300 && isPage(resp.Header, said):
 		return fmt.Errorf("answered %d with an HTML page, which acknowledges nothing", code), false
 	case code >= 200 && code < 300:
 		return nil, false
@@ -364,7 +380,11 @@ func verdictOf(resp *http.Response, said []byte) (err error, refused bool) { //n
 }
 
 // isPage tells an HTML page, as a captive portal or a proxy gives, from an answer of an interface.
-func isPage(said []byte) bool {
-	said = bytes.ToLower(bytes.TrimSpace(said[:min(len(said), 256)]))
-	return bytes.HasPrefix(said, []byte("<!doctype html")) || bytes.HasPrefix(said, []byte("<html"))
+func isPage(header http.Header, said []byte) bool {
+	said = bytes.ToLower(bytes.TrimSpace(bytes.TrimPrefix(said, []byte("\ufeff"))))
+	if len(said) == 0 || said[0] != '<' {
+		return false
+	}
+	return strings.Contains(strings.ToLower(header.Get("Content-Type")), "html") ||
+		bytes.Contains(said, []byte("<!doctype html")) || bytes.Contains(said, []byte("<html"))
 }

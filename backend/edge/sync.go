@@ -43,6 +43,10 @@ type syncer struct {
 	requests chan *request // SyncNow
 	poke     chan struct{} // something waits to be sent
 
+	// entering is held from an aggregate's way into the outbox until it is known as live, and over the reading of a page:
+	// else a page could hold what is not known as live yet, and it would be sent twice, or its SyncNow never be answered.
+	entering sync.Mutex
+
 	mu      sync.Mutex
 	state   Cloud
 	live    []entry            // put by this process and not tried yet, oldest first
@@ -208,8 +212,7 @@ func (s *syncer) hold(held []heldAggregate, ask *request) []heldAggregate {
 func (s *syncer) keep(ctx context.Context, held []heldAggregate) []heldAggregate {
 	for len(held) > 0 {
 		h := held[0]
-		e, err := s.store.put(ctx, h.body, h.at)
-		if err != nil {
+		if err := s.enter(ctx, h); err != nil {
 			s.outboxFails(err)
 			for i := range held {
 				held[i].ask.answer(err)
@@ -217,20 +220,31 @@ func (s *syncer) keep(ctx context.Context, held []heldAggregate) []heldAggregate
 			}
 			return held
 		}
-		s.mu.Lock()
-		if len(s.live) < maxLive {
-			s.live = append(s.live, e)
-		}
-		if h.ask != nil {
-			s.waiters[e.id] = h.ask
-			s.urgent = true
-		}
-		s.mu.Unlock()
 		if s.kept != nil {
 			s.kept()
 		}
 		held = held[1:]
 		s.kick()
+	}
+	return nil
+}
+
+// enter puts one aggregate into the outbox.
+func (s *syncer) enter(ctx context.Context, h heldAggregate) error {
+	s.entering.Lock()
+	defer s.entering.Unlock()
+	e, err := s.store.put(ctx, h.body, h.at)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.live) < maxLive {
+		s.live = append(s.live, e)
+	}
+	if h.ask != nil {
+		s.waiters[e.id] = h.ask
+		s.urgent = true
 	}
 	return nil
 }

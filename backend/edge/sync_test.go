@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -63,6 +64,8 @@ func TestCloudAnswers(t *testing.T) {
 		err    string
 	}{
 		{"200 with an error page", answer(200, "Content-Type: text/html", "\n <!DOCTYPE html><h1>Log in</h1>"), CloudDown, false, "answered 200 with an HTML page, which acknowledges nothing"},
+		{"200 with a page that begins otherwise", answer(200, "Content-Type: application/json", "\ufeff<?xml version=\"1.0\"?>\n<!-- x --><HTML><body>Log in"), CloudDown, false, "answered 200 with an HTML page, which acknowledges nothing"},
+		{"202 with a page that only its type names", answer(202, "Content-Type: text/html; charset=utf-8", "<body>Bad gateway"), CloudDown, false, "answered 202 with an HTML page, which acknowledges nothing"},
 		{"302", answer(302, "Location: http://127.0.0.1:1/", ""), CloudDown, false, "redirects to http://127.0.0.1:1/, which is not followed"},
 		{"400", answer(400, "", "no such field"), CloudRefused, true, "answered 400 Bad Request: no such field"},
 		{"401", answer(401, "", "\x1b[31mwho?"), CloudRefused, true, `answered 401 Unauthorized: \x1b[31mwho?`},
@@ -71,6 +74,20 @@ func TestCloudAnswers(t *testing.T) {
 		{"429", answer(429, "Retry-After: 3600", ""), CloudDown, false, "answered 429 Too Many Requests"},
 		{"503", answer(503, "", ""), CloudDown, false, "answered 503 Service Unavailable"},
 		{"reset", func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }, CloudDown, false, "the connection was closed before the answer was complete"},
+		{"TCP reset", func(w http.ResponseWriter, _ *http.Request) bool {
+			if c, _, err := w.(http.Hijacker).Hijack(); err == nil {
+				_ = c.(*net.TCPConn).SetLinger(0)
+				_ = c.Close()
+			}
+			return true
+		}, CloudDown, false, "the connection was reset"},
+		{"resets in the middle of its answer", func(w http.ResponseWriter, _ *http.Request) bool {
+			if c, _, err := w.(http.Hijacker).Hijack(); err == nil {
+				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{")
+				_ = c.Close()
+			}
+			return true
+		}, CloudDown, false, "the connection was closed before the answer was complete"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -127,6 +144,31 @@ func TestRequeue(t *testing.T) {
 	until(t, "both arrived", func() bool { c := e.Snapshot().Cloud; return c.Synced == 2 && c.Outbox == 0 && c.State == CloudOK })
 	if n, err := e.Requeue(t.Context()); n != 0 || err != nil {
 		t.Error(n, err)
+	}
+}
+
+// TestEachIsSentOnce puts aggregates into the outbox while it is drained: none is sent twice, and each SyncNow is answered.
+func TestEachIsSentOnce(t *testing.T) {
+	cloud := newCloud(t, nil)
+	e := syncing(t, filepath.Join(t.TempDir(), "o.db"), cloud.URL, nil)
+	start(t, e)
+	firstAggregate(t, e)
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for range 25 {
+				if err := e.SyncNow(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	until(t, "all arrived", func() bool { return e.Snapshot().Cloud.Synced >= 201 })
+	cloud.mu.Lock()
+	defer cloud.mu.Unlock()
+	if s := e.Snapshot().Cloud.Synced; s != 201 || len(cloud.order) != 201 || len(cloud.bodies) != 201 {
+		t.Errorf("%d aggregates in %d deliveries, %d counted, want 201", len(cloud.bodies), len(cloud.order), s)
 	}
 }
 
