@@ -112,9 +112,7 @@ func reasonOf(ctx context.Context, given string) string {
 // findNode is the node that a name means: its URL, or its short name where only one has it.
 func findNode(e *edge.Engine, name string) (*edge.Node, error) {
 	var found *edge.Node
-	s := e.Snapshot()
-	for i := range s.NodeData {
-		n := &s.NodeData[i]
+	for _, n := range e.Snapshot().NodeData {
 		if n.URL.String() == name {
 			return n, nil
 		}
@@ -161,9 +159,8 @@ func completeQuarantined(e *edge.Engine) func(string) []string {
 func completeNodes(e *edge.Engine, fits func(*edge.Node) bool) func(string) []string {
 	return func(prefix string) []string {
 		var out []string
-		s := e.Snapshot()
-		for i := range s.NodeData {
-			if name := s.NodeData[i].Name.String(); strings.HasPrefix(name, prefix) && fits(&s.NodeData[i]) {
+		for _, n := range e.Snapshot().NodeData {
+			if name := n.Name.String(); strings.HasPrefix(name, prefix) && fits(n) {
 				if out = append(out, name); len(out) == mostOffered {
 					break
 				}

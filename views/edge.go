@@ -76,10 +76,9 @@ func (s *Scene) edgeNodes(path []Level, w, h int, zoomed bool) Page {
 }
 
 func (s *Scene) nodes(e *edge.Snapshot, zoomed bool) Table {
-	rows := make([]*edge.Node, len(e.NodeData))
+	rows := slices.Clone(e.NodeData)
 	sited := false
-	for i := range e.NodeData {
-		rows[i] = &e.NodeData[i]
+	for i := range rows {
 		sited = sited || len(rows[i].Labels) > 0
 	}
 	slices.SortStableFunc(rows, func(a, b *edge.Node) int { return cmp.Compare(nodeRank[a.State], nodeRank[b.State]) })
@@ -232,7 +231,7 @@ func (s *Scene) node(page Page, key string, w, h int) Page {
 	var n *edge.Node
 	for i := range s.Snap.Edge.NodeData {
 		if s.Snap.Edge.NodeData[i].URL.String() == key {
-			n = &s.Snap.Edge.NodeData[i]
+			n = s.Snap.Edge.NodeData[i]
 		}
 	}
 	if n == nil {
@@ -310,7 +309,7 @@ func nodeOf(x *timeline.Snapshot, url string) *edge.Node {
 	}
 	for i := range x.Edge.NodeData {
 		if x.Edge.NodeData[i].URL.String() == url {
-			return &x.Edge.NodeData[i]
+			return x.Edge.NodeData[i]
 		}
 	}
 	return nil

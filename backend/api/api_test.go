@@ -77,13 +77,13 @@ func full() *timeline.Snapshot {
 		Dead:  []pipeline.DeadLetter{{Reason: text("a user's secret")}},
 	}
 	p.Histogram[0], p.Histogram[19] = 4, 6
-	good := edge.Node{URL: text("http://edge-node-1:8080"), State: edge.OK, Reachable: true, Fresh: true, Valid: true, HasData: true,
+	good := &edge.Node{URL: text("http://edge-node-1:8080"), State: edge.OK, Reachable: true, Fresh: true, Valid: true, HasData: true,
 		RecordCount: 12004, Quality: 0.982, LastUpdated: at.Add(-8 * time.Second), PolledAt: at, LatencyMS: 4.5}
 	return &timeline.Snapshot{
 		Seq: 42, At: at, Tick: time.Second, Pipeline: p,
 		Edge: &edge.Snapshot{
 			Nodes: 4, Reporting: 1, ByState: map[edge.State]int{edge.OK: 1, edge.Down: 1, edge.Unknown: 1, edge.Invalid: 1}, TotalRecords: 12004, Quality: 0.982, QualityMean: 0.982,
-			NodeData: []edge.Node{
+			NodeData: []*edge.Node{
 				good,
 				{URL: text("http://user:secret@edge-node-2:8080"), State: edge.Down, HasData: true, RecordCount: 5, Quality: 0.5, LastUpdated: at.Add(-time.Hour), PolledAt: at, LatencyMS: nan, Error: text("connection refused\x1b[2J")},
 				{URL: text("http://edge-node-3:8080"), State: edge.Unknown},
@@ -313,7 +313,7 @@ func TestMetricsOfNothing(t *testing.T) {
 func TestALargeFleetIsBounded(t *testing.T) {
 	s := full()
 	for i := range MaxNodeSeries + 500 {
-		s.Edge.NodeData = append(s.Edge.NodeData, edge.Node{URL: safetext.Sprintf("http://n%d", i)})
+		s.Edge.NodeData = append(s.Edge.NodeData, &edge.Node{URL: safetext.Sprintf("http://n%d", i)})
 	}
 	text := body(t, get(t, Handler(fixed{s}), "GET", "/metrics"))
 	if n := strings.Count(text, "weir_edge_node_up{"); n != MaxNodeSeries-1 { // one is configured twice

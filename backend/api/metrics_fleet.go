@@ -25,7 +25,7 @@ func ofNodes(read func(*edge.Node) float64) func(*timeline.Snapshot, emitter) {
 			return
 		}
 		for i := range s.Edge.NodeData[:min(len(s.Edge.NodeData), MaxNodeSeries)] {
-			n := &s.Edge.NodeData[i]
+			n := s.Edge.NodeData[i]
 			emit(read(n), publicURL(n.URL.String()))
 		}
 	}

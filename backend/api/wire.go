@@ -178,7 +178,7 @@ func wireEdge(e *edge.Snapshot) *WireEdge {
 		Cloud:    WireCloud{e.Cloud.State, e.Cloud.Synced, e.Cloud.Failed, e.Cloud.Outbox, e.Cloud.Dropped},
 	}
 	for i := range e.NodeData {
-		w.NodeData = append(w.NodeData, wireNode(&e.NodeData[i]))
+		w.NodeData = append(w.NodeData, wireNode(e.NodeData[i]))
 	}
 	return w
 }

@@ -53,7 +53,7 @@ func checkEdge(ctx context.Context, c *config.Edge) []Row {
 		return []Row{row(Failed, what, ended.Error(), "correct the section edge")}
 	}
 
-	var bad []edge.Node
+	var bad []*edge.Node
 	unasked, slowest := 0, 0.0
 	for _, n := range snapshot.NodeData {
 		switch n.State {
@@ -153,7 +153,7 @@ func pollOnce(ctx context.Context, engine *edge.Engine) error {
 	}
 }
 
-func nodeRow(n edge.Node, c *config.Edge) Row {
+func nodeRow(n *edge.Node, c *config.Edge) Row {
 	found, do := string(n.State), ""
 	if !n.Error.IsEmpty() {
 		found += ": " + n.Error.String()

@@ -52,14 +52,12 @@ type totals struct {
 	records          int64
 	weighted, plain  float64
 	perSecond        float64
-	byState          map[State]int
+	states           [len(stateNames)]int // counts by the index of the state
 }
-
-func newTotals() totals { return totals{byState: make(map[State]int, 8)} }
 
 func (t *totals) add(n *Node) {
 	t.nodes++
-	t.byState[n.State]++
+	t.states[stateIndex(n.State)]++
 	if !n.Valid {
 		return
 	}
@@ -72,6 +70,17 @@ func (t *totals) add(n *Node) {
 		return
 	}
 	t.records += n.RecordCount
+}
+
+// byState is the counts of the states there are.
+func (t *totals) byState() map[State]int {
+	m := make(map[State]int, 4)
+	for i, n := range t.states {
+		if n > 0 {
+			m[stateNames[i]] = n
+		}
+	}
+	return m
 }
 
 // quality is the weighted mean; the plain one when no node has a record; NaN when none reports.
@@ -90,8 +99,8 @@ func (t *totals) mean() float64 {
 }
 
 // aggregateOf is the fleet at one instant, as JSON. The caller holds the mutex that guards nodes.
-func aggregateOf(nodes []*node, at time.Time) aggregate {
-	t := newTotals()
+func aggregateOf(nodes []*node, groups []groupKey, at time.Time) aggregate {
+	var t totals
 	data := make([]aggregateNode, len(nodes))
 	for i, n := range nodes {
 		t.add(&n.pub)
@@ -103,13 +112,13 @@ func aggregateOf(nodes []*node, at time.Time) aggregate {
 		TotalRecords: t.records,
 		NodeData:     data,
 		Reporting:    t.reporting,
-		States:       t.byState,
+		States:       t.byState(),
 	}
 	if t.reporting > 0 {
 		q, m := t.quality(), t.mean()
 		a.Quality, a.QualityMean = &q, &m
 	}
-	for _, g := range groupsOf(nodes) {
+	for _, g := range groupsOf(nodes, groups) {
 		label := g.Label.String()
 		if a.Groups == nil {
 			a.Groups = map[string]map[string]aggregateGroup{}

@@ -43,6 +43,7 @@ type Engine struct {
 	roster    roster
 	nodes     []*node // in the order of the configuration, then of each source
 	byURL     map[string]*node
+	groups    []groupKey          // there are
 	holds     map[string]hold     // the quarantines by URL, also of nodes that are not listed now
 	watched   map[*node]time.Time // whose history is in the snapshots, until when
 	due       dueHeap
@@ -212,7 +213,7 @@ func (e *Engine) tellFirstRound() {
 		return
 	}
 	e.toldFirst = true
-	t := newTotals()
+	var t totals
 	for _, n := range e.nodes {
 		t.add(&n.pub)
 	}
@@ -314,5 +315,5 @@ func (e *Engine) Requeue(ctx context.Context) (int, error) {
 func (e *Engine) aggregate(at time.Time) aggregate {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return aggregateOf(e.nodes, at)
+	return aggregateOf(e.nodes, e.groups, at)
 }

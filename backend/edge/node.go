@@ -34,11 +34,14 @@ type node struct {
 	gone        bool // listed no more
 	quarantined bool
 
-	// What is known of it. pub is what a snapshot carries.
-	pub  Node
-	sum  summary // of the last valid answer
-	etag string  // of the last valid answer
-	name string  // the label "name"
+	// What is known of it. shown is what snapshots carry of pub: a copy that is shared and never changed, nil when pub has
+	// changed since.
+	shown  *Node
+	groups []int32 // which of the engine's groups it is in
+	pub    Node    // to change it, ask edit for it
+	sum    summary // of the last valid answer
+	etag   string  // of the last valid answer
+	name   string  // the label "name"
 	// countedAt is when the record count was last seen, and rated whether a rate follows from two of them.
 	countedAt time.Time
 	rated     bool
@@ -50,6 +53,18 @@ func newNode(url string, since time.Time) *node {
 	return &node{
 		url: url,
 		pub: Node{URL: safetext.Clean(url), State: Unknown, Since: since},
+	}
+}
+
+// edit is pub, to be changed.
+func (n *node) edit() *Node {
+	n.shown = nil
+	return &n.pub
+}
+
+func (n *node) setName(name string) {
+	if n.pub.Name.String() != name {
+		n.edit().Name = safetext.Clean(name)
 	}
 }
 
@@ -149,7 +164,7 @@ func (n *node) observe(a answer, v verdict, now time.Time, lim limits) {
 			why += ": " + v.reason
 		}
 	}
-	p := &n.pub
+	p := n.edit()
 	p.ProbeAt = n.breaker.add(v.reachable, now, lim.poll)
 	p.PolledAt = now
 	p.LatencyMS = float64(a.latency) / float64(time.Millisecond)
@@ -188,7 +203,7 @@ const rateMemory = time.Minute
 
 // count derives the rate of records. A count below the one before is a counter that began again, not a negative rate.
 func (n *node) count(records int64, now time.Time) {
-	p := &n.pub
+	p := n.edit()
 	if !p.HasData {
 		n.countedAt = now
 		return

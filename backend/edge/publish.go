@@ -6,8 +6,6 @@ import (
 	"path"
 	"strings"
 	"time"
-
-	"weir/backend/safetext"
 )
 
 // publishGap is the shortest time between two snapshots that differ.
@@ -36,17 +34,22 @@ func (e *Engine) Snapshot() *Snapshot {
 	return next
 }
 
-// fill copies the nodes and sums them up.
+// fill shows the nodes and sums them up. Only nodes that changed are copied: of ten thousand, that are polled every
+// 15 s, a snapshot a second has 670 new ones.
 func (e *Engine) fill(s *Snapshot) {
-	t := newTotals()
-	s.NodeData = make([]Node, len(e.nodes))
+	var t totals
+	s.NodeData = make([]*Node, len(e.nodes))
 	for i, n := range e.nodes {
-		s.NodeData[i] = n.pub
+		if n.shown == nil {
+			shown := n.pub
+			n.shown = &shown
+		}
+		s.NodeData[i] = n.shown
 		t.add(&n.pub)
 	}
-	s.Nodes, s.Reporting, s.ByState = t.nodes, t.reporting, t.byState
+	s.Nodes, s.Reporting, s.ByState = t.nodes, t.reporting, t.byState()
 	s.TotalRecords, s.Quality, s.QualityMean, s.RecordsPerSecond = t.records, t.quality(), t.mean(), t.perSecond
-	s.Groups = groupsOf(e.nodes)
+	s.Groups = groupsOf(e.nodes, e.groups)
 	s.Sources = append([]SourceStatus(nil), e.roster.sources...)
 }
 
@@ -86,11 +89,11 @@ func nameNodes(nodes []*node) {
 		p := all[i]
 		name := n.name
 		if name != "" {
-			n.pub.Name = safetext.Clean(name)
+			n.setName(name)
 			continue
 		}
 		if len(nodes) > 1 && len(lasts) == len(nodes) {
-			n.pub.Name = safetext.Clean(path.Base(p.path))
+			n.setName(path.Base(p.path))
 			continue
 		}
 		if len(hosts) > 1 || len(ports) == 1 && len(paths) == 1 {
@@ -109,7 +112,7 @@ func nameNodes(nodes []*node) {
 		if name == "" {
 			name = p.host
 		}
-		n.pub.Name = safetext.Clean(name)
+		n.setName(name)
 	}
 }
 

@@ -48,7 +48,7 @@ func (e *Engine) QuarantineAs(who, url, reason string) error {
 // keepOut puts a node into quarantine. The caller holds the mutex, and counts what it answers to.
 func (e *Engine) keepOut(n *node, h hold) {
 	n.quarantined = true
-	p := &n.pub
+	p := n.edit()
 	p.Reachable, p.Fresh, p.Valid = false, false, false
 	p.ProbeAt = time.Time{}
 	p.Quarantine = &Hold{By: safetext.Bytes([]byte(h.who), maxReason), Reason: safetext.Bytes([]byte(h.reason), maxReason), Since: h.since}
@@ -76,10 +76,11 @@ func (e *Engine) Release(url, reason string) error {
 		n.quarantined = false
 		n.breaker, n.flaps = breaker{}, flaps{}
 		before, since := n.pub.State, now.Sub(n.pub.Since)
-		n.pub.Quarantine = nil
-		n.pub.Error = safetext.Bytes([]byte("released: "+reason), maxReason)
+		p := n.edit()
+		p.Quarantine = nil
+		p.Error = safetext.Bytes([]byte("released: "+reason), maxReason)
 		n.past.addChange(NodeChange{At: now, From: before, To: Unknown, Reason: n.pub.Error})
-		n.pub.State, n.pub.Since = Unknown, now
+		p.State, p.Since = Unknown, now
 		e.unpolled++
 		e.teller.changed(now, before, since, &n.pub)
 		if e.run != nil {

@@ -135,6 +135,7 @@ func (e *Engine) rebuild(now time.Time) (added, removed int) {
 	}
 	e.nodes = nodes
 	nameNodes(e.nodes)
+	e.groups = groupNodes(e.nodes)
 	e.version++
 	if e.run != nil && e.scheduling {
 		e.due = e.due[:0]
@@ -156,12 +157,13 @@ func (e *Engine) rebuild(now time.Time) (added, removed int) {
 
 // settle gives a node its labels and how it is asked.
 func (e *Engine) settle(n *node, t Target) {
-	n.pub.Labels = nil
+	p := n.edit()
+	p.Labels = nil
 	n.name = t.Labels["name"]
 	if len(t.Labels) > 0 {
-		n.pub.Labels = make(map[string]safetext.Text, len(t.Labels))
+		p.Labels = make(map[string]safetext.Text, len(t.Labels))
 		for k, v := range t.Labels {
-			n.pub.Labels[safetext.Clean(k).String()] = safetext.Clean(v)
+			p.Labels[safetext.Clean(k).String()] = safetext.Clean(v)
 		}
 	}
 	n.target = target{url: t.URL + summaryPath}

@@ -38,7 +38,9 @@ type Snapshot struct {
 	PollsPerSecond       float64
 	// RecordsPerSecond sums the rates of the reporting nodes.
 	RecordsPerSecond float64
-	NodeData         []Node // in the order of the configuration
+	// NodeData is the nodes in the order of the configuration. A node that did not change is the same *Node in one snapshot
+	// after another; nothing changes what it points to.
+	NodeData []*Node
 	// Groups sums the nodes up by each value of each label, ordered by label and value.
 	Groups []Group
 	// Sources are the lists of nodes beside the configuration's own.

@@ -60,7 +60,7 @@ func (d *day) next() *timeline.Snapshot {
 	}
 	e := &edge.Snapshot{At: at, Nodes: d.nodes, Reporting: d.nodes, ByState: map[edge.State]int{edge.OK: d.nodes}, Quality: 0.98, QualityMean: math.NaN(), Cloud: edge.Cloud{State: edge.CloudOK, Synced: uint64(d.n / 300)}}
 	for i := range d.nodes {
-		e.NodeData = append(e.NodeData, edge.Node{URL: safetext.Sprintf("http://edge-node-%d:8080", i), State: edge.OK, Reachable: true, Fresh: true, Valid: true, HasData: true,
+		e.NodeData = append(e.NodeData, &edge.Node{URL: safetext.Sprintf("http://edge-node-%d:8080", i), State: edge.OK, Reachable: true, Fresh: true, Valid: true, HasData: true,
 			RecordCount: int64(12000 + d.n/15), Quality: 0.982, PolledAt: start.Add(time.Duration(d.n/15) * 15 * time.Second), LatencyMS: 4 + math.Floor(10*math.Sin(float64(i+d.n/15)))/10})
 	}
 	m := &mesh.Snapshot{At: at, Products: []mesh.Product{{Domain: text("commerce"), Name: text("user_events"), State: mesh.Broken, Rows: int64(600_000 + d.n), Issues: []mesh.Issue{{Rule: "max_null_percentage", Samples: []mesh.Sample{{Offset: 17, Value: text("•••")}}}}}}}

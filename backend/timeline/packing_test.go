@@ -51,10 +51,10 @@ func (b *busy) next() *Snapshot {
 	for i := range pipeline.KeepDead {
 		p.Dead = append(p.Dead, pipeline.DeadLetter{At: at, Stage: "decode", Offset: int64(b.n/10 + i), Sample: safetext.Sprintf(`{"user_id": "u-%05d"`, b.n/10+i)})
 	}
-	e := &edge.Snapshot{At: at, Nodes: b.nodes, NodeData: make([]edge.Node, b.nodes)}
+	e := &edge.Snapshot{At: at, Nodes: b.nodes, NodeData: make([]*edge.Node, b.nodes)}
 	for i := range e.NodeData {
 		round := (b.n + i) / 15 // polls are spread over the interval
-		e.NodeData[i] = edge.Node{URL: b.names[i], Name: b.names[i], State: edge.OK, Since: start, Reachable: true, Fresh: true, Valid: true, HasData: true,
+		e.NodeData[i] = &edge.Node{URL: b.names[i], Name: b.names[i], State: edge.OK, Since: start, Reachable: true, Fresh: true, Valid: true, HasData: true,
 			RecordCount: int64(10_000 + 7*round + i), Quality: 0.98 + float64((round*31+i)%100)/10_000, LastUpdated: start.Add(time.Duration(round*15) * time.Second),
 			PolledAt: start.Add(time.Duration(round*15+i%15)*time.Second + time.Duration(i*7919)), LatencyMS: float64((round*7919+i*104729)%50_000) / 1000, StatusCode: 200}
 	}

@@ -207,13 +207,13 @@ func (b builder) edge() *edge.Snapshot {
 			weighted += n.Quality * float64(n.RecordCount)
 			plain += n.Quality
 		}
-		e.NodeData = append(e.NodeData, n)
+		e.NodeData = append(e.NodeData, &n)
 	}
 	for i, site := range sites {
 		g := edge.Group{Label: b.text("site"), Value: b.text(site), ByState: map[edge.State]int{}, Quality: 0.981, QualityMean: 0.979}
 		for k := i; k < len(e.NodeData); k += len(sites) {
 			g.Nodes++
-			if n := &e.NodeData[k]; n.Reachable && n.Valid {
+			if n := e.NodeData[k]; n.Reachable && n.Valid {
 				g.Reporting++
 				g.TotalRecords += n.RecordCount
 			}
@@ -221,9 +221,9 @@ func (b builder) edge() *edge.Snapshot {
 		e.Groups = append(e.Groups, g)
 	}
 	if b.left == 0 && len(e.NodeData) > 10 { // somebody looks at the node that is the worst, or the first
-		n := &e.NodeData[0]
+		n := e.NodeData[0]
 		if b.bad() {
-			n = &e.NodeData[10]
+			n = e.NodeData[10]
 		}
 		e.Watched = map[string]*edge.History{n.URL.String(): b.history(n)}
 	}

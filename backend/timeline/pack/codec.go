@@ -60,6 +60,12 @@ func Append(out []byte, s *Shape, v reflect.Value) []byte {
 		}
 		return out
 	default: // kindStruct
+		if v.Kind() == reflect.Pointer { // an element of a list of pointers
+			if v.IsNil() {
+				v = reflect.New(v.Type().Elem())
+			}
+			v = v.Elem()
+		}
 		for i, f := 0, 0; f < len(s.Fields); i++ {
 			if v.Type().Field(i).Name == s.Fields[f].Name { // those left out are not in the shape
 				out = Append(out, s.Fields[f].Shape, v.Field(i))
@@ -263,10 +269,18 @@ func (r *Reader) list(s *Shape, to reflect.Value) error {
 	} else if to.Kind() == reflect.Slice {
 		to.Set(reflect.MakeSlice(to.Type(), int(n), int(n)))
 	}
+	var behind reflect.Value // what a list of pointers points to
+	if s.Elem.Kind == kindStruct && to.IsValid() && to.Type().Elem().Kind() == reflect.Pointer {
+		behind = reflect.MakeSlice(reflect.SliceOf(to.Type().Elem().Elem()), int(n), int(n))
+	}
 	for i := range int(n) {
 		var elem reflect.Value
 		if to.IsValid() && i < to.Len() { // an array may have become shorter
 			elem = to.Index(i)
+			if behind.IsValid() {
+				elem.Set(behind.Index(i).Addr())
+				elem = behind.Index(i)
+			}
 		}
 		if err := r.value(s.Elem, elem); err != nil {
 			return err

@@ -98,6 +98,12 @@ func shapeAt(t reflect.Type, depth int) (*Shape, error) {
 	case reflect.Pointer:
 		return elem(kindPointer)
 	case reflect.Slice:
+		// A list of pointers to structs, none of them nil, is written as the structs: whether values are shared in memory is
+		// nothing a recording should depend on.
+		if e := t.Elem(); e.Kind() == reflect.Pointer && e.Elem().Kind() == reflect.Struct {
+			of, err := shapeAt(e.Elem(), depth+1)
+			return &Shape{Kind: kindList, Elem: of}, err
+		}
 		return elem(kindList)
 	case reflect.Array:
 		s, err := elem(kindArray)
