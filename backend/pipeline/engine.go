@@ -84,15 +84,16 @@ var ErrModelMismatch = errors.New("model and features do not match")
 
 // Engine runs the pipeline. Its methods are safe for concurrent use.
 type Engine struct {
-	cfg    Config
-	logger *slog.Logger
-	log    event.Log
-	status status
-	stats  stats
-	gate   gate
-	facts  facts
-	recent recent
-	still  stillness
+	cfg     Config
+	logger  *slog.Logger
+	log     event.Log
+	status  status
+	stats   stats
+	gate    gate
+	facts   facts
+	recent  recent
+	browser browser
+	still   stillness
 	// stallPatience is the constant of that name, shorter in tests.
 	stallPatience time.Duration
 

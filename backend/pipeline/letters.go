@@ -52,7 +52,8 @@ type Letter struct {
 	Headers  []LetterHeader
 	Replays  int       // how often it had been replayed when it failed this time
 	ReplayOf LetterID  // the letter it was before; zero when Replays is 0
-	Replayed time.Time // when this process replayed it, or a later failure of the same record shows that one did
+	Again    bool      // it was replayed: by this process, by another as the broker has noted, or a later failure tells
+	Replayed time.Time // when it was replayed, as far as is known
 }
 
 // LetterHeader is one header of the record.
@@ -87,8 +88,12 @@ func (e *Engine) Letters(ctx context.Context, q LetterQuery) ([]Letter, error) {
 	}
 	var out []Letter
 	again := make(map[LetterID]time.Time)
-	err := e.eachLetter(ctx, int64(scan), func(_ *kafka.Admin, m *sarama.ConsumerMessage) error {
-		l := letterOf(m)
+	var notes map[int32]offsets
+	err := e.eachLetter(ctx, int64(scan), func(admin *kafka.Admin, m *sarama.ConsumerMessage) error {
+		if notes == nil {
+			notes = e.notesOf(admin)
+		}
+		l := e.letterOf(m)
 		if l.Replays > 0 {
 			again[l.ReplayOf] = l.At
 		}
@@ -105,11 +110,27 @@ func (e *Engine) Letters(ctx context.Context, q LetterQuery) ([]Letter, error) {
 	})
 	out = out[:min(len(out), shown)]
 	for i := range out {
-		if out[i].Replayed = e.replayedAt(out[i].ID); out[i].Replayed.IsZero() {
-			out[i].Replayed = again[out[i].ID]
+		l := &out[i]
+		if l.Replayed = e.replayedAt(l.ID); l.Replayed.IsZero() {
+			l.Replayed = again[l.ID]
 		}
+		l.Again = !l.Replayed.IsZero() || notes[l.ID.Partition].has(l.ID.Offset)
 	}
 	return out, nil
+}
+
+// notesOf is what the broker has noted of all partitions, never nil; a broker that does not tell knows nothing.
+func (e *Engine) notesOf(admin *kafka.Admin) map[int32]offsets {
+	partitions, err := admin.Partitions(e.cfg.DeadLetters)
+	var notes map[int32]offsets
+	if err == nil {
+		notes, err = e.readNotes(admin, partitions)
+	}
+	if err != nil {
+		e.logger.Debug("read which dead letters were replayed", "error", err)
+		notes = map[int32]offsets{}
+	}
+	return notes
 }
 
 // LetterFeature is one feature of a dead letter's entity, as the store has it now.
@@ -135,8 +156,16 @@ func (e *Engine) LetterFeatures(ctx context.Context, id LetterID) ([]LetterFeatu
 		return nil, err
 	}
 	if !found {
-		return nil, fmt.Errorf("dead letter %s is not there any more", id)
+		return nil, gone(id)
 	}
+	return e.featuresNow(ctx, &d)
+}
+
+// gone is the error of a letter that its topic does not hold any more.
+func gone(id LetterID) error { return fmt.Errorf("dead letter %s is not there any more", id) }
+
+// featuresNow is what the feature store has for an event's entity.
+func (e *Engine) featuresNow(ctx context.Context, d *decoded) ([]LetterFeature, error) {
 	rows := make([]*features.Row, 1)
 	if err := e.cfg.Store.Fetch(ctx, []features.Entity{d.entity}, rows); err != nil {
 		return nil, err
@@ -160,8 +189,8 @@ func (e *Engine) LetterFeatures(ctx context.Context, id LetterID) ([]LetterFeatu
 }
 
 // Replay sends dead letters back to the events topic, with their key, bytes and headers: the history stays, and how
-// often they were replayed is added. A letter that this process replayed before is left out; so is one whose bytes are
-// gone. It returns how many were sent, also with an error.
+// often they were replayed is added. A letter that was replayed before, by whichever process of the group, is left out;
+// so is one whose bytes are gone. It returns how many were sent, also with an error.
 func (e *Engine) Replay(ctx context.Context, ids []LetterID) (int, error) {
 	r, err := e.newReplayer()
 	if err != nil {
@@ -182,7 +211,7 @@ func (e *Engine) ReplayAll(ctx context.Context, q LetterQuery) (int, error) {
 	}
 	defer r.close()
 	err = e.eachLetter(ctx, 0, func(admin *kafka.Admin, m *sarama.ConsumerMessage) error {
-		if l := letterOf(m); !q.matches(&l) {
+		if l := e.letterOf(m); !q.matches(&l) {
 			return nil
 		}
 		return r.add(admin, m)
@@ -247,15 +276,14 @@ func (e *Engine) readRange(ctx context.Context, admin *kafka.Admin, partition in
 	return cmp.Or(failed, err)
 }
 
-// letterOf reads a dead letter. Of a header that comes again the last one counts: it tells of the last failure.
-func letterOf(m *sarama.ConsumerMessage) Letter {
+// letterOf reads a dead letter, its sensitive fields masked. Of a header that comes again the last one counts: it tells of the last failure.
+func (e *Engine) letterOf(m *sarama.ConsumerMessage) Letter {
 	l := Letter{
-		ID: LetterID{m.Partition, m.Offset}, Key: safetext.Bytes(m.Key, sampleBytes), Value: safetext.Bytes(m.Value, letterBytes),
-		DeadLetter: DeadLetter{At: m.Timestamp, Size: len(m.Value), Sample: safetext.Bytes(m.Value, sampleBytes)},
+		ID: LetterID{m.Partition, m.Offset}, Key: e.shownKey(m), Value: e.shown(e.cfg.Events, m.Value, letterBytes), Headers: e.shownHeaders(m),
+		DeadLetter: DeadLetter{At: m.Timestamp, Size: len(m.Value), Sample: e.shown(e.cfg.Events, m.Value, sampleBytes)},
 	}
 	for _, h := range m.Headers {
 		value := string(h.Value)
-		l.Headers = append(l.Headers, LetterHeader{safetext.Bytes(h.Key, sampleBytes), safetext.Bytes(h.Value, sampleBytes)})
 		switch string(h.Key) {
 		case HeaderStage:
 			l.Stage = safetext.Clean(limit(value, 20)).String()
@@ -300,6 +328,8 @@ type replayer struct {
 	ids      []LetterID
 	sent     int
 	gone     int // letters whose bytes are not to be had any more
+	notes    map[int32]offsets
+	unnoted  error
 }
 
 func (e *Engine) newReplayer() (*replayer, error) {
@@ -324,8 +354,11 @@ func (r *replayer) close() {
 }
 
 func (r *replayer) add(admin *kafka.Admin, m *sarama.ConsumerMessage) error {
-	l := letterOf(m)
-	if !r.e.replayedAt(l.ID).IsZero() || slices.Contains(r.ids, l.ID) {
+	l := r.e.letterOf(m)
+	if r.notes == nil {
+		r.notes = r.e.notesOf(admin)
+	}
+	if !r.e.replayedAt(l.ID).IsZero() || r.notes[l.ID.Partition].has(l.ID.Offset) || slices.Contains(r.ids, l.ID) {
 		return nil
 	}
 	key, value := m.Key, m.Value
@@ -398,6 +431,7 @@ func (r *replayer) flush() error {
 		return nil
 	}
 	err := r.producer.SendMessages(r.pending)
+	var sent []LetterID
 	failed := make(map[*sarama.ProducerMessage]bool)
 	var several sarama.ProducerErrors
 	if errors.As(err, &several) {
@@ -408,10 +442,14 @@ func (r *replayer) flush() error {
 	for i, m := range r.pending {
 		if !failed[m] {
 			r.e.rememberReplay(r.ids[i])
-			r.sent++
+			sent = append(sent, r.ids[i])
 		}
 	}
+	r.sent += len(sent)
 	r.pending, r.ids = r.pending[:0], r.ids[:0]
+	if noted := r.e.note(sent); noted != nil {
+		r.unnoted = noted
+	}
 	if len(several) > 0 {
 		return fmt.Errorf("replay: %d records were not taken: %w", len(several), several[0].Err)
 	}
@@ -429,20 +467,8 @@ func (r *replayer) finish(ctx context.Context) (int, error) {
 	if err == nil && r.gone > 0 {
 		err = fmt.Errorf("%d dead letters could not be replayed: their bytes are gone from %s", r.gone, r.e.cfg.Events)
 	}
-	return r.sent, err
-}
-
-func (e *Engine) replayedAt(id LetterID) time.Time {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.replayed[id]
-}
-
-func (e *Engine) rememberReplay(id LetterID) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.replayed) >= replaysRecalled {
-		clear(e.replayed)
+	if err == nil && r.unnoted != nil {
+		err = errForgets(r.unnoted)
 	}
-	e.replayed[id] = time.Now()
+	return r.sent, err
 }

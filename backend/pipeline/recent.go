@@ -47,9 +47,10 @@ var ErrTooManyWatches = errors.New("too many things are watched already; they ar
 type recent struct {
 	on atomic.Pointer[[]*watch] // nil when nobody looks
 
-	mu    sync.Mutex
-	shown []*trace // a ring of those that were in a snapshot
-	next  int      // where its oldest is, once it is full
+	mu        sync.Mutex
+	inspected []inspected
+	shown     []*trace // a ring of those that were in a snapshot
+	next      int      // where its oldest is, once it is full
 }
 
 // watch is one thing somebody looks at.
@@ -204,14 +205,15 @@ func copied(m *sarama.ConsumerMessage) sarama.ConsumerMessage {
 
 // fillWatched writes what is watched into a snapshot, and lets go of what nobody looks at any more.
 func (e *Engine) fillWatched(s *Snapshot, now time.Time) {
+	e.browser.fill(s, now)
 	r := &e.recent
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fillInspected(s, now)
 	on := r.on.Load()
 	if on == nil {
 		return
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	on = r.on.Load()
 	left := slices.DeleteFunc(slices.Clone(*on), func(w *watch) bool { return now.UnixNano() > w.until.Load() })
 	switch {
 	case len(left) == 0:

@@ -19,7 +19,7 @@ const (
 	recordBytes   = 2048 // of its value
 	recordFields  = 40
 	fieldBytes    = 120
-	recordHeads   = 20 // headers
+	recordHeads   = 40 // headers
 	judgePatience = 500 * time.Millisecond
 )
 
@@ -147,7 +147,7 @@ func (e *Engine) judge(r *Record, t *trace) {
 		ctx, cancel := context.WithTimeout(context.Background(), judgePatience)
 		defer cancel()
 		arrived := t.taken
-		if arrived.IsZero() {
+		if t.to == "" { // it is only looked at, maybe long after
 			arrived = t.message.Timestamp
 		}
 		r.JudgedBy, r.Broken = e.cfg.Contracts.Judge(ctx, t.message.Topic, t.message.Value, arrived)

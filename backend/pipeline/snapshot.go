@@ -75,6 +75,10 @@ type Snapshot struct {
 
 	// Watched are the records of what somebody looks at, nil when nobody does; see Engine.WatchRecords.
 	Watched []WatchedRecords
+	// Inspected are the records that were looked at on demand, see Engine.Inspect; Letters are the dead letters while
+	// somebody browses them, see Engine.WatchLetters. Both are nil when nobody does.
+	Inspected []Inspection
+	Letters   *LetterList
 
 	// Dead holds the newest dead letters, newest first, at most KeepDead.
 	Dead []DeadLetter

@@ -16,7 +16,7 @@ func lean(s *Snapshot) *Snapshot {
 	l := &Snapshot{Seq: s.Seq, At: s.At, Tick: s.Tick, World: s.World, Group: s.Group, Host: s.Host}
 	if s.Pipeline != nil {
 		p := *s.Pipeline
-		p.Dead, p.Log, p.Watched = nil, nil, nil
+		p.Dead, p.Log, p.Watched, p.Inspected, p.Letters = nil, nil, nil, nil, nil
 		l.Pipeline = &p
 	}
 	return l
