@@ -72,7 +72,7 @@ func askedBy(ctx context.Context) Command {
 
 func (r *Runtime) record(c Command, said string, err error) {
 	e := event.Event{At: time.Now(), Kind: event.Command, Severity: event.Info,
-		Subject: safetext.Clean(strings.Join(append([]string{c.Name}, c.Args...), " "))}
+		Subject: safetext.Clean(subjectOf(c))}
 	var b strings.Builder
 	b.WriteString("by " + c.Who)
 	if c.Reason != "" {
@@ -88,6 +88,17 @@ func (r *Runtime) record(c Command, said string, err error) {
 	r.log.Add(e)
 }
 
+// mostArgs is how many of a command's arguments the events name.
+const mostArgs = 5
+
+func subjectOf(c Command) string {
+	words := append([]string{c.Name}, c.Args[:min(len(c.Args), mostArgs)]...)
+	if n := len(c.Args) - mostArgs; n > 0 {
+		words = append(words, fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(words, " ")
+}
+
 func (r *Runtime) commandNames() []string {
 	var out []string
 	for _, c := range r.commands {
@@ -101,6 +112,7 @@ func (r *Runtime) commandTable() []command {
 	var table []command
 	if p := r.engines.pipeline; p != nil {
 		table = append(table, pipelineCommands(p)...)
+		table = append(table, recordCommands(p)...)
 	}
 	if e := r.engines.edge; e != nil {
 		table = append(table, edgeCommands(e, r.config.Edge.Cloud != nil)...)

@@ -153,13 +153,11 @@ func parseLetters(args []string, now time.Time) (ids []pipeline.LetterID, q pipe
 			}
 			continue
 		}
-		partition, offset, ok := strings.Cut(word, "/")
-		n, err1 := strconv.ParseInt(partition, 10, 32)
-		at, err2 := strconv.ParseInt(offset, 10, 64)
-		if !ok || err1 != nil || err2 != nil || n < 0 || at < 0 {
-			return nil, q, fmt.Errorf("expected PARTITION/OFFSET or a filter such as stage=decode, found %q", word)
+		id, err := parsePlace(word)
+		if err != nil {
+			return nil, q, fmt.Errorf("%w; or a filter such as stage=decode", err)
 		}
-		ids = append(ids, pipeline.LetterID{Partition: int32(n), Offset: at})
+		ids = append(ids, id)
 	}
 	if filters > 0 && ids != nil {
 		return nil, q, errors.New("expected places or a filter, found both")
