@@ -158,7 +158,7 @@ func schema(c *Config) []field {
 		{key: "mesh", use: func() { c.Mesh = mesh }, doc: "Data products and their contracts.", fields: []field{
 			{key: "registry", to: &mesh.Registry, is: folderPath, fallback: "data-products", doc: "the folder of <domain>/<name>.yaml"},
 			{key: "schema_registry", to: &mesh.SchemaRegistry, is: httpURL, fallback: `""`,
-				doc: "a Confluent-compatible one, for topics in Avro; \"\" is none"},
+				doc: "a Confluent-compatible one, for topics in Avro or Protobuf; \"\" is none"},
 			{key: "window", to: &mesh.Window, fallback: "5m", min: second, max: 24 * hour, doc: "what of a live topic is judged"},
 			{key: "lineage", use: func() { mesh.Lineage = lineage }, off: true, doc: "what is made from what, as OpenLineage events", fields: []field{
 				{key: "to", to: &lineage.To, is: fileOrURL, required: true, example: "https://lineage.example.com/api/v1/lineage",

@@ -346,7 +346,7 @@ func TestAvroIsReadByItsSchemaAndTheRegistryIsWaitedFor(t *testing.T) {
 		t.Errorf("%+v", p.Issues)
 	}
 	text := fmt.Sprint(p.Issues)
-	for _, want := range []string{"type PROTOBUF", "no schema 10", "expected a whole number"} {
+	for _, want := range []string{"expected how many indexes", "no schema 10", "expected a whole number"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in %s", want, text)
 		}

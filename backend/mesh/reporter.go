@@ -229,9 +229,8 @@ func (r *reporter) judged(t *told, p DataProduct, topic string, state State, out
 		return
 	}
 	t.state, t.at = state, append(t.at, now)
-	start, run := now, LineageRun{ID: NewRunID()}
-	if window > 0 {
-		start = now.Add(-window)
+	run := LineageRun{ID: NewRunID()}
+	if start := now.Add(-window); window > 0 {
 		run.Facets = map[string]any{"nominalTime": facet("NominalTimeRunFacet", "1-0-1", "NominalTimeRunFacet", map[string]any{
 			"nominalStartTime": start.UTC(), "nominalEndTime": now.UTC(),
 		})}

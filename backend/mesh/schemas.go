@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"weir/backend/mesh/avro"
+	"weir/backend/mesh/protobuf"
 )
 
 // schemas asks a Confluent-compatible schema registry for the schemas records name by their id, each once.
@@ -27,9 +28,10 @@ type schemas struct {
 
 // schema is what the registry said of an id. err says why its records cannot be decoded, for good or until again.
 type schema struct {
-	avro  *avro.Schema // nil: the record is JSON after its id
-	err   error
-	again time.Time // when the registry is asked anew; zero: never
+	avro     *avro.Schema
+	protobuf *protobuf.Schema // neither: the record is JSON after its id
+	err      error
+	again    time.Time // when the registry is asked anew; zero: never
 }
 
 // The bounds of the registry's cache, and how long an id it does not know is not asked for again.
@@ -37,6 +39,7 @@ const (
 	maxSchemas   = 1000
 	unknownAgain = 30 * time.Second
 	registryWait = time.Second // between attempts while the registry is away
+	compileWait  = 5 * time.Second
 )
 
 // newSchemas is nil without an address.
@@ -68,10 +71,12 @@ func (s *schemas) decode(ctx context.Context, dst, record []byte) ([]byte, error
 	switch {
 	case found.err != nil:
 		return dst, found.err
-	case found.avro == nil:
-		return append(dst, record[5:]...), nil
+	case found.avro != nil:
+		return found.avro.AppendJSON(dst, record[5:])
+	case found.protobuf != nil:
+		return found.protobuf.AppendJSON(dst, record[5:])
 	}
-	return found.avro.AppendJSON(dst, record[5:])
+	return append(dst, record[5:]...), nil
 }
 
 func (s *schemas) get(ctx context.Context, id uint32) (*schema, error) {
@@ -94,49 +99,126 @@ func (s *schemas) get(ctx context.Context, id uint32) (*schema, error) {
 	return found, nil
 }
 
-// fetch asks the registry. Its error is about the registry; what is wrong with a schema is in the schema.
-func (s *schemas) fetch(ctx context.Context, id uint32) (_ *schema, err error) {
-	address, err := url.JoinPath(s.url, "schemas", "ids", fmt.Sprint(id))
+// answer is what the registry says of a schema, by its id or as the version of a subject.
+type answer struct {
+	Schema     string      `json:"schema"`
+	Type       string      `json:"schemaType"`
+	References []reference `json:"references"`
+}
+
+// reference names a schema that another one is made with: by a type's full name (Avro) or an import's path (Protobuf).
+type reference struct {
+	Name    string `json:"name"`
+	Subject string `json:"subject"`
+	Version int    `json:"version"`
+}
+
+// errUnknown tells that the registry answered and does not have what was asked for.
+var errUnknown = errors.New("the schema registry knows no")
+
+// ask gets a path of the registry, whose parts are escaped. The error wraps errRegistry, or errUnknown.
+func (s *schemas) ask(ctx context.Context, path string) (a answer, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errRegistry, err)
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errRegistry, err)
+		return a, fmt.Errorf("%w: %w", errRegistry, err)
 	}
 	request.Header.Set("Accept", "application/vnd.schemaregistry.v1+json, application/json")
 	response, err := s.client.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errRegistry, err)
+		return a, fmt.Errorf("%w: %w", errRegistry, err)
 	}
 	defer func() { _ = response.Body.Close() }() // only read from
-	body, err := io.ReadAll(io.LimitReader(response.Body, avro.MaxSchema+1))
+	body, err := io.ReadAll(io.LimitReader(response.Body, 4*avro.MaxSchema))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", errRegistry, err)
+		return a, fmt.Errorf("%w: %w", errRegistry, err)
 	case response.StatusCode == http.StatusNotFound:
-		return &schema{err: fmt.Errorf("the schema registry knows no schema %d", id), again: time.Now().Add(unknownAgain)}, nil
+		return a, errUnknown
 	case response.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("%w: it answered %s", errRegistry, response.Status)
+		return a, fmt.Errorf("%w: it answered %s", errRegistry, response.Status)
 	}
-	var answer struct {
-		Schema string `json:"schema"`
-		Type   string `json:"schemaType"`
+	if err := json.Unmarshal(body, &a); err != nil {
+		return a, fmt.Errorf("%w: it did not answer with a schema: %w", errRegistry, err)
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return nil, fmt.Errorf("%w: it did not answer with a schema: %w", errRegistry, err)
+	return a, nil
+}
+
+// fetch asks the registry. Its error is about the registry; what is wrong with a schema is in the schema.
+func (s *schemas) fetch(ctx context.Context, id uint32) (*schema, error) {
+	a, err := s.ask(ctx, fmt.Sprintf("/schemas/ids/%d", id))
+	if errors.Is(err, errUnknown) {
+		return &schema{err: fmt.Errorf("%w schema %d", errUnknown, id), again: time.Now().Add(unknownAgain)}, nil
 	}
-	switch answer.Type {
-	case "", "AVRO":
-		parsed, err := avro.Parse([]byte(answer.Schema))
-		if err != nil {
-			return &schema{err: fmt.Errorf("schema %d: %w", id, err)}, nil
-		}
-		return &schema{avro: parsed}, nil
+	if err != nil {
+		return nil, err
+	}
+	bad := func(err error) *schema { return &schema{err: fmt.Errorf("schema %d: %w", id, err)} }
+	switch a.Type {
+	case "", "AVRO", "PROTOBUF":
 	case "JSON":
 		return &schema{}, nil
+	default:
+		return bad(fmt.Errorf("it is of type %s; weir reads Avro, Protobuf and JSON", a.Type)), nil
 	}
-	return &schema{err: fmt.Errorf("schema %d is of type %s; weir reads Avro and JSON", id, answer.Type)}, nil
+	r := references{schemas: s, texts: map[string]string{}}
+	err = r.collect(ctx, a.References)
+	switch {
+	case errors.Is(err, errRegistry):
+		return nil, err
+	case err != nil:
+		found := bad(err)
+		found.again = time.Now().Add(unknownAgain)
+		return found, nil
+	}
+	if a.Type == "PROTOBUF" {
+		ctx, cancel := context.WithTimeout(ctx, compileWait)
+		defer cancel()
+		compiled, err := protobuf.Compile(ctx, a.Schema, r.texts)
+		if err != nil {
+			return bad(err), nil
+		}
+		return &schema{protobuf: compiled}, nil
+	}
+	first := make([][]byte, len(r.order))
+	for i, name := range r.order {
+		first[i] = []byte(r.texts[name])
+	}
+	parsed, err := avro.Parse([]byte(a.Schema), first...)
+	if err != nil {
+		return bad(err), nil
+	}
+	return &schema{avro: parsed}, nil
+}
+
+// references are the schemas that another one is made with, those they are made with included.
+type references struct {
+	schemas *schemas
+	texts   map[string]string // by the name they are referred to by
+	order   []string          // names, each after those its schema refers to
+}
+
+func (r *references) collect(ctx context.Context, list []reference) error {
+	for _, ref := range list {
+		if _, ok := r.texts[ref.Name]; ok {
+			continue
+		}
+		if len(r.texts) >= protobuf.MaxImports {
+			return fmt.Errorf("it is made with more than %d others", protobuf.MaxImports)
+		}
+		a, err := r.schemas.ask(ctx, fmt.Sprintf("/subjects/%s/versions/%d", url.PathEscape(ref.Subject), ref.Version))
+		if errors.Is(err, errUnknown) {
+			return fmt.Errorf("%w version %d of %s, which it refers to as %s", errUnknown, ref.Version, ref.Subject, ref.Name)
+		}
+		if err != nil {
+			return err
+		}
+		r.texts[ref.Name] = a.Schema
+		if err := r.collect(ctx, a.References); err != nil {
+			return err
+		}
+		r.order = append(r.order, ref.Name)
+	}
+	return nil
 }
 
 func (s *schemas) close() {
@@ -160,7 +242,7 @@ func (e *Engine) values(ctx context.Context, p *live, records [][]byte, errs []e
 			continue
 		}
 		for {
-			decoded, err := e.schemas.decode(ctx, nil, record)
+			decoded, err := e.schemas.decode(ctx, make([]byte, 0, 2*len(record)+64), record)
 			if err == nil {
 				records[i] = decoded
 				p.feed.blocked("")

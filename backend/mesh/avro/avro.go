@@ -8,10 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"weir/backend/mesh/scan"
 )
 
 // The bounds of a schema and of what one record may become. A few bytes can say "a thousand million times nothing".
@@ -54,19 +57,23 @@ type node struct {
 	parts   []*node  // fields, branches, or the one item
 }
 
-// Parse compiles a schema.
-func Parse(schema []byte) (*Schema, error) {
-	if len(schema) > MaxSchema {
-		return nil, fmt.Errorf("avro schema: %d bytes; at most %d are read", len(schema), MaxSchema)
-	}
-	var v any
-	if err := json.Unmarshal(schema, &v); err != nil {
-		return nil, fmt.Errorf("avro schema: %w", err)
-	}
+// Parse compiles a schema. referenced are the schemas whose types it names, those that are named before those that name
+// them.
+func Parse(schema []byte, referenced ...[]byte) (*Schema, error) {
 	c := compiler{named: map[string]*node{}}
-	root, err := c.compile(v, "", 0)
-	if err != nil {
-		return nil, fmt.Errorf("avro schema: %w", err)
+	var root *node
+	for _, text := range append(slices.Clone(referenced), schema) {
+		if len(text) > MaxSchema {
+			return nil, fmt.Errorf("avro schema: %d bytes; at most %d are read", len(text), MaxSchema)
+		}
+		var v any
+		if err := json.Unmarshal(text, &v); err != nil {
+			return nil, fmt.Errorf("avro schema: %w", err)
+		}
+		var err error
+		if root, err = c.compile(v, "", 0); err != nil {
+			return nil, fmt.Errorf("avro schema: %w", err)
+		}
 	}
 	return &Schema{root}, nil
 }
@@ -175,7 +182,7 @@ func full(name, namespace string) string {
 	return namespace + "." + name
 }
 
-func quote(s string) string { return string(appendText(nil, []byte(s))) }
+func quote(s string) string { return string(scan.AppendQuoted(nil, s)) }
 
 // AppendJSON appends the record that data hold, all of them, to dst as JSON. Decimals become numbers, bytes base64, dates
 // and timestamps ISO 8601, NaN and infinities null. The error wraps ErrData.
@@ -342,7 +349,7 @@ func (d *decoder) bytes(dst, b []byte, n *node) ([]byte, error) {
 		if !utf8.Valid(b) {
 			return dst, d.fail("a text that is not UTF-8")
 		}
-		return appendText(dst, b), nil
+		return scan.AppendQuoted(dst, b), nil
 	}
 	dst = append(dst, '"')
 	dst = base64.StdEncoding.AppendEncode(dst, b)
@@ -393,19 +400,4 @@ func appendFloat(dst []byte, v float64, bits int) []byte {
 		return append(dst, "null"...)
 	}
 	return strconv.AppendFloat(dst, v, 'g', -1, bits)
-}
-
-func appendText(dst, b []byte) []byte {
-	dst = append(dst, '"')
-	for _, c := range b {
-		switch {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-		case c < 0x20:
-			dst = append(dst, '\\', 'u', '0', '0', "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])
-		default:
-			dst = append(dst, c)
-		}
-	}
-	return append(dst, '"')
 }
