@@ -17,7 +17,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -31,8 +30,8 @@ import (
 	"weir/backend/check"
 	"weir/backend/demo"
 	"weir/backend/history"
+	"weir/backend/kafka"
 	"weir/backend/mesh"
-	"weir/backend/mesh/contract"
 	"weir/backend/timeline"
 	"weir/config"
 	"weir/tui"
@@ -466,40 +465,66 @@ func (f *flags) validateCommand() *cobra.Command {
 		Use:   "validate PRODUCT FILE…",
 		Short: "Check files against a product's contract (exit 0: it holds, 1: it is broken, 2: could not tell)",
 		Long: "Check files, taken together as one data set, against a product's contract. PRODUCT is DOMAIN/NAME in the\n" +
-			"registry, a name that only one domain has, or the path of a product's .yaml file. A FILE may be CSV, JSON Lines\n" +
-			"or Parquet, a folder of them, or - for standard input.",
-		Example: "  weir validate commerce/user_events events.csv\n  weir validate product.yaml part-*.jsonl --format json",
-		Args:    cobra.MinimumNArgs(2),
+			"registry, a name that only one domain has, or the path of a product's .yaml file. A FILE may be CSV, JSON Lines,\n" +
+			"JSON or Parquet, in gzip or zstd too, a folder of them, or - for standard input.",
+		Example: "  weir validate commerce/user_events events.csv\n  weir validate product.yaml part-*.jsonl --format json\n" +
+			"  zcat events.gz | weir validate product.yaml - --as csv",
+		Args: cobra.MinimumNArgs(2),
 	}
-	format := c.Flags().String("format", "text", "one of "+strings.Join(mesh.Formats(), ", ")+"; json has the contract's own three keys, and the checks")
+	v := mesh.ValidateCommand{}
+	c.Flags().StringVar(&v.Format, "format", "text", "one of "+strings.Join(mesh.Formats(), ", ")+"; json has the contract's own three keys, and the checks")
+	c.Flags().BoolVar(&v.Each, "each", false, "judge each file alone; the exit code is the highest")
+	c.Flags().StringVar(&v.Options.Format, "as", "", "read every file as one of "+strings.Join(mesh.FileFormats(), ", ")+" (default: by its name, else by its first bytes)")
+	c.Flags().BoolVar(&v.Options.Unmasked, "unmask", false, "show the values of sensitive columns in samples")
+	c.Flags().StringVar(&v.Lineage, "lineage", "", "tell of the validation by OpenLineage events to a `FILE` or URL")
 	registry := registryFlag(c)
-	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(mesh.Formats(), cobra.ShellCompDirectiveNoFileComp))
+	complete(c, "format", mesh.Formats())
+	complete(c, "as", mesh.FileFormats())
+	c.ValidArgsFunction = f.completeProduct(registry, 1)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		code, err := f.validate(cmd, *registry, *format, args[0], args[1:])
+		code, err := f.validate(cmd, v, *registry, args)
 		if err != nil {
 			_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "weir:", err)
-			return exitCode(2)
+			return exitCode(mesh.ExitUnknown)
 		}
 		return exit(code)
 	}
 	return c
 }
 
-// validate prints the judgement on the files; its code is 0 when the contract holds, 1 when it is broken and 2 when
-// that cannot be told, which is also what an error means.
-func (f *flags) validate(cmd *cobra.Command, registry, format, product string, files []string) (int, error) {
-	if !slices.Contains(mesh.Formats(), format) {
-		return 0, fmt.Errorf("--format: expected one of %s, found %q", strings.Join(mesh.Formats(), ", "), format)
-	}
-	p, err := f.product(registry, product)
-	if err != nil {
+func (f *flags) validate(cmd *cobra.Command, v mesh.ValidateCommand, registry string, args []string) (code int, err error) {
+	if v.Product, err = f.product(registry, args[0]); err != nil {
 		return 0, err
 	}
-	report, err := mesh.ValidateFiles(cmd.Context(), p, files, mesh.FileOptions{})
-	if err != nil {
-		return 0, err
+	v.Files, v.Out, v.Options.Stdin = args[1:], f.out, cmd.InOrStdin()
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		v.Terminal = os.Stderr
 	}
-	return report.ExitCode(), report.Write(f.out, format)
+	if c, err := f.load(); err == nil && c.Mesh != nil && c.Mesh.Lineage != nil && c.Mesh.Lineage.To == v.Lineage {
+		v.Namespace, v.Token = c.Mesh.Lineage.Namespace, c.Mesh.Lineage.Token.Reveal
+	}
+	return v.Run(cmd.Context())
+}
+
+// complete lets the shell complete a flag's values.
+func complete(c *cobra.Command, flag string, values []string) {
+	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// completeProduct completes the first arguments, so many (0: all), as products of the registry or files, the others as files.
+func (f *flags) completeProduct(folder *string, first int) cobra.CompletionFunc {
+	return f.completeNames(folder, first, mesh.ProductNames)
+}
+
+func (f *flags) completeNames(folder *string, first int, names func(*mesh.Registry) []string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		r, err := f.registry(*folder)
+		if err != nil || first > 0 && len(args) >= first {
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		defer func() { _ = r.Close() }()
+		return names(r), cobra.ShellCompDirectiveDefault
+	}
 }
 
 func registryFlag(c *cobra.Command) *string {
@@ -536,7 +561,7 @@ func (f *flags) registry(folder string) (*mesh.Registry, error) {
 }
 
 func (f *flags) productsCommand() *cobra.Command {
-	c := &cobra.Command{Use: "products", Short: "List, show, register, lint, compare and draft data products"}
+	c := &cobra.Command{Use: "products", Short: "List, show, register, lint, compare, draft and relate data products"}
 	folder := registryFlag(c)
 	within := func(do func(cmd *cobra.Command, r *mesh.Registry, args []string) error) func(*cobra.Command, []string) error {
 		return func(cmd *cobra.Command, args []string) error {
@@ -577,51 +602,31 @@ func (f *flags) productsCommand() *cobra.Command {
 		_, err = fmt.Fprintf(f.out, "registered %s in %s\n", p.Key(), r.Dir())
 		return err
 	})
-	c.AddCommand(list, show, register, f.lintCommand(folder), f.diffCommand(folder), f.inferCommand())
+	show.ValidArgsFunction = f.completeProduct(folder, 1)
+	list.ValidArgsFunction = f.completeNames(folder, 1, mesh.DomainNames)
+	c.AddCommand(list, show, register, f.lintCommand(folder), f.diffCommand(folder), f.inferCommand(folder), f.relationsCommand(folder))
 	return c
 }
 
 func (f *flags) lintCommand(folder *string) *cobra.Command {
 	return &cobra.Command{Use: "lint PRODUCT…", Short: "Tell what is wrong, missing or not understood in products (exit 1: something is)",
-		Args: cobra.MinimumNArgs(1),
+		Args: cobra.MinimumNArgs(1), ValidArgsFunction: f.completeProduct(folder, 0),
 		RunE: func(_ *cobra.Command, args []string) error {
-			worst := 0
-			for _, ref := range args {
-				p, err := f.product(*folder, ref)
-				if err != nil {
-					return err
-				}
-				code, err := mesh.WriteLint(f.out, ref, p)
-				if err != nil {
-					return err
-				}
-				worst = max(worst, code)
+			code, err := mesh.LintCommand(f.out, args, func(ref string) (mesh.DataProduct, error) { return f.product(*folder, ref) })
+			if err != nil {
+				return err
 			}
-			return exit(worst)
+			return exit(code)
 		}}
 }
 
 func (f *flags) diffCommand(folder *string) *cobra.Command {
 	c := &cobra.Command{Use: "diff OLD… NEW", Short: "Tell what changed between versions of a product, and whom each change breaks",
-		Example: "  weir products diff old.yaml new.yaml --compatibility BACKWARD", Args: cobra.MinimumNArgs(2)}
-	modeName := c.Flags().String("compatibility", "", "exit 1 unless the change is BACKWARD, FORWARD or FULL compatible, or so with all OLD (_TRANSITIVE)")
+		Example: "  weir products diff old.yaml new.yaml --compatibility BACKWARD", Args: cobra.MinimumNArgs(2), ValidArgsFunction: f.completeProduct(folder, 0)}
+	mode := c.Flags().String("compatibility", "", "exit 1 unless the change is BACKWARD, FORWARD or FULL compatible, or so with all OLD (_TRANSITIVE)")
+	complete(c, "compatibility", mesh.CompatibilityModes())
 	c.RunE = func(_ *cobra.Command, args []string) error {
-		var mode contract.Mode
-		var transitive bool
-		if *modeName != "" {
-			var err error
-			if mode, transitive, err = contract.ParseMode(*modeName); err != nil {
-				return fmt.Errorf("--compatibility: %w", err)
-			}
-		}
-		versions := make([]mesh.DataProduct, len(args))
-		for i, ref := range args {
-			var err error
-			if versions[i], err = f.product(*folder, ref); err != nil {
-				return err
-			}
-		}
-		code, err := mesh.WriteDiff(f.out, versions, mode, transitive)
+		code, err := mesh.DiffCommand(f.out, args, *mode, func(ref string) (mesh.DataProduct, error) { return f.product(*folder, ref) })
 		if err != nil {
 			return err
 		}
@@ -630,21 +635,56 @@ func (f *flags) diffCommand(folder *string) *cobra.Command {
 	return c
 }
 
-func (f *flags) inferCommand() *cobra.Command {
-	c := &cobra.Command{Use: "infer DOMAIN/NAME FILE…", Short: "Draft a product from data, for a person to edit",
-		Example: "  weir products infer commerce/orders orders.csv > orders.yaml", Args: cobra.MinimumNArgs(2)}
+func (f *flags) inferCommand(folder *string) *cobra.Command {
+	c := &cobra.Command{Use: "infer [DOMAIN/NAME] TOPIC|FILE…", Short: "Draft a product from data, for a person to edit",
+		Long: "Draft an ODCS contract from files, or from the newest records of a topic of the configured cluster. The topic's\n" +
+			"group offsets are left alone.",
+		Example: "  weir products infer commerce/orders orders.csv > orders.yaml\n  weir products infer commerce/user_events user_events --config weir.yaml",
+		Args:    cobra.MinimumNArgs(1)}
+	s := f.sources(c, folder)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		domain, name, ok := strings.Cut(args[0], "/")
-		if !ok {
-			return fmt.Errorf("expected DOMAIN/NAME, found %q", args[0])
-		}
-		profile, err := mesh.ProfileFiles(cmd.Context(), args[1:], mesh.FileOptions{})
-		if err != nil {
-			return err
-		}
-		return mesh.WriteDraft(f.out, profile, domain, name)
+		s.Files.Stdin = cmd.InOrStdin()
+		return s.InferCommand(cmd.Context(), f.out, args)
 	}
 	return c
+}
+
+func (f *flags) relationsCommand(folder *string) *cobra.Command {
+	c := &cobra.Command{Use: "relations PRODUCT[=FILE,…]…", Short: "Find likely joins between products by the overlap of their values",
+		Long: "Find columns whose values are met in another product's, with the estimate's error. Data are files (PRODUCT=FILE,\n" +
+			"or a FILE under its own name), or a PRODUCT's topic in the configured cluster.",
+		Example: "  weir products relations commerce/orders=orders.csv crm/users=users.parquet\n  weir products relations commerce/user_events crm/users=users.csv --format json",
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: f.completeProduct(folder, 0)}
+	s := f.sources(c, folder)
+	format := c.Flags().String("format", "text", "text, or json")
+	complete(c, "format", []string{"text", "json"})
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		s.Files.Stdin = cmd.InOrStdin()
+		return s.RelationsCommand(cmd.Context(), f.out, args, *format)
+	}
+	return c
+}
+
+// sources are where a command's profiles come from, with the flags that bound them.
+func (f *flags) sources(c *cobra.Command, folder *string) *mesh.Sources {
+	s := &mesh.Sources{Find: func(ref string) (mesh.DataProduct, error) { return f.product(*folder, ref) }}
+	s.Cluster = func() (kafka.Cluster, string, error) {
+		c, err := f.load()
+		if err != nil {
+			return kafka.Cluster{}, "", err
+		}
+		registry := ""
+		if c.Mesh != nil {
+			registry = c.Mesh.SchemaRegistry
+		}
+		cluster, err := kafka.NewCluster(c.Kafka)
+		return cluster, registry, err
+	}
+	c.Flags().IntVar(&s.Topics.Records, "max-records", mesh.DefaultTopicRecords, "look at the newest `N` records of a topic")
+	c.Flags().DurationVar(&s.Topics.For, "for", 30*time.Second, "look at a topic for no longer than `DURATION`")
+	c.Flags().StringVar(&s.Files.Format, "as", "", "read every file as one of "+strings.Join(mesh.FileFormats(), ", "))
+	complete(c, "as", mesh.FileFormats())
+	return s
 }
 
 // exit is the error that ends the program with a code; nil for 0.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,14 +16,30 @@ import (
 // weir runs a command line in an empty folder of its own and returns what it printed.
 func weir(t *testing.T, args ...string) (out, errOut string, err error) {
 	t.Helper()
+	return weirFrom(t, nil, args...)
+}
+
+// weirFrom is weir with a standard input.
+func weirFrom(t *testing.T, in io.Reader, args ...string) (out, errOut string, err error) {
+	t.Helper()
 	var o, e bytes.Buffer
 	c := command()
+	c.SetIn(in)
 	c.SetArgs(args)
 	c.SetOut(&o)
 	c.SetErr(&e)
 	err = c.ExecuteContext(t.Context())
 	return o.String(), e.String(), err
 }
+
+// home is the folder of this package, which tests leave.
+var home = func() string {
+	dir, err := os.Getwd()
+	if err != nil {
+		panic(err)
+	}
+	return dir
+}()
 
 // alone puts the test into an empty folder without a configuration of its user's.
 func alone(t *testing.T) string {

@@ -57,6 +57,8 @@ func header(start []byte, whole bool, comma byte) ([]string, int, error) {
 			return nil, 0, fmt.Errorf("line 1: %w", errQuote)
 		case n == 0 && (whole || len(start) == length):
 			return nil, 0, errors.New("no header: the file is empty")
+		case n == 0 && bytes.IndexByte(start, 0) >= 0:
+			return nil, 0, fmt.Errorf("line 1: %w", errNUL)
 		case n == 0:
 			return nil, 0, fmt.Errorf("line 1: the header does not end within %d bytes", len(start))
 		}

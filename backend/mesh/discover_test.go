@@ -150,11 +150,11 @@ func TestATopicIsProfiledWithoutAGroup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := ProfileTopic(context.Background(), cluster, "user_events", 60)
+	p, err := ProfileTopic(context.Background(), cluster, "user_events", TopicOptions{Records: 60})
 	if err != nil || p.Rows != 59 || p.Undecodable != 1 || len(p.Columns) != 3 {
 		t.Errorf("%v %+v", err, p)
 	}
-	if _, err := ProfileTopic(context.Background(), cluster, "absent", 60); err == nil || !strings.Contains(err.Error(), "topic absent") {
+	if _, err := ProfileTopic(context.Background(), cluster, "absent", TopicOptions{Records: 60}); err == nil || !strings.Contains(err.Error(), "topic absent") {
 		t.Error(err)
 	}
 }

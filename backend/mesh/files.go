@@ -150,7 +150,8 @@ func expand(paths []string) ([]string, error) {
 			if err != nil {
 				return err
 			}
-			if d.Type().IsRegular() && formatOf(path) != "" && !strings.HasPrefix(d.Name(), ".") {
+			// What has a data file's name but is none (a link to nothing, a device) fails when it is opened.
+			if !d.IsDir() && formatOf(path) != "" && !strings.HasPrefix(d.Name(), ".") {
 				out = append(out, path)
 				found++
 			}
@@ -164,6 +165,11 @@ func expand(paths []string) ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func sizeOf(path string) int64 {

@@ -43,10 +43,30 @@ type junitWords struct {
 	Text    string `xml:",chardata"`
 }
 
-// WriteJUnit writes the report as JUnit XML. A check that breaks the contract is a failure, one that only warns is a
-// passed case that says so, one that could not be judged is an error if it would break the contract, else skipped; a
-// file that was not read whole is an error.
-func (r Report) WriteJUnit(w io.Writer) error {
+// WriteJUnit writes the report as JUnit XML.
+func (r Report) WriteJUnit(w io.Writer) error { return writeJUnit(w, []Report{r}) }
+
+func writeJUnit(w io.Writer, reports []Report) error {
+	var suites junitSuites
+	for _, r := range reports {
+		suites.Suites = append(suites.Suites, r.junitSuite())
+	}
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return err
+	}
+	e := xml.NewEncoder(w)
+	e.Indent("", "  ")
+	if err := e.Encode(suites); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}
+
+// junitSuite is the report as a suite. A check that breaks the contract is a failure, one that only warns is a passed case
+// that says so, one that could not be judged is an error if it would break the contract, else skipped; a file that was
+// not read whole is an error.
+func (r Report) junitSuite() junitSuite {
 	class := strings.ReplaceAll(r.Product.Key(), "/", ".")
 	suite := junitSuite{Name: r.Product.Key(), Time: fmt.Sprintf("%.3f", r.Took.Seconds())}
 	add := func(c junitCase) {
@@ -107,16 +127,7 @@ func (r Report) WriteJUnit(w io.Writer) error {
 	if r.Undecodable > 0 {
 		add(junitCase{Name: "decode every record", Error: words("undecodable", fmt.Sprintf("%d records could not be decoded", r.Undecodable), "")})
 	}
-	if _, err := io.WriteString(w, xml.Header); err != nil {
-		return err
-	}
-	e := xml.NewEncoder(w)
-	e.Indent("", "  ")
-	if err := e.Encode(junitSuites{Suites: []junitSuite{suite}}); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, "\n")
-	return err
+	return suite
 }
 
 func checkID(r contract.Rule, column string) string {
@@ -203,7 +214,19 @@ type sarifLogical struct {
 
 // WriteSARIF writes the report as SARIF 2.1.0: a result for each rule that does not hold, at the first row to blame. Only
 // of JSON Lines is a row's number its line; for other formats the message tells the row.
-func (r Report) WriteSARIF(w io.Writer) error {
+func (r Report) WriteSARIF(w io.Writer) error { return writeSARIF(w, []Report{r}) }
+
+func writeSARIF(w io.Writer, reports []Report) error {
+	log := sarifLog{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0"}
+	for _, r := range reports {
+		log.Runs = append(log.Runs, r.sarifRun())
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(log)
+}
+
+func (r Report) sarifRun() sarifRun {
 	run := sarifRun{Results: []sarifResult{}, Invocations: []sarifInvocation{{Successful: r.Whole()}}}
 	run.Tool.Driver = sarifDriver{Name: "weir", Rules: []sarifRule{}}
 	for _, f := range r.Files {
@@ -237,9 +260,7 @@ func (r Report) WriteSARIF(w io.Writer) error {
 		result.Locations = append(result.Locations, location)
 		run.Results = append(run.Results, result)
 	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(sarifLog{"https://json.schemastore.org/sarif-2.1.0.json", "2.1.0", []sarifRun{run}})
+	return run
 }
 
 func sarifLevel(i judge.Issue) string {

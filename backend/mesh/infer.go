@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -230,6 +231,35 @@ func WriteRelations(w io.Writer, relations []Relation) error {
 			grouped(int64(math.Round(r.Distinct))), certainty, key)
 	}
 	return p.err
+}
+
+// WriteRelationsJSON writes relations as one JSON object.
+func WriteRelationsJSON(w io.Writer, relations []Relation) error {
+	type side struct {
+		Product string `json:"product"`
+		Column  string `json:"column"`
+	}
+	type relation struct {
+		From     side    `json:"from"`
+		To       side    `json:"to"`
+		Share    float64 `json:"share"`
+		Error    float64 `json:"standard_error"`
+		Counted  bool    `json:"counted"`
+		Distinct float64 `json:"distinct"`
+		Key      bool    `json:"to_is_unique"`
+	}
+	out := struct {
+		Relations []relation `json:"relations"`
+	}{[]relation{}}
+	for _, r := range relations {
+		out.Relations = append(out.Relations, relation{
+			side{r.From, r.FromColumn}, side{r.To, r.ToColumn}, r.Share, r.Error, r.Error == 0, math.Round(r.Distinct), r.ToIsKey,
+		})
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(out)
 }
 
 // safeName makes an identifier of a file's or topic's name.

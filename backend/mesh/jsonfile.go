@@ -3,7 +3,6 @@ package mesh
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -46,39 +45,168 @@ func (v *validation) jsonLines(text io.Reader) error {
 func (v *validation) jsonDocument(text io.Reader) error {
 	j := v.ready(false)
 	where := v.where(0)
-	buffered := bufio.NewReaderSize(text, 64<<10)
-	inArray, err := startsArray(buffered)
+	d := jsonText{r: text, buffer: make([]byte, 64<<10)}
+	first, err := d.peek()
 	if err != nil {
-		return err
+		return d.fail(where.Offset+1, err)
 	}
-	d := json.NewDecoder(buffered)
-	if inArray {
-		if _, err := d.Token(); err != nil {
-			return fmt.Errorf("row 1: %w", err)
-		}
+	array := first == '['
+	if array {
+		d.at++
 	}
-	for !inArray || d.More() {
-		var row json.RawMessage
-		err := d.Decode(&row)
-		if !inArray && errors.Is(err, io.EOF) {
+	for {
+		c, err := d.peek()
+		switch {
+		case errors.Is(err, io.EOF) && !array:
 			return nil
+		case errors.Is(err, io.EOF):
+			return fmt.Errorf("after row %d, at byte %d: the array is never closed", where.Offset, d.offset())
+		case err != nil:
+			return d.fail(where.Offset+1, err)
+		case array && c == ']':
+			if where.Offset > 0 && d.comma {
+				return fmt.Errorf("after row %d, at byte %d: expected a value after the comma", where.Offset, d.offset())
+			}
+			d.at++
+			if _, err := d.peek(); !errors.Is(err, io.EOF) {
+				if err != nil {
+					return d.fail(where.Offset+1, err)
+				}
+				return fmt.Errorf("after row %d, at byte %d: expected nothing behind the array", where.Offset, d.offset())
+			}
+			return nil
+		case array && where.Offset > 0 && !d.comma:
+			return fmt.Errorf("after row %d, at byte %d: expected a comma or the array's end, found %q", where.Offset, d.offset(), c)
 		}
+		value, err := d.value()
 		if err != nil {
-			return fmt.Errorf("row %d, near byte %d: %w", where.Offset+1, d.InputOffset(), err)
-		}
-		if len(row) > maxRow {
-			return fmt.Errorf("row %d: longer than %d bytes", where.Offset+1, maxRow)
+			return d.fail(where.Offset+1, err)
 		}
 		where.Offset++
-		_ = j.JSON(row, where) // counted as undecodable
+		_ = j.JSON(value, where) // counted as undecodable
+		if d.comma = false; !array {
+			continue
+		}
+		switch c, err := d.peek(); {
+		case err == nil && c == ',':
+			d.comma = true
+			d.at++
+		case err != nil && !errors.Is(err, io.EOF):
+			return d.fail(where.Offset+1, err)
+		}
 	}
-	if _, err := d.Token(); err != nil {
-		return fmt.Errorf("the array is never closed: %w", noEOF(err))
+}
+
+// jsonText cuts a text into the JSON values it is made of, without looking into them further than it takes to find
+// their ends.
+type jsonText struct {
+	r      io.Reader
+	buffer []byte
+	from   int64 // offset of the buffer in the text
+	at     int   // in the buffer
+	filled int
+	err    error // of the reader, once there are no more bytes
+	comma  bool  // the last thing read was one
+}
+
+func (d *jsonText) offset() int64 { return d.from + int64(d.at) }
+
+func (d *jsonText) fail(row int64, err error) error {
+	return fmt.Errorf("row %d, at byte %d: %w", row, d.offset(), noEOF(err))
+}
+
+// more reads more bytes behind those from keep on.
+func (d *jsonText) more(keep int) error {
+	if d.err != nil {
+		return d.err
 	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("bytes after the array, near byte %d", d.InputOffset())
+	if keep > 0 {
+		d.from += int64(keep)
+		d.filled = copy(d.buffer, d.buffer[keep:d.filled])
+		d.at -= keep
 	}
-	return nil
+	if d.filled == len(d.buffer) {
+		if len(d.buffer) >= maxRow {
+			return fmt.Errorf("longer than %d bytes", maxRow)
+		}
+		d.buffer = append(d.buffer, make([]byte, len(d.buffer))...)
+	}
+	n, err := d.r.Read(d.buffer[d.filled:])
+	d.filled += n
+	d.err = err
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// peek gives the next byte that is no white space.
+func (d *jsonText) peek() (byte, error) {
+	for {
+		for d.at < d.filled {
+			switch c := d.buffer[d.at]; c {
+			case ' ', '\t', '\r', '\n':
+				d.at++
+			default:
+				return c, nil
+			}
+		}
+		if err := d.more(d.at); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// value reads a value whose first byte was peeked at: an object or array to its last bracket, anything else to the next
+// delimiter.
+func (d *jsonText) value() ([]byte, error) {
+	depth, inString, i := 0, false, d.at
+	for {
+		for ; i < d.filled; i++ {
+			c := d.buffer[i]
+			if inString {
+				switch c {
+				case '\\':
+					i++ // whatever it is
+				case '"':
+					inString = false
+				}
+				continue
+			}
+			switch c {
+			case '"':
+				inString = true
+			case '{', '[':
+				depth++
+			case '}', ']':
+				if depth--; depth == 0 {
+					return d.take(i + 1), nil
+				}
+				if depth < 0 {
+					return d.take(max(i, d.at+1)), nil
+				}
+			case ',', ' ', '\t', '\r', '\n':
+				if depth == 0 {
+					return d.take(max(i, d.at+1)), nil
+				}
+			}
+		}
+		start := d.at
+		if err := d.more(start); err != nil {
+			if errors.Is(err, io.EOF) && depth == 0 && !inString && d.at < d.filled {
+				return d.take(d.filled), nil
+			}
+			return nil, err
+		}
+		i -= start - d.at
+	}
+}
+
+// take gives the bytes up to an index; they are good until more are read.
+func (d *jsonText) take(to int) []byte {
+	value := d.buffer[d.at:to]
+	d.at = to
+	return value
 }
 
 // noEOF makes an end of file in the middle of something an error of its own.
@@ -87,21 +215,4 @@ func noEOF(err error) error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
-}
-
-func startsArray(r *bufio.Reader) (bool, error) {
-	for {
-		b, err := r.ReadByte()
-		if errors.Is(err, io.EOF) {
-			return false, nil
-		}
-		if err != nil {
-			return false, err
-		}
-		switch b {
-		case ' ', '\t', '\r', '\n':
-			continue
-		}
-		return b == '[', r.UnreadByte()
-	}
 }

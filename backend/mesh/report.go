@@ -222,7 +222,11 @@ func (r Report) WriteText(w io.Writer) error {
 	if mark == "" {
 		mark = "?"
 	}
-	p.line("%s %s  %s   %s rows in %s, %s", mark, r.Product.Key(), r.verdict(), grouped(r.Rows), plural(len(r.Files), "file"), r.Took.Round(time.Millisecond))
+	files := plural(len(r.Files), "file")
+	if len(r.Files) == 1 {
+		files = r.Files[0].Path
+	}
+	p.line("%s %s  %s   %s rows in %s, %s", mark, r.Product.Key(), r.verdict(), grouped(r.Rows), files, r.Took.Round(time.Millisecond))
 	for _, f := range r.Files {
 		if f.Err != nil {
 			p.line("  ? %s", strings.ReplaceAll(f.Err.Error(), "\n", "; "))
@@ -313,16 +317,30 @@ func grouped(n int64) string {
 func Formats() []string { return []string{"text", "json", "junit", "sarif"} }
 
 // Write writes the report in one of Formats.
-func (r Report) Write(w io.Writer, format string) error {
+func (r Report) Write(w io.Writer, format string) error { return WriteReports(w, []Report{r}, format) }
+
+// WriteReports writes the reports of data sets judged each alone, in one of Formats: as text and JSON one after the
+// other, as JUnit and SARIF in one document.
+func WriteReports(w io.Writer, reports []Report, format string) error {
 	switch format {
-	case "text":
-		return r.WriteText(w)
-	case "json":
-		return r.WriteJSON(w)
 	case "junit":
-		return r.WriteJUnit(w)
+		return writeJUnit(w, reports)
 	case "sarif":
-		return r.WriteSARIF(w)
+		return writeSARIF(w, reports)
 	}
-	return fmt.Errorf("format %q: expected one of %s", format, strings.Join(Formats(), ", "))
+	for _, r := range reports {
+		var err error
+		switch format {
+		case "text":
+			err = r.WriteText(w)
+		case "json":
+			err = r.WriteJSON(w)
+		default:
+			err = fmt.Errorf("format %q: expected one of %s", format, strings.Join(Formats(), ", "))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -16,10 +16,23 @@ import (
 // last of them may be markers of transactions, which no consumer sees.
 const topicIdle = 3 * time.Second
 
-// ProfileTopic looks at every value of the newest records of a topic, at most so many, spread over its partitions. It
-// joins no group and commits nothing.
-func ProfileTopic(ctx context.Context, cluster kafka.Cluster, topic string, records int) (profile Profile, err error) {
+// TopicOptions bound how much of a topic is looked at.
+type TopicOptions struct {
+	Records        int           // the newest, spread over the partitions; 0: DefaultTopicRecords
+	For            time.Duration // at most; 0: until they are all there
+	SchemaRegistry string        // address of a Confluent-compatible schema registry; empty: the records are JSON
+}
+
+// DefaultTopicRecords is how many records of a topic are looked at when nobody says.
+const DefaultTopicRecords = 100_000
+
+// ProfileTopic looks at every value of the newest records of a topic. When the time is up it tells what was seen. It joins
+// no group and commits nothing.
+func ProfileTopic(ctx context.Context, cluster kafka.Cluster, topic string, o TopicOptions) (profile Profile, err error) {
 	fail := func(err error) error { return fmt.Errorf("reading topic %s: %w", topic, err) }
+	if o.Records <= 0 {
+		o.Records = DefaultTopicRecords
+	}
 	config := cluster.Config()
 	config.Consumer.Return.Errors = true
 	config.Metadata.Full = false
@@ -40,25 +53,45 @@ func ProfileTopic(ctx context.Context, cluster kafka.Cluster, topic string, reco
 		return Profile{}, fail(err)
 	}
 	defer func() { err = errors.Join(err, consumer.Close()) }()
+	within := ctx
+	if o.For > 0 {
+		var cancel context.CancelFunc
+		within, cancel = context.WithTimeout(ctx, o.For)
+		defer cancel()
+	}
 	p := &profiler{columns: map[string]*ColumnProfile{}}
-	j := judge.New(DataProduct{}, judge.Options{Observe: p.observe})
-	each := int64(max(1, records/max(1, len(partitions))))
+	t := tail{client: client, consumer: consumer, topic: topic, schemas: newSchemas(o.SchemaRegistry), judge: judge.New(DataProduct{}, judge.Options{Observe: p.observe})}
+	each := int64(max(1, o.Records/max(1, len(partitions))))
 	for _, id := range partitions {
-		if err := readTail(ctx, client, consumer, topic, id, each, j); err != nil {
+		err := t.read(within, id, each)
+		if err != nil && within.Err() != nil && ctx.Err() == nil { // the time is up
+			break
+		}
+		if err != nil {
 			return Profile{}, fail(fmt.Errorf("partition %d: %w", id, err))
 		}
 	}
-	out := j.Outcome(time.Now())
-	return p.profile(topic, out.Rows, out.Undecodable), nil
+	out := t.judge.Outcome(time.Now())
+	return p.profile("topic "+topic, out.Rows, out.Undecodable), nil
 }
 
-// readTail gives the newest records of a partition to a judge.
-func readTail(ctx context.Context, client sarama.Client, consumer sarama.Consumer, topic string, id int32, records int64, j *judge.Judge) (err error) {
-	oldest, err := client.GetOffset(topic, id, sarama.OffsetOldest)
+// tail reads the newest records of a topic's partitions.
+type tail struct {
+	client   sarama.Client
+	consumer sarama.Consumer
+	topic    string
+	schemas  *schemas // nil: the records are JSON
+	judge    *judge.Judge
+	decoded  []byte
+}
+
+// read gives the newest records of a partition to the judge.
+func (t *tail) read(ctx context.Context, id int32, records int64) (err error) {
+	oldest, err := t.client.GetOffset(t.topic, id, sarama.OffsetOldest)
 	if err != nil {
 		return err
 	}
-	newest, err := client.GetOffset(topic, id, sarama.OffsetNewest)
+	newest, err := t.client.GetOffset(t.topic, id, sarama.OffsetNewest)
 	if err != nil {
 		return err
 	}
@@ -66,7 +99,7 @@ func readTail(ctx context.Context, client sarama.Client, consumer sarama.Consume
 	if start >= newest {
 		return nil
 	}
-	r, err := consumer.ConsumePartition(topic, id, start)
+	r, err := t.consumer.ConsumePartition(t.topic, id, start)
 	if err != nil {
 		return err
 	}
@@ -91,11 +124,33 @@ func readTail(ctx context.Context, client sarama.Client, consumer sarama.Consume
 			if !ok {
 				return nil
 			}
-			_ = j.JSON(m.Value, judge.Where{Partition: id, Offset: m.Offset, At: m.Timestamp}) // counted as undecodable
+			if err := t.record(ctx, m); err != nil {
+				return err
+			}
 			if m.Offset >= newest-1 {
 				return nil
 			}
 			idle.Reset(topicIdle)
 		}
 	}
+}
+
+// record judges one record. Its error is about the schema registry; a record that is no row is counted as undecodable.
+func (t *tail) record(ctx context.Context, m *sarama.ConsumerMessage) error {
+	where := judge.Where{Partition: m.Partition, Offset: m.Offset, At: m.Timestamp}
+	value := m.Value
+	if t.schemas != nil && framed(value) {
+		var err error
+		t.decoded, err = t.schemas.decode(ctx, t.decoded[:0], value)
+		if errors.Is(err, errRegistry) {
+			return err
+		}
+		if err != nil {
+			t.judge.Undecodable(value, where, err)
+			return nil
+		}
+		value = t.decoded
+	}
+	_ = t.judge.JSON(value, where) // counted as undecodable
+	return nil
 }

@@ -2,6 +2,7 @@ package judge
 
 import (
 	"encoding/base64"
+	"errors"
 	"math"
 	"net/mail"
 	"net/netip"
@@ -46,12 +47,13 @@ func (c Cell) Number() (float64, bool) {
 	return 0, false
 }
 
-// parseNumber reads a decimal number. What exceeds float64 is not a number weir can compare.
+// parseNumber reads a decimal number. What exceeds float64 is infinite: more than any limit, so that it fails every range
+// it would fail if it could be held.
 func parseNumber(b []byte) (float64, bool) {
 	if v, ok := shortNumber(b); ok {
 		return v, true
 	}
-	if len(b) == 0 || len(b) > 400 {
+	if len(b) == 0 {
 		return 0, false
 	}
 	switch c := b[len(b)-1]; { // ParseFloat also reads inf, nan, hexadecimal and underscores
@@ -65,7 +67,7 @@ func parseNumber(b []byte) (float64, bool) {
 		}
 	}
 	v, err := strconv.ParseFloat(unsafe.String(&b[0], len(b)), 64) // ParseFloat keeps no part of it
-	return v, err == nil
+	return v, err == nil || errors.Is(err, strconv.ErrRange)
 }
 
 var powers = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
