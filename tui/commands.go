@@ -35,6 +35,7 @@ func uiCommands() []uiCommand {
 			m.focused().Filter = strings.Join(args, " ")
 			return nil, nil
 		}},
+		{backend.CommandSpec{Name: "group", Usage: "LABEL", Summary: "the map of the fleet, grouped by a label"}, (*Model).commandGroup},
 		{backend.CommandSpec{Name: "export", Usage: "md|csv|json [FILE]", Summary: "write what the pane in focus shows to a file", Complete: words("md", "csv", "json")}, (*Model).commandExport},
 		{backend.CommandSpec{Name: "theme", Usage: "NAME|FILE", Summary: "auto, dark, light, colour-blind, or a theme file", Complete: words(themeWords()...)}, func(m *Model, args []string) (tea.Cmd, error) {
 			if len(args) != 1 {
@@ -80,6 +81,9 @@ func (m *Model) commandSpecs() []backend.CommandSpec {
 	for _, c := range uiCommands() {
 		if c.Name == "export" && m.options.Remote {
 			continue
+		}
+		if c.Name == "group" {
+			c.Complete = m.groupings
 		}
 		out = append(out, c.CommandSpec)
 	}
@@ -164,8 +168,9 @@ type question struct {
 var undo = map[string]string{
 	"pause": "yes, by :resume", "resume": "yes, by :pause", "drain": "yes, by :resume", "fault": "yes, by :fault clear NAME",
 	"quarantine": "yes, by :release", "release": "yes, by :quarantine",
-	"seek":  "by another :seek; what was predicted again stays",
-	"model": "yes: load by :model rollback, and a rollback by another",
+	"requeue": "no; what is refused again is a dead letter again",
+	"seek":    "by another :seek; what was predicted again stays",
+	"model":   "yes: load by :model rollback, and a rollback by another",
 }
 
 func (q *question) view(m *Model) views.Question {
@@ -181,6 +186,10 @@ func (q *question) view(m *Model) views.Question {
 	switch {
 	case x.Edge != nil && (q.spec.Name == "sync"):
 		v.Extent = fmt.Sprintf("one aggregate of %d nodes, %d waiting before it", x.Edge.Nodes, x.Edge.Cloud.Outbox)
+	case x.Edge != nil && q.spec.Name == "requeue":
+		v.Extent = fmt.Sprintf("the aggregates the cloud refused: %d so far", x.Edge.Cloud.DeadLettered)
+	case x.Edge != nil && (q.spec.Name == "quarantine" || q.spec.Name == "release"):
+		v.Extent = nodeExtent(x.Edge, q.args)
 	case x.Pipeline != nil && q.spec.Name != "fault":
 		v.Extent = fmt.Sprintf("%d partitions, now %.0f events a second, lag %d", len(x.Pipeline.Partitions), x.Pipeline.EventsPerSecond, x.Pipeline.Lag)
 	}

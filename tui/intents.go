@@ -110,6 +110,12 @@ func (m *Model) do(in intent, key string) tea.Cmd {
 		m.sort()
 	case reverseRows:
 		m.focused().Reverse = !m.focused().Reverse
+	case groupNext:
+		m.groupNext()
+	case pollNode:
+		return m.onNode("poll")
+	case holdNode:
+		return m.hold()
 	case note:
 		m.prompt = newPrompt(promptCommand, "mark ", m.history[0])
 	case copyRow:
@@ -133,6 +139,15 @@ func (m *Model) do(in intent, key string) tea.Cmd {
 		return tea.Suspend
 	case quit:
 		return tea.Quit
+	case stepBack, stepForward: // on a map they go from cell to cell
+		switch {
+		case m.places() == nil:
+			m.time(in)
+		case in == stepBack:
+			m.step(-1, 0)
+		default:
+			m.step(1, 0)
+		}
 	default:
 		m.time(in)
 	}
@@ -208,10 +223,16 @@ func (m *Model) open() {
 		m.say(views.Plain, "held at the moment of the event; l is live again")
 		return
 	}
+	l := m.focused()
+	if a := drawn.Places; a != nil {
+		m.put(drawn.Level.Index)
+		m.console.Paths[p] = append(m.console.Paths[p], a.Target(drawn.Level.Index))
+		m.watched = time.Time{}
+		return
+	}
 	if len(drawn.Keys) == 0 || m.screen.Layout.Panes[p].W == 0 {
 		return
 	}
-	l := m.focused()
 	key := drawn.Keys[min(max(drawn.Level.Index, 0), len(drawn.Keys)-1)]
 	l.Cursor, l.Index = key, drawn.Level.Index
 	m.console.Paths[p] = append(m.console.Paths[p], views.Level{Key: key})
@@ -241,7 +262,7 @@ func (m *Model) section(by int) {
 		return
 	}
 	l := m.focused()
-	*l = views.Level{Key: l.Key, Section: (l.Section + n + by) % n}
+	*l = views.Level{Key: l.Key, Section: (l.Section + n + by) % n, By: l.By}
 }
 
 // page is how many rows a page key moves by.
@@ -254,6 +275,10 @@ func (m *Model) move(by int) {
 	l := m.focused()
 	if page.Table.Text != nil {
 		l.Offset = min(max(l.Offset+by, 0), max(drawn.Total-drawn.Shown, 0))
+		return
+	}
+	if drawn.Places != nil {
+		m.step(0, by)
 		return
 	}
 	n := len(drawn.Keys)
@@ -280,6 +305,10 @@ func (m *Model) move(by int) {
 func (m *Model) sort() {
 	columns := m.screen.Pages[m.console.Focus].Table.Columns
 	l := m.focused()
+	if m.places() != nil {
+		m.say(views.Faint, "a map goes by the worst group; b groups it by another label")
+		return
+	}
 	for range len(columns) + 1 {
 		l.Sort = (l.Sort + 1) % (len(columns) + 1)
 		if l.Sort == 0 || columns[l.Sort-1].Title != "" {
@@ -311,6 +340,20 @@ func (m *Model) click(msg tea.MouseClickMsg) tea.Cmd {
 	m.focus(p)
 	drawn, body := &m.screen.Panes[p], m.screen.Bodies[p]
 	row := msg.Y - body.Y - drawn.Row
+	if a := drawn.Places; a != nil {
+		at := a.At(msg.X-body.X, row)
+		if at < 0 {
+			return nil
+		}
+		again := was == p && m.clicked == p && m.focused().Cursor == a.Key(at)
+		if m.put(at); again {
+			m.clicked = views.NoPane
+			m.open()
+			return nil
+		}
+		m.clicked = p
+		return nil
+	}
 	if row < 0 || row >= drawn.Shown || m.screen.Pages[p].Table.Text != nil {
 		return nil
 	}

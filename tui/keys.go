@@ -34,6 +34,9 @@ const (
 	filterRows
 	sortRows
 	reverseRows
+	groupNext
+	pollNode
+	holdNode
 	freeze
 	goLive
 	stepBack
@@ -98,9 +101,12 @@ var bindings = []binding{
 	row(reverseRows, "reverse", []string{"S"}, groupLists, "", "reverse the order"),
 	row(copyRow, "copy", []string{"y"}, groupLists, "copy", "copy the row, or the text, to the clipboard (OSC 52)"),
 	row(export, "export", []string{"e"}, groupLists, "", "export what is seen to a file: Markdown, CSV or JSON"),
+	row(groupNext, "group", []string{"b"}, groupLists, "group", "group the map of the fleet by the next label"),
+	row(pollNode, "poll", []string{"p"}, groupLists, "poll", "poll the node that is open or under the cursor"),
+	row(holdNode, "quarantine", []string{"x"}, groupLists, "quarantine", "take that node out, or back in, for a reason"),
 	row(freeze, "freeze", []string{"space"}, groupTime, "freeze", "hold the screen, or let it go; the engines go on"),
-	row(stepBack, "step-back", []string{"left"}, groupTime, "time", "a snapshot back"),
-	row(stepForward, "step-forward", []string{"right"}, groupTime, "", "a snapshot on"),
+	row(stepBack, "step-back", []string{"left"}, groupTime, "time", "a snapshot back; on a map, a cell to the left"),
+	row(stepForward, "step-forward", []string{"right"}, groupTime, "", "a snapshot on; on a map, a cell to the right"),
 	row(leapBack, "leap-back", []string{"shift+left", "<"}, groupTime, "", "ten snapshots back"),
 	row(leapForward, "leap-forward", []string{"shift+right", ">"}, groupTime, "", "ten snapshots on"),
 	row(timeOldest, "oldest", []string{"home"}, groupTime, "", "the oldest snapshot remembered"),

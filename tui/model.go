@@ -239,7 +239,11 @@ func (m *Model) watch() tea.Cmd {
 		return nil
 	}
 	m.watched = m.now()
-	c := backend.Command{Name: "watch", Args: []string{path[1].Key}, Who: m.options.Who}
+	page := &m.screen.Pages[views.EdgeNodes]
+	if page.Node == "" {
+		return nil // a group is open
+	}
+	c := backend.Command{Name: "watch", Args: []string{page.Node}, Who: m.options.Who}
 	return func() tea.Msg {
 		_, _ = m.rt.Do(m.ctx, c) // a runtime without that command, or a node that is gone, is shown without its past
 		return nil
@@ -335,12 +339,31 @@ func (m *Model) hints(page *views.Page) []views.Hint {
 				continue
 			}
 			label = "[ ]"
+		case groupNext:
+			if len(page.Groupings) < 2 {
+				continue
+			}
+		case pollNode:
+			if page.Node == "" {
+				continue
+			}
+		case holdNode:
+			if page.Node == "" || m.options.Console.ReadOnly {
+				continue
+			}
+			hint = nodeHint(m.node())
 		case filterRows, sortRows:
+			if b.intent == sortRows && page.Area != nil {
+				continue
+			}
 			if page.Table.Rows == 0 && m.focused().Filter == "" {
 				continue
 			}
 		case stepBack:
 			label = "← →"
+			if page.Area != nil {
+				label, hint = "← → ↑ ↓", "cell"
+			}
 		case freeze:
 			if !m.cursor.Live() {
 				continue

@@ -57,9 +57,9 @@ func TestEscapesThatComeAtOnce(t *testing.T) {
 	c.keys("alt+2")
 	c.sees("2 Edge nodes", "edge-node-03")
 	c.keys("alt+:")
-	c.sees("export fault filter help")
+	c.sees("export fault filter group help")
 	c.keys("'po", "alt+esc")
-	c.lacks("export fault filter help")
+	c.lacks("export fault filter group help")
 }
 
 func TestSectionsOfThroughput(t *testing.T) {

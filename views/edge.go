@@ -1,20 +1,51 @@
 package views
 
 import (
-	"cmp"
-	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"weir/backend/edge"
-	"weir/backend/timeline"
 )
 
 // nodeRank orders the states of a node from the worst.
-var nodeRank = map[edge.State]int{
-	edge.Down: 0, edge.Invalid: 1, edge.Flapping: 2, edge.Skewed: 3, edge.Stale: 4, edge.Slow: 5, edge.Unknown: 6, edge.OK: 7,
-	edge.Quarantined: 8,
+func nodeRank(s edge.State) int {
+	switch s {
+	case edge.Down:
+		return 0
+	case edge.Invalid:
+		return 1
+	case edge.Flapping:
+		return 2
+	case edge.Skewed:
+		return 3
+	case edge.Stale:
+		return 4
+	case edge.Slow:
+		return 5
+	case edge.Unknown:
+		return 6
+	case edge.OK:
+		return 7
+	}
+	return 8 // quarantined
+}
+
+// worstFirst is the nodes with the worst first, else in their order. It counts, for there may be ten thousand.
+func worstFirst(nodes []*edge.Node) []*edge.Node {
+	var starts [10]int
+	for _, n := range nodes {
+		starts[nodeRank(n.State)+1]++
+	}
+	for i := 1; i < len(starts); i++ {
+		starts[i] += starts[i-1]
+	}
+	out := make([]*edge.Node, len(nodes))
+	for _, n := range nodes {
+		r := nodeRank(n.State)
+		out[starts[r]] = n
+		starts[r]++
+	}
+	return out
 }
 
 func (s *Scene) nodeState(state edge.State) (Style, string) {
@@ -48,40 +79,45 @@ func (s *Scene) edgeNodes(path []Level, w, h int, zoomed bool) Page {
 		page.Title = append(page.Title, Seg{Faint, count(e.TotalRecords) + " records"}, Seg{Faint, "quality " + fixed(e.Quality, 3)})
 	}
 	if len(path) > 1 {
-		return s.node(page, path[1].Key, w, h)
-	}
-	page.Table = s.nodes(e, zoomed)
-	page.Foot = []string{s.cloudLine(&e.Cloud, w)}
-	page.Opens, page.Opened = true, "node"
-	page.Empty = "No node has been polled yet: the first answers come within one poll interval."
-	if zoomed {
-		page.Sections = []string{"Nodes", "Groups", "Cloud"}
-		if e.Federated != nil {
-			page.Sections = append(page.Sections, "Learning")
+		if key := path[len(path)-1].Key; !strings.HasPrefix(key, groupPrefix) {
+			return s.node(page, key, w, h)
 		}
-		switch path[0].Section {
-		case 1:
-			page.Table, page.Opens = s.groups(e), false
-			page.Empty = "The nodes carry no labels to group them by."
+		return s.groupPage(page, e, path[len(path)-1].Key)
+	}
+	page.Table = s.nodeTable(worstFirst(e.NodeData), zoomed)
+	page.Foot = []string{s.cloudLine(&e.Cloud, w)}
+	page.Opens, page.Opened, page.NodeRows = true, "node", true
+	page.Empty = "No node has been polled yet: the first answers come within one poll interval."
+	if !zoomed {
+		return page
+	}
+	page.Sections = []string{"Nodes", "Map", "Groups", "Cloud"}
+	if e.Federated != nil {
+		page.Sections = append(page.Sections, "Learning")
+	}
+	if section := path[0].Section; section > 0 {
+		page.Opens, page.NodeRows = false, false
+		switch section {
+		case MapSection:
+			s.heatMap(&page, e, path[0])
 		case 2:
-			page.Table, page.Foot, page.Opens = Table{Text: s.cloud(e, w)}, nil, false
+			page.Table, page.Opens, page.Opened = s.groups(e), true, "group"
+			page.Empty = "The nodes carry no labels to group them by."
 		case 3:
+			page.Table, page.Foot = Table{Text: s.cloud(e, w)}, nil
+		case 4:
 			if e.Federated != nil {
 				page.Table, page.Foot = s.learning(e.Federated)
-				page.Opens, page.Empty = false, "No round has ended yet: the first follows the first round of polls."
+				page.Empty = "No round has ended yet: the first follows the first round of polls."
 			}
 		}
 	}
 	return page
 }
 
-func (s *Scene) nodes(e *edge.Snapshot, zoomed bool) Table {
-	rows := slices.Clone(e.NodeData)
-	sited := false
-	for i := range rows {
-		sited = sited || len(rows[i].Labels) > 0
-	}
-	slices.SortStableFunc(rows, func(a, b *edge.Node) int { return cmp.Compare(nodeRank[a.State], nodeRank[b.State]) })
+// nodeTable is nodes as a table, in their order.
+func (s *Scene) nodeTable(rows []*edge.Node, zoomed bool) Table {
+	sited := slices.ContainsFunc(rows, func(n *edge.Node) bool { return len(n.Labels) > 0 })
 	columns := []Column{
 		{Width: 1, Cell: func(i int) (Style, string) { return s.nodeState(rows[i].State) }},
 		{Title: "NODE", Width: 10, Grow: 2, Most: 32, Name: true, Cell: func(i int) (Style, string) { return Plain, rows[i].Name.String() }},
@@ -89,7 +125,7 @@ func (s *Scene) nodes(e *edge.Snapshot, zoomed bool) Table {
 		{Title: "STATE", Width: 8, Cell: func(i int) (Style, string) {
 			style, _ := s.nodeState(rows[i].State)
 			return style, string(rows[i].State)
-		}, Less: func(a, b int) bool { return nodeRank[rows[a].State] < nodeRank[rows[b].State] }},
+		}, Less: func(a, b int) bool { return nodeRank(rows[a].State) < nodeRank(rows[b].State) }},
 		{Title: "FOR", Width: 4, Right: true, Rank: 7, Cell: func(i int) (Style, string) {
 			if rows[i].Since.IsZero() {
 				return Faint, "–"
@@ -223,94 +259,4 @@ func (s *Scene) cloud(e *edge.Snapshot, w int) []string {
 	f.add("quality", Plain, fixed(e.Quality, 4)+" weighted by records, "+fixed(e.QualityMean, 4)+" plain mean")
 	f.add("polls", Plain, fixed(e.PollsPerSecond, 1)+" a second")
 	return f.rows
-}
-
-// node is one node in full.
-func (s *Scene) node(page Page, key string, w, h int) Page {
-	page.Crumbs = []string{key}
-	var n *edge.Node
-	for i := range s.Snap.Edge.NodeData {
-		if s.Snap.Edge.NodeData[i].URL.String() == key {
-			n = s.Snap.Edge.NodeData[i]
-		}
-	}
-	if n == nil {
-		page.Missing, page.Empty = true, "The node "+key+" was not configured at this moment."
-		return page
-	}
-	page.Crumbs = []string{n.Name.String()}
-	f := s.facts(w)
-	style, sign := s.nodeState(n.State)
-	f.add("state", style, sign+" "+string(n.State)+" since "+s.ago(n.Since))
-	f.add("url", Plain, n.URL.String())
-	var labels []string
-	for k, v := range n.Labels {
-		labels = append(labels, k+"="+v.String())
-	}
-	slices.Sort(labels)
-	if len(labels) > 0 {
-		f.add("labels", Plain, strings.Join(labels, " "))
-	}
-	f.add("facts", Plain, strings.Join([]string{tell(n.Reachable, "reachable", "unreachable"), tell(n.Fresh, "fresh", "stale"), tell(n.Valid, "valid", "invalid")}, ", "))
-	if !n.Error.IsEmpty() {
-		f.add("error", Bad, n.Error.String())
-	}
-	f.gap()
-	f.head("last answer")
-	if n.HasData {
-		f.add("records", Strong, count(n.RecordCount))
-		f.add("quality", Strong, fixed(n.Quality, 4))
-		f.add("last updated", Plain, s.ago(n.LastUpdated))
-	} else {
-		f.text(Faint, "No valid answer so far.")
-	}
-	f.gap()
-	f.head("last poll")
-	f.add("at", Plain, s.ago(n.PolledAt))
-	f.add("latency", Plain, millis(n.LatencyMS))
-	if n.StatusCode > 0 {
-		f.add("http status", Plain, digits(int64(n.StatusCode)))
-	}
-	f.add("failures", Plain, count(n.Failures)+" in a row")
-	if n.Skew != 0 {
-		f.add("clock skew", Plain, n.Skew.Round(time.Millisecond).String()+" against ours")
-	}
-	f.gap()
-	if past := s.Snap.Edge.Watched[key]; past != nil && len(past.Polls) > 1 {
-		s.polls(f, past, w)
-		page.Table.Text = f.rows
-		return page
-	}
-	if room := h - len(f.rows); room >= 6 {
-		f.head("latency, records")
-		a := s.chart("poll", true, (w-2)/2, min(room-1, 9), axisMillis, func(x *timeline.Snapshot) float64 {
-			if n := nodeOf(x, key); n != nil && n.Reachable {
-				return n.LatencyMS
-			}
-			return math.NaN()
-		})
-		b := s.chart("rec.", true, w-2-(w-2)/2, min(room-1, 9), short, func(x *timeline.Snapshot) float64 {
-			if n := nodeOf(x, key); n != nil && n.HasData {
-				return float64(n.RecordCount)
-			}
-			return math.NaN()
-		})
-		for i := range a {
-			f.rows = append(f.rows, a[i]+"  "+b[i])
-		}
-	}
-	page.Table.Text = f.rows
-	return page
-}
-
-func nodeOf(x *timeline.Snapshot, url string) *edge.Node {
-	if x.Edge == nil {
-		return nil
-	}
-	for i := range x.Edge.NodeData {
-		if x.Edge.NodeData[i].URL.String() == url {
-			return x.Edge.NodeData[i]
-		}
-	}
-	return nil
 }

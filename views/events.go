@@ -88,7 +88,7 @@ func (s *Scene) events(path []Level, w int, zoomed bool) Page {
 func (s *Scene) subject(e *event.Event) string {
 	subject := e.Subject.String()
 	if e.Kind == event.Node {
-		if n := nodeOf(s.Snap, subject); n != nil {
+		if n := nodeOf(s.Snap, subject, 0); n != nil {
 			return n.Name.String()
 		}
 	}

@@ -14,6 +14,9 @@ func CopyText(p *Page, d *Drawn) string {
 	if p.Table.Text != nil {
 		return plainRows(append(append([]string(nil), p.Head...), p.Table.Text...))
 	}
+	if d.Places != nil {
+		return d.Places.Text
+	}
 	if len(d.Keys) == 0 {
 		return plainRows(p.Head)
 	}
@@ -57,6 +60,9 @@ func (s *Scene) Export(p Pane, page *Page, level Level, format string) (string, 
 	}
 	rows := [][]string{}
 	if t.Text == nil && t.Columns != nil {
+		if page.Area != nil {
+			level = Level{} // it has passed the filter already
+		}
 		for _, i := range t.order(level) {
 			row := make([]string, len(columns))
 			for k, c := range columns {

@@ -4,11 +4,15 @@ import "strings"
 
 // Filter is what was typed after /: terms that must all hold. A term is text found anywhere in a row, or field:text
 // found in that column; ! before it negates.
-type Filter struct{ terms []term }
+type Filter struct {
+	terms []term
+	of    *Table // whose columns the terms know
+}
 
 type term struct {
 	negate      bool
 	field, text string // lower case; field is empty for any
+	columns     []int  // of the table: where text is looked for
 }
 
 // ParseFilter reads a filter. Every text is a filter; the empty one passes everything.
@@ -40,29 +44,46 @@ func isWord(s string) bool {
 
 func (f Filter) empty() bool { return len(f.terms) == 0 }
 
-// match tells whether a row of a table passes. A field that the table does not have is text with a colon in it.
+// on is f with the columns of t found, which is done once for all its rows. A field that the table does not have is text
+// with a colon in it.
+func (f Filter) on(t *Table) Filter {
+	bound := Filter{terms: make([]term, len(f.terms)), of: t}
+	for i, x := range f.terms {
+		x.columns = nil
+		for k, c := range t.Columns {
+			if x.field != "" && strings.ToLower(c.Title) == x.field {
+				x.columns = append(x.columns, k)
+			}
+		}
+		if x.columns == nil {
+			if x.field != "" {
+				x.text = x.field + ":" + x.text
+			}
+			for k := range t.Columns {
+				x.columns = append(x.columns, k)
+			}
+		}
+		bound.terms[i] = x
+	}
+	return bound
+}
+
+// match tells whether a row of a table passes.
 func (f Filter) match(t *Table, row int) bool {
-	for _, term := range f.terms {
-		if term.match(t, row) == term.negate {
+	if f.of != t {
+		f = f.on(t)
+	}
+	for i := range f.terms {
+		if f.terms[i].match(t, row) == f.terms[i].negate {
 			return false
 		}
 	}
 	return true
 }
 
-func (x term) match(t *Table, row int) bool {
-	text, known := x.text, false
-	for _, c := range t.Columns {
-		known = known || x.field != "" && strings.ToLower(c.Title) == x.field
-	}
-	if x.field != "" && !known {
-		text = x.field + ":" + x.text
-	}
-	for _, c := range t.Columns {
-		if known && strings.ToLower(c.Title) != x.field {
-			continue
-		}
-		if _, cell := c.Cell(row); strings.Contains(strings.ToLower(cell), text) {
+func (x *term) match(t *Table, row int) bool {
+	for _, k := range x.columns {
+		if _, cell := t.Columns[k].Cell(row); strings.Contains(strings.ToLower(cell), x.text) {
 			return true
 		}
 	}

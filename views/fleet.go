@@ -2,6 +2,7 @@ package views
 
 import (
 	"math"
+	"strings"
 
 	"weir/backend/edge"
 )
@@ -21,7 +22,7 @@ func (s *Scene) groups(e *edge.Snapshot) Table {
 	}
 	return Table{
 		Rows: len(rows),
-		Key:  func(i int) string { return rows[i].Label.String() + "=" + rows[i].Value.String() },
+		Key:  func(i int) string { return groupKey(rows[i].Label.String(), rows[i].Value.String()) },
 		Columns: []Column{
 			{Width: 1, Cell: state},
 			{Title: "LABEL", Width: 8, Grow: 1, Most: 16, Cell: func(i int) (Style, string) { return Faint, rows[i].Label.String() }},
@@ -37,6 +38,38 @@ func (s *Scene) groups(e *edge.Snapshot) Table {
 			{Title: "MEAN", Width: 7, Right: true, Rank: 1, Cell: func(i int) (Style, string) { return Faint, fixed(rows[i].QualityMean, 3) }},
 		},
 	}
+}
+
+// groupPage is the nodes of one group, the worst first.
+func (s *Scene) groupPage(page Page, e *edge.Snapshot, key string) Page {
+	label, value, _ := strings.Cut(strings.TrimPrefix(key, groupPrefix), "\t")
+	var nodes []*edge.Node
+	reporting := 0
+	for _, n := range e.NodeData {
+		if label == "" || n.Labels[label].String() == value {
+			nodes = append(nodes, n)
+			if n.Reachable && n.Valid {
+				reporting++
+			}
+		}
+	}
+	name := or(value, "no "+label)
+	if label == "" {
+		name = "all nodes"
+	}
+	page.Crumbs = []string{name}
+	if len(nodes) == 0 {
+		page.Missing, page.Empty = true, "No node had "+label+" "+value+" at this moment."
+		return page
+	}
+	style := Good
+	if reporting < len(nodes) {
+		style = Warn
+	}
+	page.Title = []Seg{{style, count(reporting) + " of " + count(len(nodes)) + " of " + name + " reporting"}}
+	page.Table = s.nodeTable(worstFirst(nodes), true)
+	page.Opens, page.Opened, page.NodeRows = true, "node", true
+	return page
 }
 
 // polls is what is remembered of a node that somebody looks at.

@@ -27,7 +27,7 @@ func TestLearningRounds(t *testing.T) {
 	s := &Scene{Now: at, Live: true, Zone: time.UTC, Snap: &timeline.Snapshot{At: at, Edge: fleet}, Theme: NewTheme(Palettes[0], NoColour, false)}
 	c := NewConsole()
 	c.Focus, c.Zoomed = EdgeNodes, true
-	c.Paths[EdgeNodes] = []Level{{Section: 3}}
+	c.Paths[EdgeNodes] = []Level{{Section: 4}}
 	for _, w := range []int{80, 120, 200} {
 		screen := s.Draw(w, 24, c, Chrome{})
 		text := ansi.Strip(screen.String())

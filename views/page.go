@@ -40,6 +40,7 @@ type Level struct {
 	Filter  string
 	Sort    int // 1 + the column sorted by; 0 is the page's own order
 	Reverse bool
+	By      string // the label that a map groups by; empty: the page's choice
 }
 
 // Page is what one level of one pane shows.
@@ -54,6 +55,14 @@ type Page struct {
 	Opens    bool       // enter opens the row under the cursor
 	Opened   string     // with Opens: what enter shows, for the hint
 	Moment   *time.Time // with Opens: enter goes to this moment instead
+	// Area is content that is no list, in place of Table.
+	Area Area
+	// Groupings are the labels the page can group by, Grouping the one it does.
+	Groupings []string
+	Grouping  string
+	// Node is the URL of the node the page is about; NodeRows tells that rows have nodes' URLs for keys.
+	Node     string
+	NodeRows bool
 	// Missing says that what was opened is not in this snapshot.
 	Missing bool
 }
@@ -62,6 +71,24 @@ type Page struct {
 type Seg struct {
 	Style Style
 	Text  string
+}
+
+// Area is content that is no list: places on the screen, one of them under the cursor.
+type Area interface {
+	// draw puts the area into w by h cells of d, and its places too.
+	draw(t *Theme, d *Drawn, w, h int, focused bool)
+}
+
+// Places are where a cursor can be on an area. They are numbered from 0; Level.Index is the number of the cursor's.
+type Places struct {
+	Count  int
+	Rows   int    // of the area, of which Drawn.Shown are on the screen
+	Passed int    // what passes the filter, of Drawn.Total
+	Text   string // what is under the cursor, to copy
+	Key    func(i int) string
+	Target func(i int) Level       // what enter opens there
+	Step   func(i, dx, dy int) int // the place so many steps away
+	At     func(x, y int) int      // the place at a cell, counted from Drawn.Row; -1: none
 }
 
 // Table is a list of rows. Only the rows on the screen are asked for their text.
@@ -95,12 +122,14 @@ type Drawn struct {
 	Row   int      // of Lines, where the first row of the list stands
 	Shown int      // rows of the list on the screen
 	Total int      // rows before the filter
+	// Places are there in place of Keys where the page is an area.
+	Places *Places
 }
 
 // order is the rows that pass the filter, in the order to show them.
 func (t *Table) order(level Level) []int {
 	order := make([]int, 0, t.Rows)
-	filter := ParseFilter(level.Filter)
+	filter := ParseFilter(level.Filter).on(t)
 	for i := range t.Rows {
 		if filter.empty() || filter.match(t, i) {
 			order = append(order, i)
@@ -140,7 +169,11 @@ func (p *Page) Draw(t *Theme, level Level, w, h int, focused bool) Drawn {
 	}
 	d.Lines = append(d.Lines, head[:min(len(head), h)]...)
 	room := h - len(d.Lines) - len(foot)
-	if p.Table.Text != nil {
+	if p.Area != nil {
+		if room > 0 {
+			p.Area.draw(t, &d, w, room, focused)
+		}
+	} else if p.Table.Text != nil {
 		d.Row, d.Total = len(d.Lines), len(p.Table.Text)
 		d.Level.Offset = min(max(d.Level.Offset, 0), max(d.Total-room, 0))
 		d.Shown = min(room, d.Total)

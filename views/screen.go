@@ -133,7 +133,11 @@ func (s *Scene) pane(p Pane, r Rect, c Console, out *Screen) []string {
 	out.Panes[p], out.Pages[p] = d, page
 	title := page.Title
 	if level.Filter != "" {
-		title = append([]Seg{{Accent, "/" + level.Filter + " " + count(len(d.Keys)) + " of " + count(d.Total)}}, title...)
+		passed := len(d.Keys)
+		if d.Places != nil {
+			passed = d.Places.Passed
+		}
+		title = append([]Seg{{Accent, "/" + level.Filter + " " + count(passed) + " of " + count(d.Total)}}, title...)
 	}
 	if seg, ok := s.trust(p); ok {
 		title = append([]Seg{seg}, title...)
@@ -142,6 +146,9 @@ func (s *Scene) pane(p Pane, r Rect, c Console, out *Screen) []string {
 	rows := len(d.Keys)
 	if page.Table.Text != nil {
 		rows = d.Total
+	}
+	if d.Places != nil {
+		rows = d.Places.Rows
 	}
 	if d.Shown > 0 && rows > d.Shown {
 		position = count(d.Level.Offset+1) + "–" + count(d.Level.Offset+d.Shown) + " of " + count(rows)

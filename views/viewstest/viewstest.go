@@ -179,12 +179,12 @@ func (b builder) edge() *edge.Snapshot {
 		e.Cloud.State, e.Cloud.Outbox, e.Cloud.Failed = edge.CloudDown, 1, 7
 		e.Cloud.OldestAt, e.Cloud.Error = Start.Add(-100*time.Second), b.text("503 Service Unavailable")
 	}
-	sites := []string{"berlin", "lisbon", "oslo"}
+	sites, regions := []string{"berlin", "lisbon", "oslo"}, []string{"north", "south"}
 	weighted, plain := 0.0, 0.0
 	for i := range b.size.Nodes {
 		polled := b.at.Add(-time.Duration((b.i+i*7)%15) * time.Second)
 		n := edge.Node{URL: b.text(fmt.Sprintf("http://127.0.0.1:%d", 41000+i)), Name: b.text(fmt.Sprintf("edge-node-%02d", i+1)),
-			Labels: map[string]safetext.Text{"site": b.text(sites[i%3])}, State: edge.OK, Since: Start.Add(-22 * time.Minute), Reachable: true, Fresh: true,
+			Labels: map[string]safetext.Text{b.text("site").String(): b.text(sites[i%3]), b.text("region").String(): b.text(regions[i/2%2])}, State: edge.OK, Since: Start.Add(-22 * time.Minute), Reachable: true, Fresh: true,
 			Valid: true, HasData: true, RecordCount: int64(9_000 + (i*7919)%5000 + b.i), Quality: 0.97 + 0.002*float64(i%13), LastUpdated: polled.Add(-4 * time.Second),
 			PolledAt: polled, LatencyMS: 2.5 + float64(i%5), StatusCode: 200}
 		if b.bad() {
@@ -209,16 +209,25 @@ func (b builder) edge() *edge.Snapshot {
 		}
 		e.NodeData = append(e.NodeData, &n)
 	}
-	for i, site := range sites {
-		g := edge.Group{Label: b.text("site"), Value: b.text(site), ByState: map[edge.State]int{}, Quality: 0.981, QualityMean: 0.979}
-		for k := i; k < len(e.NodeData); k += len(sites) {
-			g.Nodes++
-			if n := e.NodeData[k]; n.Reachable && n.Valid {
-				g.Reporting++
-				g.TotalRecords += n.RecordCount
+	for _, group := range []struct {
+		label  string
+		values []string
+	}{{"region", regions}, {"site", sites}} {
+		for _, value := range group.values {
+			g := edge.Group{Label: b.text(group.label), Value: b.text(value), ByState: map[edge.State]int{}, Quality: 0.981, QualityMean: 0.979}
+			for _, n := range e.NodeData {
+				if n.Labels[g.Label.String()] != g.Value {
+					continue
+				}
+				g.Nodes++
+				g.ByState[n.State]++
+				if n.Reachable && n.Valid {
+					g.Reporting++
+					g.TotalRecords += n.RecordCount
+				}
 			}
+			e.Groups = append(e.Groups, g)
 		}
-		e.Groups = append(e.Groups, g)
 	}
 	if b.left == 0 && len(e.NodeData) > 10 { // somebody looks at the node that is the worst, or the first
 		n := e.NodeData[0]
