@@ -1,12 +1,8 @@
 package main
 
 import (
-	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -163,78 +159,36 @@ func TestSlowLink(t *testing.T) {
 	}
 }
 
-// TestBytes measures what a console costs: bytes a second to a terminal of 200x50 at the demo's 2,000 events a second,
-// live and frozen, beside btop in the same terminal. The promise is 4 KB a second live.
-func TestBytes(t *testing.T) {
-	if os.Getenv("WEIR_SLOW") == "" {
-		t.Skip("WEIR_SLOW=1 measures for a minute")
+// TestSuspend: ctrl+z gives the terminal back to the shell, fg brings the console back as it was.
+func TestSuspend(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the real program for some seconds")
 	}
-	weir := binary(t)
-	const measure = 20 * time.Second
-	rate := func(term *ptytest.Terminal) float64 {
-		before := term.Total()
-		time.Sleep(measure)
-		return float64(term.Total()-before) / measure.Seconds()
+	term := shell(t, 100, 30, binary(t))
+	press(t, term, "set -m; weir demo\r")
+	see(t, term, "reporting")
+	press(t, term, "2")
+	press(t, term, "\x1a")
+	see(t, term, `(?m)^\$ *$`)
+	if left := term.LeftOver(); len(left) > 0 {
+		t.Errorf("the shell was left with %s", strings.Join(left, ", "))
 	}
-	term := direct(t, weir, 200, 50, "demo", "--seed", "7")
-	see(t, term, "all is well")
-	young := rate(term)          // charts of a young console move every second
-	time.Sleep(70 * time.Second) // then more and more slowly
-	live := rate(term)
-	press(t, term, " ")
-	see(t, term, "HELD")
-	frozen := rate(term)
-	term.Stop()
-	fmt.Printf("| console at 200x50 | bytes/s |\n|---|--:|\n| weir, its first %.0f s, at 2,000 events/s, refresh 1 s | %.0f |\n| weir, after a minute and a half | %.0f |\n| weir, frozen | %.0f |\n", measure.Seconds(), young, live, frozen)
-	if live > 4096 {
-		t.Errorf("live: %.0f bytes/s, want at most 4096", live)
+	press(t, term, "stty -a | grep -o ' echo '; echo again$((1+1))\r")
+	see(t, term, "(?m)^again2")
+	see(t, term, `(?m)^ echo$`)
+	press(t, term, "fg\r")
+	see(t, term, "1 Throughput")
+	see(t, term, "reporting")
+	press(t, term, "?")
+	see(t, term, "Keys and commands")
+	press(t, term, "q") // closes the help
+	press(t, term, "q")
+	see(t, term, "again2")
+	press(t, term, "exit\r")
+	if err := term.Exit(20 * time.Second); err != nil {
+		t.Error(err)
 	}
-	if frozen > 64 {
-		t.Errorf("frozen: %.0f bytes/s, want no more than its clock", frozen)
+	if left := term.LeftOver(); len(left) > 0 {
+		t.Errorf("the terminal was left with %s", strings.Join(left, ", "))
 	}
-	btop, err := exec.LookPath("btop")
-	if err != nil {
-		fmt.Println("| btop | not installed |")
-		return
-	}
-	other := direct(t, btop, 200, 50, "--utf-force")
-	time.Sleep(10 * time.Second)
-	fmt.Printf("| btop, refresh 2 s | %.0f |\n", rate(other))
-	other.Stop()
-	if _, err := os.Stat(filepath.Join(os.TempDir(), "btop")); err == nil {
-		t.Log("btop left its files")
-	}
-}
-
-// TestKeyToFrame measures how long a key takes to its frame in a terminal while many events flow through the engines.
-// The promise is 16 ms at the 99th percentile.
-func TestKeyToFrame(t *testing.T) {
-	if os.Getenv("WEIR_SLOW") == "" {
-		t.Skip("WEIR_SLOW=1 measures for a while")
-	}
-	rate := os.Getenv("WEIR_RATE")
-	if rate == "" {
-		rate = "20000"
-	}
-	term := direct(t, binary(t), 200, 50, "demo", "--seed", "7", "--rate", rate)
-	see(t, term, "14 of 14 reporting")
-	see(t, term, "6 hold")
-	open, closed := regexp.MustCompile("Keys and commands"), regexp.MustCompile("enter zoom")
-	var took []time.Duration
-	for i := range 200 {
-		key, want := "?", open
-		if i%2 == 1 {
-			key, want = "?", closed
-		}
-		start := time.Now()
-		press(t, term, key)
-		if err := term.Wait(want, 5*time.Second); err != nil {
-			t.Fatal(err)
-		}
-		took = append(took, time.Since(start))
-		time.Sleep(20 * time.Millisecond) // a quick typist
-	}
-	slices.Sort(took)
-	p50, p99 := took[len(took)/2], took[len(took)*99/100]
-	fmt.Printf("| key to its frame at 200x50, %s events/s | p50 %.1f ms | p99 %.1f ms |\n", rate, p50.Seconds()*1000, p99.Seconds()*1000)
 }

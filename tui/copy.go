@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
 
 	"weir/views"
 )
@@ -23,7 +24,7 @@ func (m *Model) copy() tea.Cmd {
 		first = fmt.Sprintf("%d lines", strings.Count(text, "\n")+1)
 	}
 	m.say(views.Good, "copied "+first)
-	return tea.SetClipboard(text)
+	return func() tea.Msg { return clipboardMsg{ansi.SetSystemClipboard(text)} }
 }
 
 // commandExport writes what the focused pane shows: all rows that pass the filter, in their order.

@@ -134,9 +134,9 @@ func (m *Model) do(in intent, key string) tea.Cmd {
 			m.say(views.Plain, "the mouse is weir's; shift keeps the terminal's own selection")
 		}
 	case redraw:
-		return tea.ClearScreen
+		return func() tea.Msg { return redrawMsg{} }
 	case suspend:
-		return tea.Suspend
+		return func() tea.Msg { return suspendMsg{} }
 	case quit:
 		return tea.Quit
 	case stepBack, stepForward: // on a map they go from cell to cell

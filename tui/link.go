@@ -20,7 +20,8 @@ type Link struct {
 	err     error
 	wake    chan struct{}
 	closed  bool
-	wanted  bool // somebody asked while it was busy
+	wanted  bool          // somebody asked while it was busy
+	empty   chan struct{} // closed when nothing waits any more; nil when nobody listens
 	onFree  func()
 	onLost  func(error)
 	done    chan struct{}
@@ -75,6 +76,25 @@ func (l *Link) Busy() bool {
 	defer l.mu.Unlock()
 	l.wanted = len(l.waiting) > 0
 	return l.wanted
+}
+
+// settle waits until the terminal has taken what is waiting, for at most a second.
+func (l *Link) settle() {
+	l.mu.Lock()
+	if len(l.waiting) == 0 || l.err != nil || l.closed {
+		l.mu.Unlock()
+		return
+	}
+	if l.empty == nil {
+		l.empty = make(chan struct{})
+	}
+	empty := l.empty
+	l.mu.Unlock()
+	select {
+	case <-empty:
+	case <-l.done:
+	case <-time.After(time.Second): // a terminal that does not read any more must not keep the program
+	}
 }
 
 // Total is how many bytes the terminal has taken.
@@ -135,6 +155,10 @@ func (l *Link) pass() error {
 	}
 	l.mu.Lock()
 	wanted := l.wanted && len(l.waiting) == 0
+	if l.empty != nil && len(l.waiting) == 0 {
+		close(l.empty)
+		l.empty = nil
+	}
 	if wanted {
 		l.wanted = false
 	}

@@ -4,6 +4,7 @@ package tui
 import (
 	"context"
 	"fmt"
+	"math"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -75,11 +76,13 @@ type Model struct {
 	frame    string
 	dirty    bool
 	lastTick time.Time
+	alarm    *time.Timer // goes off when something on the screen is to change though nothing comes
 	ticked   int
 	clicked  views.Pane // where the last click was, for the second
 	traffic  traffic
 	watched  time.Time // when the open node was last asked to be watched
 	crash    string    // what a panic said, with its stack
+	aged     string    // how long ago the moment on a held screen was, and what is written, as last drawn
 }
 
 // flash is an answer shown for a while in place of the hints.
@@ -91,7 +94,7 @@ type flash struct {
 
 type (
 	tickMsg  struct{} // the runtime appended a snapshot
-	clockMsg struct{} // a second passed
+	clockMsg struct{} // something is over, or no snapshot comes
 	freeMsg  struct{} // the link to the terminal is free again
 	lostMsg  struct{ err error }
 	saidMsg  struct { // a command was carried out
@@ -112,6 +115,8 @@ func New(ctx context.Context, rt Runtime, o Options, profile views.Profile) (*Mo
 	if m.now == nil {
 		m.now = time.Now
 	}
+	m.alarm = time.NewTimer(time.Hour)
+	m.alarm.Stop()
 	if o.Console.TimeZone == "utc" {
 		m.zone = zoneUTC
 	}
@@ -124,28 +129,55 @@ func New(ctx context.Context, rt Runtime, o Options, profile views.Profile) (*Mo
 	return m, nil
 }
 
-// Init asks the terminal for its background and waits for the first tick.
+// Init waits for the first tick.
 func (m *Model) Init() tea.Cmd {
 	ticks, cancel := m.rt.Subscribe()
 	m.ticks = ticks
 	context.AfterFunc(m.ctx, cancel)
-	return tea.Batch(m.waitTick, clock, tea.RequestBackgroundColor)
+	return m.wait
 }
 
-func (m *Model) waitTick() tea.Msg {
-	select {
-	case _, ok := <-m.ticks:
-		if ok {
-			return tickMsg{}
+// wait is all that wakes a console nobody touches: the runtime's ticks, and the alarm.
+func (m *Model) wait() tea.Msg {
+	ticks := m.ticks
+	for {
+		select {
+		case _, ok := <-ticks:
+			if ok {
+				return tickMsg{}
+			}
+			ticks = nil // no more of them
+		case <-m.alarm.C:
+			return clockMsg{}
+		case <-m.ctx.Done():
+			return nil
 		}
-	case <-m.ctx.Done():
 	}
-	return nil
 }
 
-func clock() tea.Msg {
-	time.Sleep(time.Second)
-	return clockMsg{}
+// rearm sets the alarm: to the end of what is shown for a while, and to when a tick is overdue, for the ages must be seen
+// to grow.
+func (m *Model) rearm() {
+	now, next := m.now(), time.Duration(math.MaxInt64)
+	if m.flash.text != "" {
+		next = m.flash.until.Sub(now)
+	}
+	if !m.options.Recording && !m.lastTick.IsZero() {
+		next = min(next, m.overdue().Sub(now))
+		if next <= 0 {
+			next = time.Second // it is overdue: the ages grow by the second
+		}
+	}
+	if next == math.MaxInt64 {
+		m.alarm.Stop()
+		return
+	}
+	m.alarm.Reset(max(next, 10*time.Millisecond))
+}
+
+// overdue is when the next tick should have come, with some patience.
+func (m *Model) overdue() time.Time {
+	return m.lastTick.Add(2*max(m.options.Console.Refresh, time.Second) + 500*time.Millisecond)
 }
 
 // Update handles one message. A panic ends the console in order: the terminal is restored, and Run tells what it was.
@@ -173,19 +205,23 @@ func (m *Model) update(msg tea.Msg) tea.Cmd {
 		m.lastTick = m.now()
 		m.ticked++
 		m.traffic.sample(m.lastTick, m.link)
-		if !m.options.Slow || m.ticked%2 == 0 {
+		m.expire()
+		switch {
+		case m.options.Slow && m.ticked%2 != 0:
+		case m.cursor.Live():
+			m.dirty = true
+		default: // the panes stand still
+			m.dirty = m.dirty || m.aging() != m.aged
+		}
+		m.rearm()
+		return tea.Batch(m.wait, m.watch())
+	case clockMsg:
+		m.expire()
+		if !m.options.Recording && m.now().After(m.overdue()) {
 			m.dirty = true
 		}
-		return tea.Batch(m.waitTick, m.watch())
-	case clockMsg:
-		now := m.now()
-		if m.flash.text != "" && now.After(m.flash.until) {
-			m.flash, m.dirty = flash{}, true
-		}
-		if tick := max(m.options.Console.Refresh, time.Second); now.Sub(m.lastTick) > 2*tick {
-			m.dirty = true // no snapshot comes: the ages must be seen to grow
-		}
-		return clock
+		m.rearm()
+		return m.wait
 	case freeMsg:
 		// View draws now what it could not while the link was busy.
 	case lostMsg:
@@ -252,6 +288,9 @@ func (m *Model) watch() tea.Cmd {
 
 func (m *Model) draw() {
 	m.dirty = false
+	if !m.cursor.Live() {
+		m.aged = m.aging()
+	}
 	scene := m.scene()
 	m.screen = scene.Draw(m.w, m.h, m.console, m.chrome(scene))
 	m.frame = m.screen.String()
@@ -386,6 +425,27 @@ func (m *Model) hints(page *views.Page) []views.Hint {
 	return out
 }
 
+// expire takes away what was to be shown for a while only.
+func (m *Model) expire() {
+	if m.flash.text != "" && !m.now().Before(m.flash.until) {
+		m.flash, m.dirty = flash{}, true
+	}
+}
+
+// aging is what changes on a held screen by time alone, coarsely: a frozen screen should cost next to nothing.
+func (m *Model) aging() string {
+	held := m.cursor.Held()
+	switch {
+	case held < 10*time.Second:
+		held = held.Truncate(time.Second)
+	case held < 2*time.Minute:
+		held = held.Truncate(10 * time.Second)
+	default:
+		held = held.Truncate(time.Minute)
+	}
+	return held.String() + views.TrafficText(m.traffic.perSecond)
+}
+
 func (m *Model) say(style views.Style, text string) {
 	text = strings.TrimSpace(text)
 	if text == "" {
@@ -393,6 +453,7 @@ func (m *Model) say(style views.Style, text string) {
 	}
 	m.flash = flash{text: text, style: style, until: m.now().Add(6 * time.Second)}
 	m.dirty = true
+	m.rearm()
 }
 
 // focused is the level the reader's keys act on.

@@ -55,23 +55,26 @@ func run(ctx context.Context, in, out *os.File, errOut io.Writer, env []string, 
 	link := NewLink(out, func() { <-ready; program.Send(freeMsg{}) }, func(err error) { <-ready; program.Send(lostMsg{err}) })
 	defer link.Close() //nolint:errcheck // it never fails
 
-	detected := colorprofile.Detect(out, env)
-	profile := profileOf(detected, env)
-	model, crash, err := make(ctx, profile, link)
+	model, crash, err := make(ctx, profileOf(colorprofile.Detect(out, env), env), link)
 	if err != nil {
 		return err
 	}
-	if profile == views.NoColour {
-		detected = min(detected, colorprofile.ASCII)
-	}
-	program = tea.NewProgram(model, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(link), tea.WithEnvironment(env),
-		tea.WithColorProfile(detected), tea.WithFPS(120), tea.WithoutSignalHandler())
+	// Bubble Tea is the loop of messages and reads the keys; the frames are painted by us, without its renderer, whose
+	// ticker goes once a second then. See painter for why.
+	screen := newTerminal(in, out, link, env)
+	w, h := screen.size()
+	program = tea.NewProgram(shown{model, screen}, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(link), tea.WithEnvironment(env),
+		tea.WithoutRenderer(), tea.WithWindowSize(w, h), tea.WithFPS(1), tea.WithoutSignalHandler())
 	close(ready)
-
-	signals := newSignals(ctx, program)
+	if err := screen.take(); err != nil {
+		return err
+	}
+	signals, sizes := newSignals(ctx, program), screen.watch(ctx, program)
 	_, err = program.Run()
 	cancel()
+	sizes()
 	signals()
+	restoring := screen.give()
 	if err := link.Close(); err != nil {
 		return fmt.Errorf("terminal: %w", err)
 	}
@@ -81,6 +84,9 @@ func run(ctx context.Context, in, out *os.File, errOut io.Writer, env []string, 
 	}
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, tea.ErrInterrupted):
+		if restoring != nil && !errors.Is(restoring, syscall.EIO) {
+			return fmt.Errorf("terminal: %w", restoring)
+		}
 		return nil
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.EIO), errors.Is(err, ErrTerminalLost):
 		return nil // the terminal went away: there is nobody to tell

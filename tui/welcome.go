@@ -57,7 +57,7 @@ var welcomeChoices = []struct {
 	{"q", ChoiceQuit, "Quit", ""},
 }
 
-func (w *welcome) Init() tea.Cmd { return tea.RequestBackgroundColor }
+func (w *welcome) Init() tea.Cmd { return nil }
 
 func (w *welcome) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {

@@ -283,7 +283,7 @@ func (s *Scene) status(w int, chrome Chrome) string {
 	l.Space(1).Put(Badge, " weir ").Space(1)
 	right := ""
 	if chrome.BytesPerSecond >= 0 {
-		right = bytesText(chrome.BytesPerSecond) + "/s "
+		right = TrafficText(chrome.BytesPerSecond) + " "
 	}
 	if chrome.ReadOnly {
 		right = "read only  " + right
@@ -318,7 +318,8 @@ func (s *Scene) status(w int, chrome Chrome) string {
 		l.Put(Good, t.Glyphs.Live+" ").Put(Strong, "LIVE").Space(1)
 		at = s.Now
 	default:
-		l.Put(BadgeWarn, " "+t.Glyphs.Held+" HELD "+span(s.Held)+" ").Space(1)
+		// The figure is plain: it changes while nothing else does, and colours cost bytes.
+		l.Put(BadgeWarn, " "+t.Glyphs.Held+" HELD ").Put(Plain, span(s.Held)).Space(2)
 	}
 	if s.EventTime {
 		l.Put(Plain, s.clock(eventTime(x))).Put(Faint, " event")
@@ -352,6 +353,14 @@ func (s *Scene) status(w int, chrome Chrome) string {
 		l.Put(style, sign+" "+t.clip(t.fold(list[0].Text), room-2-cells(more))).Put(Faint, more)
 	}
 	return l.To(w-cells(right)).Put(Faint, right).String()
+}
+
+// TrafficText is what is written to a terminal a second. What a clock costs is as good as nothing, and reads so.
+func TrafficText(bytesPerSecond float64) string {
+	if bytesPerSecond >= 0 && bytesPerSecond < 100 {
+		return "<0.1 KB/s"
+	}
+	return bytesText(bytesPerSecond) + "/s"
 }
 
 // settling tells whether an engine has not seen its world yet: then nothing is known to be wrong, nor to be well.
