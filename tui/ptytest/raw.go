@@ -16,9 +16,15 @@ import (
 // Raw is a program in a pseudo-terminal without an emulator behind it: for measuring, where an emulator would cost more
 // than what is measured.
 type Raw struct {
-	pty *os.File
-	cmd *exec.Cmd
-	buf []byte
+	pty  *os.File
+	cmd  *exec.Cmd
+	came chan chunk
+}
+
+// chunk is how many bytes came at once, and when.
+type chunk struct {
+	n  int
+	at time.Time
 }
 
 // StartRaw runs a program in a terminal of w by h cells that never answers a question. Stop ends both.
@@ -27,46 +33,66 @@ func StartRaw(w, h int, cmd *exec.Cmd) (*Raw, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pty: %w", err)
 	}
-	return &Raw{pty: f, cmd: cmd, buf: make([]byte, 64<<10)}, nil
+	r := &Raw{pty: f, cmd: cmd, came: make(chan chunk, 1<<12)}
+	go r.reading()
+	return r, nil
 }
+
+// reading notes what comes. It ends with the terminal.
+func (r *Raw) reading() {
+	defer close(r.came)
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := r.pty.Read(buf)
+		if err != nil {
+			return
+		}
+		r.came <- chunk{n, time.Now()}
+	}
+}
+
+// ErrEnded is the error of a program that ended while it was measured.
+var ErrEnded = errors.New("the program has ended")
 
 // Drain reads for a while, and tells how many bytes came.
 func (r *Raw) Drain(d time.Duration) (n int, err error) {
-	end := time.Now().Add(d)
+	end := time.NewTimer(d)
+	defer end.Stop()
 	for {
-		if err := r.pty.SetReadDeadline(end); err != nil {
-			return n, err
-		}
-		k, err := r.pty.Read(r.buf)
-		n += k
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		select {
+		case c, ok := <-r.came:
+			if !ok {
+				return n, ErrEnded
+			}
+			n += c.n
+		case <-end.C:
 			return n, nil
-		}
-		if err != nil {
-			return n, err
 		}
 	}
 }
 
 // Answer types keys and tells how long the program took for its answer: until at least size bytes of it came, which is
-// chosen so that nothing but the answer is that large. No answer within patience counts as patience.
+// chosen so that little but the answer is that large. No answer within patience counts as patience.
 func (r *Raw) Answer(keys string, size int, patience time.Duration) (time.Duration, error) {
 	start := time.Now()
 	if _, err := r.pty.WriteString(keys); err != nil {
 		return 0, err
 	}
-	if err := r.pty.SetReadDeadline(start.Add(patience)); err != nil {
-		return 0, err
-	}
-	for n := 0; n < size; {
-		k, err := r.pty.Read(r.buf)
-		if n += k; errors.Is(err, os.ErrDeadlineExceeded) {
+	end := time.NewTimer(patience)
+	defer end.Stop()
+	for n := 0; ; {
+		select {
+		case c, ok := <-r.came:
+			if !ok {
+				return 0, ErrEnded
+			}
+			if n += c.n; n >= size {
+				return c.at.Sub(start), nil
+			}
+		case <-end.C:
 			return patience, nil
-		} else if err != nil {
-			return 0, err
 		}
 	}
-	return time.Since(start), nil
 }
 
 // Cost is what a program's threads have used up.
@@ -113,4 +139,6 @@ func (r *Raw) Stop() {
 	_ = r.cmd.Process.Kill()
 	_ = r.cmd.Wait()
 	_ = r.pty.Close()
+	for range r.came { //nolint:revive // until the reading has ended
+	}
 }
