@@ -126,12 +126,28 @@ func (m *Model) run(line string) tea.Cmd {
 			return cmd
 		}
 	}
+	if spec.Name == "inspect" && len(args) == 1 {
+		m.visitRecord(args[0])
+	}
 	if spec.Changes {
 		m.asking = &question{spec: spec, args: args}
 		m.prompt = newPrompt(promptReason, "", nil)
 		return nil
 	}
 	return m.command(spec, args, "")
+}
+
+// visitRecord opens the page of an event by its place, if that is one.
+func (m *Model) visitRecord(place string) {
+	partition, offset, ok := strings.Cut(place, "/")
+	for _, word := range []string{partition, offset} {
+		if n, err := strconv.ParseInt(word, 10, 64); err != nil || n < 0 {
+			ok = false
+		}
+	}
+	if ok {
+		m.visit(views.Goto{Pane: views.Throughput, Path: []views.Level{{Key: partition}, {Key: place}}})
+	}
 }
 
 // command gives a command to the runtime; its answer comes as a message.
@@ -162,6 +178,8 @@ func (m *Model) remember(kind int, line string) {
 type question struct {
 	spec backend.CommandSpec
 	args []string
+	// short is the command in a few words, and extent what it touches, where that is known better than by its name.
+	short, extent string
 }
 
 // undo tells how commands are taken back; a command not listed cannot be.
@@ -171,6 +189,7 @@ var undo = map[string]string{
 	"requeue": "no; what is refused again is a dead letter again",
 	"seek":    "by another :seek; what was predicted again stays",
 	"model":   "yes: load by :model rollback, and a rollback by another",
+	"replay":  "no: what was sent back is in the events, and is predicted or set aside anew",
 }
 
 func (q *question) view(m *Model) views.Question {
@@ -178,6 +197,10 @@ func (q *question) view(m *Model) views.Question {
 		Undo: undo[q.spec.Name], Who: m.options.Who}
 	if v.Undo == "" {
 		v.Undo = "no"
+	}
+	if q.short != "" {
+		v.Command, v.Extent = q.short, q.extent
+		return v
 	}
 	x := m.rt.Timeline().Newest()
 	if x == nil {
@@ -213,6 +236,9 @@ func (m *Model) promptKey(key tea.KeyPressMsg, name string) tea.Cmd {
 		case promptReason:
 			q := m.asking
 			m.asking = nil
+			if q.spec.Name == "replay" {
+				m.focused().Marks = nil
+			}
 			return m.command(q.spec, q.args, strings.TrimSpace(p.text()))
 		default:
 			return m.run(p.text())

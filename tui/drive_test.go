@@ -52,6 +52,8 @@ func (f *fakeRuntime) Commands() []backend.CommandSpec {
 				return out
 			}},
 		{Name: "mark", Usage: "TEXT", Summary: "write a note into the events"},
+		{Name: "inspect", Usage: "PARTITION/OFFSET", Summary: "read one event from the broker"},
+		{Name: "replay", Usage: "PARTITION/OFFSET… | all", Summary: "send dead letters through the pipeline again", Changes: true},
 	}
 }
 
@@ -138,6 +140,8 @@ func (c *console) carry(cmd tea.Cmd) {
 	case tea.QuitMsg:
 		c.quit = true
 	case saidMsg:
+		c.send(msg)
+	case lookMsg:
 		c.send(msg)
 	case tea.BatchMsg:
 		for _, cmd := range msg {

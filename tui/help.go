@@ -12,7 +12,7 @@ func (m *Model) helpView() []views.HelpGroup {
 	for _, group := range []string{groupPanes, groupLists, groupTime, groupOther} {
 		g := views.HelpGroup{Name: group}
 		for _, b := range m.keys.table {
-			if b.group == group {
+			if b.group == group && (!m.options.Console.ReadOnly || b.intent != markRow && b.intent != markAll && b.intent != replayRows) {
 				g.Rows = append(g.Rows, views.Hint{Key: b.label(), Text: b.Help().Desc})
 			}
 		}

@@ -84,7 +84,11 @@ func (m *Model) do(in intent, key string) tea.Cmd {
 			m.say(views.Good, "nothing is wrong that weir knows of")
 		}
 	case open:
-		m.open()
+		return m.open()
+	case markRow, markAll:
+		m.mark(in)
+	case replayRows:
+		m.replay()
 	case back:
 		m.back()
 	case sectionNext:
@@ -205,38 +209,60 @@ func (m *Model) goTo(p views.Pane) {
 func (m *Model) focus(p views.Pane) { m.console.Focus = p }
 
 // open zooms the pane, then opens the row under the cursor.
-func (m *Model) open() {
+func (m *Model) open() tea.Cmd {
 	p := m.console.Focus
 	if !m.console.Zoomed {
 		m.console.Zoomed = true
 		m.console.Paths[p] = m.console.Paths[p][:1]
-		return
+		return look
 	}
 	page, drawn := &m.screen.Pages[p], &m.screen.Panes[p]
 	if !page.Opens {
-		return
+		return nil
 	}
-	if page.Moment != nil { // an event: hold everything when it happened
-		m.cursor = m.cursor.At(*page.Moment)
+	switch {
+	case page.Moment != nil: // what an event changed: the panes at that moment
 		m.console.Zoomed = false
 		m.console.Paths[p] = m.console.Paths[p][:1]
-		m.say(views.Plain, "held at the moment of the event; l is live again")
-		return
+		m.say(views.Plain, "held at that moment; l is live again")
+		return nil
+	case page.Goto != nil:
+		m.visit(*page.Goto)
+		return look
 	}
 	l := m.focused()
 	if a := drawn.Places; a != nil {
 		m.put(drawn.Level.Index)
 		m.console.Paths[p] = append(m.console.Paths[p], a.Target(drawn.Level.Index))
 		m.watched = time.Time{}
-		return
+		return look
 	}
 	if len(drawn.Keys) == 0 || m.screen.Layout.Panes[p].W == 0 {
-		return
+		return nil
 	}
 	key := drawn.Keys[min(max(drawn.Level.Index, 0), len(drawn.Keys)-1)]
 	l.Cursor, l.Index = key, drawn.Level.Index
 	m.console.Paths[p] = append(m.console.Paths[p], views.Level{Key: key})
 	m.watched = time.Time{}
+	if at, ok := views.EventAt(key); p == views.Events && ok {
+		m.holdAfter(at)
+	}
+	return look
+}
+
+// visit opens a page of another pane, zoomed.
+func (m *Model) visit(to views.Goto) {
+	m.console.Focus, m.console.Zoomed = to.Pane, true
+	m.console.Paths[to.Pane] = append([]views.Level{to.Root}, to.Path...)
+	m.watched = time.Time{}
+}
+
+// holdAfter holds the cursor at the first snapshot that knows of what happened at a moment.
+func (m *Model) holdAfter(at time.Time) {
+	m.cursor = m.cursor.At(at)
+	if x := m.cursor.Snapshot(); x != nil && x.At.Before(at) {
+		m.cursor = m.cursor.Step(1)
+	}
 }
 
 // back undoes one step: the filter, a level, the zoom.
@@ -246,6 +272,8 @@ func (m *Model) back() {
 	switch {
 	case l.Filter != "":
 		l.Filter = ""
+	case len(l.Marks) > 0:
+		l.Marks = nil
 	case m.console.Zoomed && len(m.console.Paths[p]) > 1:
 		m.console.Paths[p] = m.console.Paths[p][:len(m.console.Paths[p])-1]
 	case m.console.Zoomed:
@@ -364,8 +392,7 @@ func (m *Model) click(msg tea.MouseClickMsg) tea.Cmd {
 	}
 	if again := was == p && m.clicked == p && l.Cursor == drawn.Keys[at]; again {
 		m.clicked = views.NoPane
-		m.open()
-		return nil
+		return m.open()
 	}
 	l.Cursor, l.Index, l.Offset = drawn.Keys[at], at, drawn.Level.Offset
 	m.clicked = p

@@ -49,6 +49,9 @@ const (
 	spanLonger
 	timeZone
 	note
+	markRow
+	markAll
+	replayRows
 	copyRow
 	export
 	mouse
@@ -99,6 +102,9 @@ var bindings = []binding{
 	row(filterRows, "filter", []string{"/"}, groupLists, "filter", "filter: text, field:text, ! before either negates"),
 	row(sortRows, "sort", []string{"s"}, groupLists, "sort", "sort by the next column"),
 	row(reverseRows, "reverse", []string{"S"}, groupLists, "", "reverse the order"),
+	row(markRow, "mark-row", []string{"v"}, groupLists, "mark", "mark a dead letter, or unmark it"),
+	row(markAll, "mark-all", []string{"V"}, groupLists, "all", "mark all dead letters that pass the filter, or unmark all"),
+	row(replayRows, "replay", []string{"R"}, groupLists, "replay", "replay the marked dead letters, or the one under the cursor; asks first"),
 	row(copyRow, "copy", []string{"y"}, groupLists, "copy", "copy the row, or the text, to the clipboard (OSC 52)"),
 	row(export, "export", []string{"e"}, groupLists, "", "export what is seen to a file: Markdown, CSV or JSON"),
 	row(groupNext, "group", []string{"b"}, groupLists, "group", "group the map of the fleet by the next label"),

@@ -80,7 +80,8 @@ type Model struct {
 	ticked   int
 	clicked  views.Pane // where the last click was, for the second
 	traffic  traffic
-	watched  time.Time // when the open node was last asked to be watched
+	watched  time.Time // when what is open was last asked for
+	asked    string    // what was
 	crash    string    // what a panic said, with its stack
 	aged     string    // how long ago the moment on a held screen was, and what is written, as last drawn
 }
@@ -96,6 +97,7 @@ type (
 	tickMsg  struct{} // the runtime appended a snapshot
 	clockMsg struct{} // something is over, or no snapshot comes
 	freeMsg  struct{} // the link to the terminal is free again
+	lookMsg  struct{} // a page was opened and drawn: what it shows may be asked for
 	lostMsg  struct{ err error }
 	saidMsg  struct { // a command was carried out
 		text string
@@ -224,6 +226,8 @@ func (m *Model) update(msg tea.Msg) tea.Cmd {
 		return m.wait
 	case freeMsg:
 		// View draws now what it could not while the link was busy.
+	case lookMsg:
+		return m.watch()
 	case lostMsg:
 		return tea.Quit
 	case saidMsg:
@@ -232,6 +236,8 @@ func (m *Model) update(msg tea.Msg) tea.Cmd {
 		} else {
 			m.say(views.Good, msg.text)
 		}
+		m.asked = "" // what is shown may be another now
+		return m.watch()
 	case tea.KeyPressMsg:
 		return m.key(msg)
 	case tea.PasteMsg:
@@ -268,23 +274,39 @@ func (m *Model) View() (view tea.View) {
 	return view
 }
 
-// watch keeps the polls of the node that is open in the snapshots, as long as it is open.
+// How often what is open is asked for, so that the snapshots go on carrying it.
+const (
+	watchNodeEvery = 20 * time.Second
+	watchPageEvery = 5 * time.Second
+)
+
+// watch keeps what is open in the snapshots, as long as it is open: the polls of a node, or what the page asks for.
 func (m *Model) watch() tea.Cmd {
-	path := m.console.Paths[views.EdgeNodes]
-	if !m.console.Zoomed || m.console.Focus != views.EdgeNodes || len(path) < 2 || m.now().Sub(m.watched) < 20*time.Second {
+	if !m.console.Zoomed {
 		return nil
 	}
-	m.watched = m.now()
-	page := &m.screen.Pages[views.EdgeNodes]
-	if page.Node == "" {
-		return nil // a group is open
+	page := &m.screen.Pages[m.console.Focus]
+	every, ask := watchPageEvery, page.Ask
+	if ask == nil && page.Node != "" {
+		every, ask = watchNodeEvery, []string{"watch", page.Node}
 	}
-	c := backend.Command{Name: "watch", Args: []string{page.Node}, Who: m.options.Who}
+	if ask == nil {
+		return nil
+	}
+	what := strings.Join(ask, " ")
+	if what == m.asked && m.now().Sub(m.watched) < every {
+		return nil
+	}
+	m.watched, m.asked = m.now(), what
+	c := backend.Command{Name: ask[0], Args: ask[1:], Who: m.options.Who}
 	return func() tea.Msg {
-		_, _ = m.rt.Do(m.ctx, c) // a runtime without that command, or a node that is gone, is shown without its past
+		_, _ = m.rt.Do(m.ctx, c) // a runtime without that command, or what is gone, is shown without it; errors come with the snapshots
 		return nil
 	}
 }
+
+// look is the message by which a page that was just opened asks for what it shows, once it is drawn.
+func look() tea.Msg { return lookMsg{} }
 
 func (m *Model) draw() {
 	m.dirty = false
@@ -327,7 +349,23 @@ func (m *Model) scene() *views.Scene {
 		s.Snap = s.Past[n-1]
 	}
 	s.Zone, s.EventTime = m.zone.location(), m.zone == zoneEvent
+	s.Newest = m.rt.Timeline().Newest()
+	if path := m.console.Paths[views.Events]; m.console.Zoomed && m.console.Focus == views.Events && len(path) > 1 {
+		s.Before = m.before(path[1].Key)
+	}
 	return s
+}
+
+// before is the last snapshot before an event, nil where none is remembered.
+func (m *Model) before(key string) *timeline.Snapshot {
+	at, ok := views.EventAt(key)
+	if !ok {
+		return nil
+	}
+	if x := m.cursor.At(at.Add(-1)).Snapshot(); x != nil && x.At.Before(at) {
+		return x
+	}
+	return nil
 }
 
 func (m *Model) chrome(s *views.Scene) views.Chrome {
@@ -363,7 +401,7 @@ func (m *Model) hints(page *views.Page) []views.Hint {
 			switch {
 			case !m.console.Zoomed:
 				hint = "zoom"
-			case !page.Opens || page.Table.Rows == 0 && page.Moment == nil:
+			case !page.Opens || page.Table.Rows == 0 && page.Moment == nil && page.Goto == nil:
 				continue
 			default:
 				hint = page.Opened
@@ -409,6 +447,10 @@ func (m *Model) hints(page *views.Page) []views.Hint {
 			}
 		case goLive:
 			if m.cursor.Live() {
+				continue
+			}
+		case markRow, markAll, replayRows:
+			if !m.canReplay(page) || b.intent != replayRows && page.Table.Text != nil {
 				continue
 			}
 		case copyRow:

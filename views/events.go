@@ -41,13 +41,10 @@ func (s *Scene) events(path []Level, w int, zoomed bool) Page {
 		page.Title = []Seg{{Faint, "newest first"}}
 	}
 	if len(path) > 1 {
-		for i := range list {
-			if eventKey(&list[i]) == path[1].Key {
-				page.Crumbs = []string{s.clock(list[i].At)}
-				page.Opens, page.Opened, page.Moment = true, "moment", &list[i].At
-				page.Table.Text = s.eventText(&list[i], w)
-				return page
-			}
+		if e := s.eventOf(path[1].Key); e != nil {
+			page.Crumbs = []string{s.clock(e.At)}
+			page.Opened, page.Moment = "every pane", &e.At
+			return s.eventChanges(page, e, w)
 		}
 		page.Missing, page.Opens, page.Empty = true, false, "This event is not among the last "+count(n)+" of this moment."
 		return page
@@ -95,21 +92,20 @@ func (s *Scene) subject(e *event.Event) string {
 	return subject
 }
 
-func (s *Scene) eventText(e *event.Event, w int) []string {
-	f := s.facts(w)
-	style, sign := s.severity(e.Severity)
-	f.add("time", Strong, e.At.In(s.Zone).Format("2006-01-02 15:04:05.000 MST")+", "+span(s.Snap.At.Sub(e.At))+" ago")
-	f.add("severity", style, sign+" "+string(e.Severity))
-	f.add("kind", Plain, string(e.Kind))
-	f.add("subject", Strong, e.Subject.String())
-	if name := s.subject(e); name != e.Subject.String() {
-		f.add("node", Strong, name)
+// eventOf is an event by its key: one of this moment's, or of the newest when the cursor was moved to before it.
+func (s *Scene) eventOf(key string) *event.Event {
+	lists := [][]event.Event{s.Snap.Events}
+	if s.Newest != nil {
+		lists = append(lists, s.Newest.Events)
 	}
-	f.gap()
-	f.text(Plain, e.Message.String())
-	f.gap()
-	f.text(Faint, "enter holds every pane at the moment it happened.")
-	return f.rows
+	for _, list := range lists {
+		for i := range list {
+			if eventKey(&list[i]) == key {
+				return &list[i]
+			}
+		}
+	}
+	return nil
 }
 
 // plainText is a finished row without its styles.

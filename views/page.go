@@ -16,7 +16,11 @@ type Scene struct {
 	// as far as charts want.
 	Snap *timeline.Snapshot
 	Past []*timeline.Snapshot
-	Live bool
+	// Newest is the newest snapshot there is, for what was asked of the engines on demand; it says of when it is.
+	Newest *timeline.Snapshot
+	// Before is the last snapshot before the event that is open, nil when none is.
+	Before *timeline.Snapshot
+	Live   bool
 	// Recording tells that there is no present: the newest snapshot is the end of a recording, and Now its time.
 	Recording bool
 	Held      time.Duration // how far Snap lies behind the newest snapshot
@@ -40,7 +44,21 @@ type Level struct {
 	Filter  string
 	Sort    int // 1 + the column sorted by; 0 is the page's own order
 	Reverse bool
-	By      string // the label that a map groups by; empty: the page's choice
+	By      string          // the label that a map groups by; empty: the page's choice
+	Marks   map[string]bool // the keys of the rows marked; nil when none is
+}
+
+// Replayable is a dead letter that can be sent through the pipeline again.
+type Replayable struct {
+	Place string // in its own topic, as the command replay takes it
+	Again bool   // it was replayed before, and will not be again
+}
+
+// Goto is another page that enter leads to.
+type Goto struct {
+	Pane Pane
+	Path []Level // below the pane's own list
+	Root Level   // the pane's own list, for its section
 }
 
 // Page is what one level of one pane shows.
@@ -63,6 +81,12 @@ type Page struct {
 	// Node is the URL of the node the page is about; NodeRows tells that rows have nodes' URLs for keys.
 	Node     string
 	NodeRows bool
+	Goto     *Goto // with Opens: enter leads to this page instead
+	// Ask is a command, with its arguments, that the console gives again and again while the page is open: the
+	// snapshots to come then carry what the page shows.
+	Ask []string
+	// Place tells which dead letter a row is, by its key, or the page itself by any; nil where there are none.
+	Place func(key string) (Replayable, bool)
 	// Missing says that what was opened is not in this snapshot.
 	Missing bool
 }

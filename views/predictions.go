@@ -21,7 +21,7 @@ func (s *Scene) predictions(path []Level, w, h int, zoomed bool) Page {
 		total += n
 	}
 	if zoomed && len(path) > 1 {
-		return s.predictionBin(page, p, path[1].Key, total, w)
+		return s.predictionBin(page, p, path, total, w, h)
 	}
 	if total == 0 {
 		page.Empty = "No prediction in the last minute."
@@ -178,7 +178,9 @@ func (s *Scene) predictionFacts(p *pipeline.Snapshot, total uint64, w int) strin
 	return l.String()
 }
 
-func (s *Scene) predictionBin(page Page, p *pipeline.Snapshot, key string, total uint64, w int) Page {
+// predictionBin is one bin: its share, and the newest records whose prediction fell into it.
+func (s *Scene) predictionBin(page Page, p *pipeline.Snapshot, path []Level, total uint64, w, h int) Page {
+	key := path[1].Key
 	bin, err := strconv.Atoi(key)
 	if err != nil || bin < 0 || bin >= pipeline.Bins {
 		page.Missing, page.Empty = true, "There is no such bin."
@@ -186,10 +188,11 @@ func (s *Scene) predictionBin(page Page, p *pipeline.Snapshot, key string, total
 	}
 	name := fixed(float64(bin)/pipeline.Bins, 2) + " to " + fixed(float64(bin+1)/pipeline.Bins, 2)
 	page.Crumbs = []string{name}
+	if len(path) > 2 {
+		return s.record(page, path[2].Key, w)
+	}
 	f := s.facts(w)
-	f.add("bin", Strong, name)
-	f.add("predictions", Plain, count(p.Histogram[bin])+" in the last minute")
-	f.add("share", Plain, percent(float64(p.Histogram[bin])/float64(max(total, 1))))
+	f.add("predictions", Strong, count(p.Histogram[bin])+" in the last minute, "+percent(float64(p.Histogram[bin])/float64(max(total, 1)))+" of all")
 	if len(p.Baseline) == pipeline.Bins {
 		when := " when the model was trained"
 		if !p.BaselineRecorded.IsZero() {
@@ -198,20 +201,26 @@ func (s *Scene) predictionBin(page Page, p *pipeline.Snapshot, key string, total
 		f.add("baseline", Plain, percent(p.Baseline[bin])+when)
 	}
 	f.gap()
-	f.head("share over time, %")
-	f.rows = append(f.rows, s.chart("%", false, w, 9, short, func(x *timeline.Snapshot) float64 {
-		if x.Pipeline == nil {
-			return math.NaN()
-		}
-		sum := uint64(0)
-		for _, n := range x.Pipeline.Histogram {
-			sum += n
-		}
-		if sum == 0 {
-			return math.NaN()
-		}
-		return 100 * float64(x.Pipeline.Histogram[bin]) / float64(sum)
-	})...)
-	page.Table.Text = f.rows
-	return page
+	if charted := min(h/4, 9); charted >= 5 {
+		f.head("share over time, %")
+		f.rows = append(f.rows, s.chart("%", false, w, charted, short, func(x *timeline.Snapshot) float64 { return shareOf(x, bin) })...)
+		f.gap()
+	}
+	page.Head = f.rows
+	return s.watched(page, pipeline.WatchTarget{Partition: -1, Bin: bin}, []string{"browse", "bin", key}, w)
+}
+
+// shareOf is the share of a bin among a snapshot's predictions, in percent; NaN without any.
+func shareOf(x *timeline.Snapshot, bin int) float64 {
+	if x.Pipeline == nil {
+		return math.NaN()
+	}
+	sum := uint64(0)
+	for _, n := range x.Pipeline.Histogram {
+		sum += n
+	}
+	if sum == 0 {
+		return math.NaN()
+	}
+	return 100 * float64(x.Pipeline.Histogram[bin]) / float64(sum)
 }

@@ -32,13 +32,13 @@ func (s *Scene) throughput(path []Level, w, h int, zoomed bool) Page {
 	}
 	page.Sections = []string{"Partitions", "Whole group", "Dead letters", "Features and model", "Host"}
 	if len(path) > 1 {
-		return s.throughputDetail(page, path, w)
+		return s.throughputDetail(page, path, w, h)
 	}
 	charts := min(max(h*2/5, 6), 16)
 	if p.State == pipeline.Waiting { // it says on up to three rows for what
 		charts += 3
 	}
-	if path[0].Section >= modelSection { // texts need the room
+	if path[0].Section >= deadSection { // lists and texts need the room
 		charts = 2
 	}
 	page.Head = append(s.flow(p, w, charts), s.NewLine(w).String())
@@ -50,8 +50,7 @@ func (s *Scene) throughput(path []Level, w, h int, zoomed bool) Page {
 		page.Table = s.group(p)
 		page.Empty = "The broker has not told the offsets of the group yet."
 	case deadSection:
-		page.Table, page.Opens, page.Opened = s.deadLetters(p, nil), true, "record"
-		page.Empty = "No dead letter so far: every record was predicted, or is on its way."
+		page = s.browse(page, -1, path[0], w)
 	case modelSection:
 		page.Table.Text = s.storeAndModel(p, w)
 	default:

@@ -9,48 +9,71 @@ import (
 	"weir/backend/timeline"
 )
 
-// throughputDetail is what enter opens in the throughput pane: a partition with its dead letters, or one dead letter.
-func (s *Scene) throughputDetail(page Page, path []Level, w int) Page {
+// throughputDetail is what enter opens in the throughput pane: a partition with its newest records and its dead
+// letters, one record, or one dead letter.
+func (s *Scene) throughputDetail(page Page, path []Level, w, h int) Page {
 	p := s.Snap.Pipeline
 	page.Sections = nil
 	key := path[len(path)-1].Key
 	if path[0].Section == deadSection || len(path) > 2 {
-		page.Crumbs = []string{"record " + key}
-		for i := range p.Dead {
-			if place(p.Dead[i].Partition, p.Dead[i].Offset) == key {
-				page.Table.Text = s.deadLetter(&p.Dead[i], w)
-				return page
-			}
+		if len(path) > 2 {
+			page.Crumbs = []string{"partition " + path[1].Key}
 		}
-		page.Missing, page.Empty = true, "The dead letter "+key+" is not among the newest "+count(pipeline.KeepDead)+" of this moment."
-		return page
+		if strings.HasPrefix(key, letterSign) {
+			return s.letter(page, key, w)
+		}
+		return s.record(page, key, w)
 	}
 	page.Crumbs = []string{"partition " + key}
 	for i := range p.Partitions {
-		part := &p.Partitions[i]
-		if digits(int64(part.Partition)) != key {
-			continue
+		if digits(int64(p.Partitions[i].Partition)) == key {
+			return s.partition(page, &p.Partitions[i], path[1], w, h)
 		}
-		style, sign := s.verdict(part.Verdict)
-		f := s.facts(w)
-		f.add("verdict", style, sign+" "+string(part.Verdict)+verdictMeans[part.Verdict])
-		f.add("lag", Strong, count(part.Lag)+" records behind the high watermark")
-		f.add("rate", Plain, rate(part.EventsPerSecond)+" ev/s")
-		f.add("offset", Plain, digits(part.Offset)+" next to be committed, high watermark "+digits(part.HighWatermark))
-		f.add("last record", Plain, s.ago(part.LastRecord))
-		page.Head = append(f.rows, s.NewLine(w).String())
-		page.Head = append(page.Head, s.chart("lag", true, w, 7, short, func(x *timeline.Snapshot) float64 {
+	}
+	page.Missing, page.Empty = true, "Partition "+key+" was not assigned to this process at this moment."
+	return page
+}
+
+// partition is one partition: how it keeps up, its newest records, its dead letters.
+func (s *Scene) partition(page Page, part *pipeline.Partition, level Level, w, h int) Page {
+	page.Sections = []string{"Records", "Dead letters"}
+	style, sign := s.verdict(part.Verdict)
+	f := s.facts(w)
+	f.add("verdict", style, sign+" "+string(part.Verdict)+verdictMeans[part.Verdict])
+	f.add("lag", Strong, count(part.Lag)+" records behind the high watermark, "+rate(part.EventsPerSecond)+" ev/s")
+	f.add("offset", Plain, digits(part.Offset)+" next to be committed, high watermark "+digits(part.HighWatermark)+", last record "+s.ago(part.LastRecord))
+	page.Head = append(f.rows, s.NewLine(w).String())
+	if charted := min(h/4, 9); charted >= 6 {
+		page.Head = append(page.Head, s.chart("lag", true, w, charted, short, func(x *timeline.Snapshot) float64 {
 			return partitionLag(x, part.Partition)
 		})...)
 		page.Head = append(page.Head, s.NewLine(w).String())
-		page.Table = s.deadLetters(p, func(d *pipeline.DeadLetter) bool {
-			return d.Partition == part.Partition && d.Topic == p.Events
-		})
-		page.Opens, page.Opened = true, "record"
-		page.Empty = "No dead letter of this partition is among the newest " + count(pipeline.KeepDead) + "."
-		return page
 	}
-	page.Missing, page.Empty = true, "Partition "+key+" was not assigned to this process at this moment."
+	if level.Section == 1 {
+		return s.browse(page, part.Partition, level, w)
+	}
+	return s.watched(page, pipeline.WatchTarget{Partition: part.Partition, Bin: -1}, []string{"browse", "records", digits(int64(part.Partition))}, w)
+}
+
+// watched is the list of the newest records of a target.
+func (s *Scene) watched(page Page, target pipeline.WatchTarget, ask []string, w int) Page {
+	page.Ask = ask
+	x, looked := watchedRecords(s.Snap.Pipeline, target)
+	switch {
+	case looked:
+		page.Table = s.records(x.Records)
+		page.Opens, page.Opened = true, "record"
+		page.Empty = "None came since " + s.clock(x.Since) + ", when somebody began to look."
+		if n := x.Matched; n > uint64(len(x.Records)) {
+			page.Foot = []string{s.NewLine(w).Put(Faint, "the newest "+count(len(x.Records))+" of "+count(n)+" that came since "+s.clock(x.Since)+", when somebody began to look").String()}
+		}
+	case s.Live && !s.Recording:
+		page.Table.Columns = s.records(nil).Columns
+		page.Empty = "Looking: the records to come will be here in a moment."
+	default:
+		page.Table.Columns = s.records(nil).Columns
+		page.Empty = "Nobody looked at these records at this moment, so none were kept. l is live again; :inspect PARTITION/OFFSET reads an older one."
+	}
 	return page
 }
 
@@ -60,21 +83,6 @@ var verdictMeans = map[pipeline.Verdict]string{
 	pipeline.VerdictStall:  ": the offset does not move, though there is lag",
 	pipeline.VerdictStop:   ": no commit for longer than the window, though the broker moved on",
 	pipeline.VerdictRewind: ": the offset went back",
-}
-
-func (s *Scene) deadLetter(d *pipeline.DeadLetter, w int) []string {
-	f := s.facts(w)
-	f.add("record", Strong, d.Topic.String()+" "+place(d.Partition, d.Offset))
-	f.add("seen", Plain, s.ago(d.At))
-	f.add("stage", Plain, d.Stage+stageMeans[d.Stage])
-	f.add("reason", Bad, d.Reason.String())
-	f.add("size", Plain, bytesText(float64(d.Size)))
-	f.add("went to", Plain, s.Snap.Pipeline.DeadLetters.String()+", its bytes untouched")
-	f.add("read it", Faint, "kcat -C -t "+d.Topic.String()+" -p "+digits(int64(d.Partition))+" -o "+digits(d.Offset)+" -c 1")
-	f.gap()
-	f.head("first bytes")
-	f.text(Plain, d.Sample.String())
-	return f.rows
 }
 
 var stageMeans = map[string]string{

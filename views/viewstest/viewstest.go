@@ -163,6 +163,9 @@ func (b builder) pipeline() *pipeline.Snapshot {
 				Sample: b.text(`{"user_id":8812,"type":"click","timestamp":"2026-11-22T07:31:58Z","email":null,"amount":12.5}`)})
 		}
 	}
+	if b.left == 0 {
+		b.looking(p)
+	}
 	if b.state == Waiting && b.left < 60 {
 		p.State, p.Since, p.Waiting = pipeline.Waiting, Start.Add(-time.Minute), b.text("broker 127.0.0.1:9092: connection refused")
 		p.EventsPerSecond, p.EndToEnd, p.Processing = 0, pipeline.Quantiles{}, pipeline.Quantiles{}
