@@ -133,7 +133,16 @@ func doReplay(ctx context.Context, p *pipeline.Engine, args []string, now time.T
 	if err != nil {
 		return "", fmt.Errorf("after %d dead letters: %w", n, err)
 	}
-	return fmt.Sprintf("sent %d dead letters back to the events; one that was replayed before is left out", n), nil
+	said := fmt.Sprintf("sent %d dead letters back to the events", n)
+	if n == 1 {
+		said = "sent 1 dead letter back to the events"
+	}
+	if left := len(ids) - n; left > 0 {
+		said += fmt.Sprintf("; %d were replayed before, or are gone, and are left out", left)
+	} else if ids == nil {
+		said += "; what was replayed before is left out"
+	}
+	return said, nil
 }
 
 // parseLetters reads either places in the dead-letter topic or a filter.

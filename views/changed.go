@@ -219,7 +219,9 @@ func (c *changes) mesh(a, b *mesh.Snapshot) {
 		c.text(name, key, string(x.State), string(p.State), style)
 		c.text(name, key+" version", x.Version.String(), p.Version.String(), Accent)
 		c.issues(key, x, p)
-		c.figure(name, key+" rows", float64(x.Rows), float64(p.Rows), 100, 0.25, wholes)
+		if x.Rows == 0 || p.Rows == 0 { // between them a window fills and empties all the time
+			c.text(name, key+" rows", count(x.Rows), count(p.Rows), Plain)
+		}
 	}
 	for i := range a.Products {
 		if key := productName(&a.Products[i]); was[key] != nil {
@@ -315,9 +317,12 @@ func (s *Scene) compared(w int) string {
 	if to.Seq < from.Seq {
 		from, to, why = to, from, [2]string{" and ", ", just before it"}
 	}
-	l.Put(Accent, "WHAT CHANGED").Put(Faint, " between ").Put(Strong, s.clock(from.At)).Put(Faint, why[0]).Put(Strong, s.clock(to.At)).Put(Faint, why[1])
+	l.Put(Accent, "WHAT CHANGED").Put(Faint, " between ").Put(Strong, s.tenths(from.At)).Put(Faint, why[0]).Put(Strong, s.tenths(to.At)).Put(Faint, why[1])
 	if n := to.At.Sub(from.At); n > 0 {
 		l.Put(Faint, ", "+span(n)+" later")
 	}
 	return l.Put(Faint, tell(w > 110, "   ← → move the moment held", "   ← → step")).String()
 }
+
+// tenths is a time of day to the tenth of a second: two snapshots may lie within one.
+func (s *Scene) tenths(at time.Time) string { return at.In(s.Zone).Format("15:04:05.0") }

@@ -295,6 +295,10 @@ func (s *Scene) issue(page Page, p *mesh.Product, path []Level, w int) Page {
 				f.head("the row, sensitive columns masked")
 				f.text(Plain, m.Value.String())
 				page.Table.Text = f.rows
+				if x := s.Snap.Pipeline; x != nil && m.Partition >= 0 && p.Feed == x.Events {
+					page.Opens, page.Opened = true, "what became of it"
+					page.Goto = &Goto{Pane: Throughput, Path: []Level{{Key: digits(int64(m.Partition))}, {Key: place(m.Partition, m.Offset)}}}
+				}
 				return page
 			}
 		}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"weir/backend/features"
 	"weir/backend/pipeline"
 	"weir/backend/safetext"
 )
@@ -56,7 +55,7 @@ func (s *Scene) browse(page Page, partition int32, level Level, w int) Page {
 		}
 		return Replayable{}, false
 	}
-	page.Head = append(page.Head, s.letterSummary(rows, list, level, w), s.NewLine(w).String())
+	page.Head = append(page.Head, s.letterSummary(rows, list, partition < 0, level, w), s.NewLine(w).String())
 	if !list.Error.IsEmpty() {
 		page.Foot = []string{s.NewLine(w).Put(Bad, s.Theme.Glyphs.Trouble+" ").Put(Plain, list.Error.String()).String()}
 	}
@@ -64,7 +63,7 @@ func (s *Scene) browse(page Page, partition int32, level Level, w int) Page {
 }
 
 // letterSummary counts the letters by what went wrong.
-func (s *Scene) letterSummary(rows []*pipeline.LetterRow, list *pipeline.LetterList, level Level, w int) string {
+func (s *Scene) letterSummary(rows []*pipeline.LetterRow, list *pipeline.LetterList, whole bool, level Level, w int) string {
 	by, again := map[string]int{}, 0
 	for _, r := range rows {
 		by[r.Stage]++
@@ -82,7 +81,7 @@ func (s *Scene) letterSummary(rows []*pipeline.LetterRow, list *pipeline.LetterL
 		l.Put(Badge, " "+count(n)+" marked ").Space(1)
 	}
 	l.Put(Strong, count(len(rows))).Put(Faint, " newest")
-	if list.Total > int64(len(rows)) {
+	if whole && list.Total > int64(len(rows)) {
 		l.Put(Faint, " of about "+count(list.Total))
 	}
 	for _, stage := range stages {
@@ -118,12 +117,12 @@ func (s *Scene) letters(rows []*pipeline.LetterRow, level Level) Table {
 				}},
 			{Title: "REPLAYED", Width: 8, Cell: func(i int) (Style, string) { return s.replays(rows[i]) },
 				Less: func(a, b int) bool { return rows[a].Replays > rows[b].Replays }},
-			{Title: "REASON", Width: 20, Grow: 2, Cell: func(i int) (Style, string) { return Plain, rows[i].Reason.String() }},
+			{Title: "REASON", Width: 24, Grow: 3, Most: 80, Cell: func(i int) (Style, string) { return Plain, rows[i].Reason.String() }},
 			{Title: "ENTITY", Width: 12, Rank: 2, Name: true, Cell: func(i int) (Style, string) { return Plain, or(rows[i].Entity.String(), g.Dash) }},
 			{Title: "TIME", Width: 8, Rank: 4, Cell: func(i int) (Style, string) { return Faint, s.clock(rows[i].At) }},
 			{Title: "SIZE", Width: 7, Right: true, Rank: 3, Cell: func(i int) (Style, string) { return Faint, bytesText(float64(rows[i].Size)) },
 				Less: func(a, b int) bool { return rows[a].Size > rows[b].Size }},
-			{Title: "RECORD", Width: 20, Grow: 3, Rank: 1, Cell: func(i int) (Style, string) { return Faint, rows[i].Sample.String() }},
+			{Title: "RECORD", Width: 20, Grow: 2, Rank: 1, Cell: func(i int) (Style, string) { return Faint, rows[i].Sample.String() }},
 		},
 	}
 }
@@ -170,7 +169,7 @@ func (s *Scene) letter(page Page, key string, w int) Page {
 			}
 		}
 	}
-	if row == nil && full != nil {
+	if full != nil { // it was read later than the list, maybe
 		row = &pipeline.LetterRow{ID: full.ID, DeadLetter: full.DeadLetter, Replays: full.Replays, ReplayOf: full.ReplayOf, Again: full.Again, Replayed: full.Replayed}
 	}
 	if row == nil {
@@ -202,7 +201,7 @@ func (s *Scene) letter(page Page, key string, w int) Page {
 	for i := range full.Features {
 		x := &full.Features[i]
 		l := s.NewLine(w).Field(Plain, s.Theme.clipMiddle(x.Name.String(), 36), 36, false).Space(1)
-		if x.Status == features.Present {
+		if x.Present() {
 			l.Put(Strong, x.Value.String())
 		} else {
 			l.Put(Bad, x.Status.String())

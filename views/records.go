@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"weir/backend/features"
 	"weir/backend/pipeline"
 )
 
@@ -100,7 +99,7 @@ func shortFeatures(r *pipeline.Record) string {
 }
 
 func featureValue(f *pipeline.FeatureUsed) string {
-	if f.Status != features.Present {
+	if !f.Present() {
 		return f.Status.String()
 	}
 	return f.Value.String()
@@ -141,6 +140,9 @@ func (s *Scene) record(page Page, key string, w int) Page {
 	var now *pipeline.Record
 	if look != nil {
 		now = look.Now
+	}
+	if letter, ok := s.letterFor(key, then); ok {
+		page.Place = func(string) (Replayable, bool) { return letter, true }
 	}
 	f := s.facts(w)
 	f.add("record", Strong, p.Events.String()+" "+key)
@@ -206,6 +208,25 @@ func (s *Scene) deadOf(key string) *pipeline.DeadLetter {
 		}
 	}
 	return nil
+}
+
+// letterFor is the dead letter that a record became, as it can be replayed.
+func (s *Scene) letterFor(key string, then *pipeline.Record) (Replayable, bool) {
+	at := ""
+	if then != nil && then.Stage != "" && then.ToOffset >= 0 {
+		at = place(then.ToPartition, then.ToOffset)
+	}
+	list := s.letterList()
+	if list == nil {
+		return Replayable{Place: at}, at != ""
+	}
+	for i := range list.Letters {
+		l := &list.Letters[i]
+		if l.ID.String() == at || at == "" && place(l.Partition, l.Offset) == key && l.Topic == s.Snap.Pipeline.Events {
+			return Replayable{l.ID.String(), l.Again}, true
+		}
+	}
+	return Replayable{Place: at}, at != ""
 }
 
 // fate is what became of a record.
@@ -357,7 +378,7 @@ func (s *Scene) featureTable(f *facts, then, now, rows *pipeline.Record) {
 // featureCell writes a value, conspicuous where it is missing or not what it was.
 func (s *Scene) featureCell(l *Line, x *pipeline.FeatureUsed, width int, was string) string {
 	text, style := featureValue(x), Strong
-	if x.Status != features.Present {
+	if !x.Present() {
 		style = Bad
 		if !x.Substitute.IsEmpty() {
 			text, style = text+", given "+x.Substitute.String(), Warn

@@ -47,7 +47,11 @@ func (e *Engine) JudgeRecord(ctx context.Context, topic string, record []byte, a
 			if severity == "" {
 				severity = contract.Fatal
 			}
-			faults = append(faults, RecordFault{Product: name, Rule: safetext.Clean(f.Rule.Title()), Column: safetext.Clean(f.Column),
+			rule := f.Rule.Name
+			if f.Rule.Label != "" {
+				rule += " (" + f.Rule.Label + ")"
+			}
+			faults = append(faults, RecordFault{Product: name, Rule: safetext.Clean(rule), Column: safetext.Clean(f.Column),
 				What: safetext.Clean(f.What), Tolerated: safetext.Clean(f.Tolerated), Severity: string(severity)})
 		}
 	}

@@ -140,6 +140,9 @@ type LetterFeature struct {
 	Value  safetext.Text
 }
 
+// Present tells whether the store has a value.
+func (f *LetterFeature) Present() bool { return f.Status == features.Present }
+
 // LetterFeatures looks up what the feature store now has for a dead letter's entity. A letter whose bytes name no
 // entity has none; the error then says why.
 func (e *Engine) LetterFeatures(ctx context.Context, id LetterID) ([]LetterFeature, error) {

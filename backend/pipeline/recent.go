@@ -19,7 +19,7 @@ const (
 	KeepRecent    = 32 // records a watch shows, the newest
 	watchFor      = time.Minute
 	maxWatches    = 16
-	tracesASecond = 200  // records of one watch looked at closely; of more, the newest of each batch
+	tracesASecond = 2000 // records of one watch looked at closely; of more, the newest of each batch
 	traceBytes    = 8192 // of a value that is kept
 	recalled      = 2048 // records shown lately that can be looked at again
 )

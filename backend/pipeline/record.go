@@ -89,6 +89,9 @@ type FeatureUsed struct {
 	Age        time.Duration // how long it had been there; 0 where unknown
 }
 
+// Present tells whether the store has a value.
+func (f *FeatureUsed) Present() bool { return f.Status == features.Present }
+
 // trace is what is kept of a record on its way, until somebody wants to see it.
 type trace struct {
 	message  sarama.ConsumerMessage // its bytes are copies

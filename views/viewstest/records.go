@@ -5,9 +5,14 @@ import (
 	"math"
 	"time"
 
-	"weir/backend/features"
 	"weir/backend/pipeline"
 	"weir/backend/safetext"
+)
+
+// Statuses of features, as Feast counts them.
+const (
+	present = 0 // PRESENT
+	missing = 2 // NOT_FOUND
 )
 
 // looking is what a snapshot carries while somebody looks at records and dead letters: of each partition, of one bin,
@@ -37,7 +42,7 @@ func (b builder) looking(p *pipeline.Snapshot) {
 		}
 		if len(then.Features) > 0 {
 			now.Features = append([]pipeline.FeatureUsed(nil), then.Features...)
-			now.Features[2].Value, now.Features[2].Status = b.text("0.31"), features.Present
+			now.Features[2].Value, now.Features[2].Status = b.text("0.31"), present
 		}
 		p.Inspected = append(p.Inspected, pipeline.Inspection{Partition: then.Partition, Offset: then.Offset, At: b.at, Then: &then, Now: &now})
 	}
@@ -72,7 +77,7 @@ func (b builder) record(p *pipeline.Snapshot, partition int32, offset int64, k i
 			{Product: b.text("commerce/user_events"), Rule: b.text("undeclared"), Column: b.text("amount"), What: b.text("not in the contract"), Severity: "warning"}}
 	case 2: // a feature is missing
 		r.Stage, r.Reason, r.To, r.Prediction, r.Model = "features", b.text("user_behavior:click_rate_24h is NOT_FOUND"), p.DeadLetters, math.NaN(), safetext.Text{}
-		r.Features[2].Status, r.Features[2].Value = features.NotFound, safetext.Text{}
+		r.Features[2].Status, r.Features[2].Value = missing, safetext.Text{}
 	}
 	return r
 }
@@ -111,8 +116,9 @@ func (b builder) letters(p *pipeline.Snapshot) {
 		} else {
 			o.Fields = b.record(p, 0, 0, 1).Fields
 			for i, name := range p.Model.Features {
-				o.Features = append(o.Features, pipeline.LetterFeature{Name: name, Status: []features.Status{0, 0, features.NotFound, 0}[i%4], Value: b.text([]string{"34", "Lisbon", "", "12"}[i%4])})
+				o.Features = append(o.Features, pipeline.LetterFeature{Name: name, Value: b.text([]string{"34", "Lisbon", "", "12"}[i%4])})
 			}
+			o.Features[2].Status = missing
 		}
 		list.Opened = append(list.Opened, o)
 	}
