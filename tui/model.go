@@ -227,7 +227,9 @@ func (m *Model) update(msg tea.Msg) tea.Cmd {
 	case freeMsg:
 		// View draws now what it could not while the link was busy.
 	case lookMsg:
-		return m.watch()
+		if m.screen.Pages[m.console.Focus].Ask != nil { // a node's polls may wait for the next tick
+			return m.watch()
+		}
 	case lostMsg:
 		return tea.Quit
 	case saidMsg:
@@ -236,8 +238,10 @@ func (m *Model) update(msg tea.Msg) tea.Cmd {
 		} else {
 			m.say(views.Good, msg.text)
 		}
-		m.asked = "" // what is shown may be another now
-		return m.watch()
+		if m.screen.Pages[m.console.Focus].Ask != nil {
+			m.asked = "" // what is shown may be another now
+			return m.watch()
+		}
 	case tea.KeyPressMsg:
 		return m.key(msg)
 	case tea.PasteMsg:

@@ -87,7 +87,6 @@ func TestPagesAskForWhatTheyShow(t *testing.T) {
 		{[]string{"enter"}, []string{"browse records 4"}},
 		{[]string{"enter"}, []string{"inspect 4/2752079"}},
 		{[]string{"esc", "esc", "esc", "3", "enter", "j", "enter"}, []string{"browse bin 1"}},
-		{[]string{"2", "enter", "enter"}, []string{"watch http://127.0.0.1:41010"}},
 		{[]string{":", "'inspect 3/99120", "enter"}, []string{"inspect 3/99120"}},
 	} {
 		c.keys(step.keys...)
