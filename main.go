@@ -82,6 +82,8 @@ type flags struct {
 	faults []string
 	stop   time.Duration
 	out    io.Writer // standard output
+
+	gallery string // the folder to draw the gallery into
 }
 
 func command() *cobra.Command {
@@ -134,6 +136,9 @@ func (f *flags) demoCommand() *cobra.Command {
 		Example: "  weir demo\n  weir demo --fault null-spike@20s+30s --fault site-down@1m",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.gallery != "" {
+				return f.drawGallery(cmd.Context())
+			}
 			if err := f.needsTerminal("weir demo", "weir run --demo runs the same world without a console"); err != nil {
 				return err
 			}
@@ -143,7 +148,18 @@ func (f *flags) demoCommand() *cobra.Command {
 	f.worldFlags(c)
 	f.httpFlag(c)
 	f.screenFlags(c)
+	c.Flags().StringVar(&f.gallery, "gallery", "", "instead, draw every screen in every state, size and look of a sample world into `DIR`, as text and PNG")
 	return c
+}
+
+// drawGallery needs neither a terminal nor a world.
+func (f *flags) drawGallery(ctx context.Context) error {
+	n, err := tui.Gallery(ctx, f.gallery, "")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f.out, "drew %d screens; open %s\n", n, filepath.Join(f.gallery, "index.html"))
+	return err
 }
 
 func (f *flags) runCommand() *cobra.Command {

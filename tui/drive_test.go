@@ -164,40 +164,6 @@ func (c *console) keys(names ...string) {
 	}
 }
 
-func keyOf(name string) tea.KeyPressMsg {
-	var k tea.KeyPressMsg
-	for {
-		if rest, ok := strings.CutPrefix(name, "shift+"); ok {
-			k.Mod |= tea.ModShift
-			name = rest
-		} else if rest, ok := strings.CutPrefix(name, "ctrl+"); ok {
-			k.Mod |= tea.ModCtrl
-			name = rest
-		} else if rest, ok := strings.CutPrefix(name, "alt+"); ok {
-			k.Mod |= tea.ModAlt
-			name = rest
-		} else {
-			break
-		}
-	}
-	special := map[string]rune{"enter": tea.KeyEnter, "esc": tea.KeyEscape, "tab": tea.KeyTab, "up": tea.KeyUp, "down": tea.KeyDown,
-		"left": tea.KeyLeft, "right": tea.KeyRight, "home": tea.KeyHome, "end": tea.KeyEnd, "pgup": tea.KeyPgUp, "pgdown": tea.KeyPgDown,
-		"backspace": tea.KeyBackspace}
-	if r, ok := special[name]; ok {
-		k.Code = r
-		return k
-	}
-	if name == "space" {
-		k.Code, k.Text = tea.KeySpace, " "
-		return k
-	}
-	k.Code = []rune(name)[0]
-	if k.Mod == 0 {
-		k.Text = name
-	}
-	return k
-}
-
 func (c *console) screen() string { return c.m.frame }
 
 func (c *console) text() string { return ansi.Strip(c.m.frame) }
