@@ -120,13 +120,16 @@ def convert(model, data: pd.DataFrame):
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
 
-    register_boosters(model)
+    register_boosters()
     plain_numbers()
     last = model.steps[-1][1] if hasattr(model, "steps") else model
-    trees = np.ravel(getattr(last, "estimators_", [last]))
-    if any(np.isinf(getattr(getattr(t, "tree_", None), "threshold", 0)).any() for t in trees):  # "is it missing?"
+    trees = (getattr(p, "tree_", None) for p in parts(model))
+    if any(np.isinf(getattr(t, "threshold", 0)).any() for t in trees):  # "is it missing?"
         sys.exit("this model's trees were grown on missing values, and skl2onnx 1.20 loses which side those take (or does not "
                  "return): put an imputer before them, or use HistGradientBoosting, XGBoost or LightGBM")
+    if any(np.any(getattr(p, "is_categorical_", False)) for p in parts(model)):
+        sys.exit("skl2onnx 1.20 loses HistGradientBoosting's splits by category: encode the categories before it (OneHotEncoder), "
+                 "or use LightGBM or XGBoost, whose categories it keeps")
     errors = []
     for number in (DoubleTensorType, FloatTensorType):
         texts = [not pd.api.types.is_numeric_dtype(t) for t in data.dtypes]
@@ -135,11 +138,51 @@ def convert(model, data: pd.DataFrame):
         else:
             types = [("features", number([None, data.shape[1]]))]
         try:
-            return convert_sklearn(model, initial_types=types, options={id(last): {"zipmap": False}},
+            onnx = convert_sklearn(model, initial_types=types, options={id(last): {"zipmap": False}},
                                    target_opset={"": 18, "ai.onnx.ml": 3})
+            exact_thresholds(model, onnx)
+            return onnx
         except Exception as e:  # converters raise whatever comes to them
             errors.append(f"{number.__name__}: {type(e).__name__}: {str(e)[:500]}")
     sys.exit("skl2onnx cannot convert this model:\n  " + "\n  ".join(errors))
+
+
+def parts(model):
+    """The model, and every fitted one inside it: steps, members of ensembles, what is calibrated or stacked."""
+    yield model
+    inside = [step for _, step in getattr(model, "steps", [])]
+    inside += [t[1] for t in getattr(model, "transformers_", [])]
+    for name in ("estimators_", "calibrated_classifiers_"):
+        members = getattr(model, name, [])
+        inside += members.ravel().tolist() if isinstance(members, np.ndarray) else list(members)
+    inside += [getattr(model, name, None) for name in ("final_estimator_", "estimator")]
+    for part in inside:
+        if hasattr(part, "get_params") or hasattr(part, "tree_") or hasattr(part, "estimator"):
+            yield from parts(part)
+
+
+def exact_thresholds(model, onnx) -> None:
+    """HistGradientBoosting compares doubles, and skl2onnx 1.20 rounds its thresholds to float32. This puts them back."""
+    from onnx import numpy_helper
+    doubles = {}
+    for part in parts(model):
+        for iteration in getattr(part, "_predictors", []):
+            for tree in iteration:
+                for node in tree.nodes[tree.nodes["is_leaf"] == 0]:
+                    key = int(node["feature_idx"]), np.float32(node["num_threshold"])
+                    doubles.setdefault(key, set()).add(float(node["num_threshold"]))
+    for node in onnx.graph.node if doubles else []:
+        a = {x.name: x for x in node.attribute}
+        if "nodes_values" not in a:
+            continue
+        found = [{float(v)} if mode == b"LEAF" else doubles.get((feature, np.float32(v)), set())
+                 for feature, v, mode in zip(a["nodes_featureids"].ints, a["nodes_values"].floats, a["nodes_modes"].strings)]
+        if all(len(f) == 1 for f in found):  # else these are other trees, or two thresholds became one
+            exact = numpy_helper.from_array(np.array([next(iter(f)) for f in found]), "nodes_values_as_tensor")
+            old = a["nodes_values"]
+            old.Clear()
+            old.name, old.type = "nodes_values_as_tensor", old.TENSOR
+            old.t.CopyFrom(exact)
 
 
 def plain_numbers() -> None:
@@ -160,19 +203,19 @@ def by_name(model) -> bool:
     return any(type(s).__name__ == "ColumnTransformer" for _, s in getattr(model, "steps", []))
 
 
-def register_boosters(model) -> None:
-    """Tells skl2onnx how onnxmltools converts XGBoost's and LightGBM's classifiers."""
-    steps = [s for _, s in model.steps] if hasattr(model, "steps") else [model]
+def register_boosters() -> None:
+    """Tells skl2onnx how onnxmltools converts XGBoost's and LightGBM's classifiers, if joblib has loaded any."""
     from skl2onnx import update_registered_converter
     from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes as shapes
     options = {"nocl": [True, False], "zipmap": [True, False, "columns"], "raw_scores": [True, False]}
-    for step in steps:
-        if type(step).__name__ == "XGBClassifier":
-            from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
-            update_registered_converter(type(step), "XGBoostXGBClassifier", shapes, convert_xgboost, options=options)
-        elif type(step).__name__ == "LGBMClassifier":
-            from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
-            update_registered_converter(type(step), "LightGbmLGBMClassifier", shapes, convert_lightgbm, options=options)
+    if "xgboost" in sys.modules:
+        from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
+        from xgboost import XGBClassifier
+        update_registered_converter(XGBClassifier, "XGBoostXGBClassifier", shapes, convert_xgboost, options=options)
+    if "lightgbm" in sys.modules:
+        from lightgbm import LGBMClassifier
+        from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
+        update_registered_converter(LGBMClassifier, "LightGbmLGBMClassifier", shapes, convert_lightgbm, options=options)
 
 
 if __name__ == "__main__":

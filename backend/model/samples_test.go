@@ -87,10 +87,11 @@ func TestFeaturesOfTheFileSettleTheOrder(t *testing.T) {
 // bringScript saves models and the rows they were trained on.
 const bringScript = `
 import joblib, numpy as np, pandas as pd, skl2onnx
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -103,6 +104,9 @@ save("forest", make_pipeline(StandardScaler(), RandomForestClassifier(50, max_de
 G = X.mask(np.random.default_rng(7).random(X.shape) < 0.1)
 save("gaps", RandomForestClassifier(30, max_depth=7, random_state=7), G, d.target)
 save("discriminant", LinearDiscriminantAnalysis(), X, d.target)
+H = pd.DataFrame({"malic": load_wine().data[:, 1], "ash": load_wine().data[:, 2], "shade": np.where(load_wine().data[:, 10] > 0.96, "red", "purple")})
+save("hist", make_pipeline(make_column_transformer((OneHotEncoder(sparse_output=False), ["shade"]), remainder="passthrough"),
+     CalibratedClassifierCV(HistGradientBoostingClassifier(max_iter=20, min_samples_leaf=3), cv=2)), H, load_wine().target == 1)
 w = load_wine()
 W = pd.DataFrame({"alcohol": w.data[:, 0], "shade": np.where(w.data[:, 10] > 0.96, "red", "purple")})
 W.loc[::9, "alcohol"] = np.nan
@@ -145,6 +149,7 @@ func TestJoblibToONNX(t *testing.T) {
 	for name, features := range map[string][]string{
 		"forest": {"v:smoothness", "v:area", "v:perimeter", "v:texture", "v:radius"}, // not the order of the training
 		"mixed":  {"v:shade", "v:alcohol"},
+		"hist":   {"v:malic", "v:ash", "v:shade"},
 	} {
 		path := convert(name)
 		m, err := LoadONNX(path + ".onnx")

@@ -71,6 +71,19 @@ def wine_mixed():
     return X, y
 
 
+def wine_codes():
+    """Wine's words as the numbers of their categories, and a tenth of all values missing."""
+    X, y = wine_mixed()
+    for c in ("strength", "shade"):
+        X[c] = X[c].astype("category").cat.codes
+    X = X.astype(np.float64)
+    X[np.random.default_rng(SEED).random(X.shape) < 0.1] = np.nan
+    return X, y
+
+
+CODES = [3, 4, 5]  # of wine_codes
+
+
 def iris():
     d = sk.load_iris()
     return pd.DataFrame(d.data, columns=names(d.feature_names)), (d.target == 1).astype(int)
@@ -246,8 +259,43 @@ def zoo():
             ("words", pp.OneHotEncoder(drop="first"), ["strength", "shade"]),
             ("numbers", pp.MinMaxScaler(), ["malic_acid", "ash", "proline", "decade"])]), lr()), skl_columns),
     }
-    x, l = "XGBoost", "LightGBM"
+    hot = pp.OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     z.update({
+        "ada_boost_deep": (k, wine, en.AdaBoostClassifier(tree.DecisionTreeClassifier(max_depth=3, **seed), n_estimators=10, **seed), skl),
+        "bagging_logistic": (k, wine, en.BaggingClassifier(pipe(s(), lr()), n_estimators=5, **seed), skl),
+        "calibrated_forest": (k, breast_cancer, calibration.CalibratedClassifierCV(en.RandomForestClassifier(8, max_depth=4, **seed), cv=3), skl),
+        "calibrated_hist_gradient_boosting": (k, breast_cancer, calibration.CalibratedClassifierCV(en.HistGradientBoostingClassifier(max_iter=8, **seed), cv=3), skl),
+        "columns_calibrated_svc": (k, wine_mixed, pipe(compose.ColumnTransformer([
+            ("words", pp.OneHotEncoder(min_frequency=10, handle_unknown="infrequent_if_exist"), ["strength", "shade"]),
+            ("numbers", s(), ["malic_acid", "ash", "proline", "decade"])]), calibration.CalibratedClassifierCV(svm.LinearSVC(**seed))), skl_columns),
+        "columns_mlp": (k, wine_mixed, pipe(compose.ColumnTransformer([
+            ("words", hot, ["strength", "shade"]),
+            ("numbers", pipe(impute.SimpleImputer(strategy="median"), s()), ["malic_acid", "ash", "proline", "decade"])]),
+            nn.MLPClassifier((8,), max_iter=400, **seed)), skl_columns),
+        "columns_rare_words": (k, wine_mixed, pipe(compose.ColumnTransformer([
+            ("words", pp.OneHotEncoder(min_frequency=30, handle_unknown="infrequent_if_exist"), ["strength", "shade"])], remainder="passthrough"), lr()), skl_columns),
+        "columns_target_encoder": (k, wine_mixed, pipe(compose.ColumnTransformer([
+            ("words", pp.TargetEncoder(**seed), ["strength", "shade"])], remainder="passthrough"), lr()), skl_columns),
+        "forest_balanced": (k, breast_cancer, en.RandomForestClassifier(15, max_depth=5, class_weight="balanced", criterion="entropy", **seed), no_map),
+        "gradient_boosting_exponential": (k, breast_cancer, en.GradientBoostingClassifier(loss="exponential", n_estimators=20, **seed), skl),
+        "knn_manhattan": (k, wine, pipe(s(), neighbors.KNeighborsClassifier(5, metric="manhattan")), skl),
+        "logistic_quantile": (k, wine, pipe(pp.QuantileTransformer(n_quantiles=20), lr()), skl),
+        "stacking_mixed": (k, wine, en.StackingClassifier([("k", pipe(s(), neighbors.KNeighborsClassifier(5))), ("n", pipe(s(), nn.MLPClassifier((8,), max_iter=400, **seed))),
+            ("g", en.GradientBoostingClassifier(n_estimators=10, **seed))], final_estimator=lr()), skl),
+        "stacking_passthrough": (k, breast_cancer, en.StackingClassifier([("a", pipe(s(), lr())), ("b", en.RandomForestClassifier(8, max_depth=4, **seed))],
+            passthrough=True, final_estimator=en.RandomForestClassifier(8, max_depth=4, **seed)), skl),
+        "svc_rbf_double": (k, wine, pipe(s(), svm.SVC(probability=True, **seed)), double),
+    })
+    x, l = "XGBoost", "LightGBM"
+    kinds = ["c" if i in CODES else "q" for i in range(6)]
+    codes = {"categorical_feature": ",".join(map(str, CODES)), "cat_smooth": 1, "min_data_per_group": 2, "min_child_samples": 3, "verbose": -1}
+    z.update({
+        "xgboost_categories_gaps": (x, wine_codes, XGBClassifier(n_estimators=15, max_depth=3, enable_categorical=True, feature_types=kinds, max_cat_to_onehot=1, **seed), xgb),
+        "xgboost_categories_one_hot": (x, wine_codes, XGBClassifier(n_estimators=15, max_depth=3, enable_categorical=True, feature_types=kinds, max_cat_to_onehot=50, **seed), xgb),
+        "xgboost_lossguide": (x, breast_cancer_gaps, XGBClassifier(n_estimators=15, grow_policy="lossguide", max_leaves=12, tree_method="hist", scale_pos_weight=3.0, subsample=0.7, **seed), xgb),
+        "lightgbm_categories_gaps": (l, wine_codes, LGBMClassifier(n_estimators=10, max_cat_to_onehot=1, **codes, **seed), lgb),
+        "lightgbm_goss": (l, breast_cancer, LGBMClassifier(data_sample_strategy="goss", n_estimators=10, verbose=-1, **seed), lgb),
+        "lightgbm_unbalanced_zero_missing": (l, diabetes_gaps, LGBMClassifier(n_estimators=10, zero_as_missing=True, is_unbalance=True, verbose=-1, **seed), lgb),
         "xgboost": (x, breast_cancer, XGBClassifier(n_estimators=50, max_depth=4, **seed), xgb),
         "xgboost_gaps": (x, breast_cancer_gaps, XGBClassifier(n_estimators=30, max_depth=5, **seed), xgb),
         "xgboost_base_score": (x, diabetes, XGBClassifier(n_estimators=25, max_depth=3, base_score=0.3, **seed), xgb),
