@@ -20,7 +20,7 @@ type law struct {
 }
 
 // everywhere may be imported by every room: they hold values and import nothing of ours but one another.
-var everywhere = []string{"backend/safetext", "backend/event"}
+var everywhere = []string{"backend/safetext", "backend/event", "backend/jsonlex"}
 
 // theScreen is what only a screen may import.
 var theScreen = []string{"charm.land/", "github.com/charmbracelet/", "github.com/NimbleMarkets/", "golang.org/x/term"}
@@ -47,6 +47,7 @@ var laws = map[string]law{
 	"backend/model":         {},
 	"backend/pipeline":      {ours: []string{"backend/kafka", "backend/features", "backend/model"}},
 	"backend/safetext":      {},
+	"backend/jsonlex":       {},
 	"backend/timeline/pack": {},
 	"backend/timeline":      {ours: []string{"backend/pipeline", "backend/edge", "backend/mesh", "backend/host"}},
 	"backend/wire":          {ours: []string{"config", "backend/kafka", "backend/features", "backend/model", "backend/edge"}},

@@ -7,6 +7,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"weir/backend/jsonlex"
 )
 
 // decoder reads Feast's answers about one list of names. It keeps its scratch from one answer to the next and is not
@@ -358,7 +360,7 @@ func (d *decoder) readValue(s *scanner, v *Value, name string) error {
 // text is what a JSON string means, in memory of its own: a row outlives the answer it came in.
 func (d *decoder) text(raw []byte, escaped bool) string {
 	if escaped {
-		d.unescaped = appendUnescaped(d.unescaped[:0], raw)
+		d.unescaped, _ = jsonlex.AppendUnescaped(d.unescaped[:0], raw)
 		raw = d.unescaped
 	}
 	if text, ok := d.interned[string(raw)]; ok {
@@ -460,7 +462,7 @@ func (d *decoder) isEcho(s *scanner, entity Entity) (bool, error) {
 			return false, err
 		}
 		if escaped {
-			d.unescaped = appendUnescaped(d.unescaped[:0], raw)
+			d.unescaped, _ = jsonlex.AppendUnescaped(d.unescaped[:0], raw)
 			raw = d.unescaped
 		}
 		return string(raw) == entity.Key || sameNumber(raw, entity.Key) || !isASCII(entity.Key) && bytes.Equal(raw, []byte(strings.ToValidUTF8(entity.Key, "\uFFFD"))), nil
@@ -475,10 +477,10 @@ func (d *decoder) isEcho(s *scanner, entity Entity) (bool, error) {
 }
 
 func sameNumber(raw []byte, key string) bool {
-	if numberLen(raw) != len(raw) || len(raw) == 0 {
+	if end, ok := jsonlex.Number(raw); !ok || end != len(raw) {
 		return false
 	}
-	return sameFloat(parseNumber(raw), key)
+	return sameFloat(jsonlex.Float(raw), key)
 }
 
 func sameFloat(number float64, key string) bool {

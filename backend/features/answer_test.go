@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -61,48 +59,6 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
-}
-
-func TestNumbersAreCorrectlyRounded(t *testing.T) {
-	for _, s := range []string{"0", "-0", "1", "-1.5", "0.1", "0.30000000000000004", "123456789.123456789", "9007199254740993", "1e22",
-		"1e23", "4.9e-324", "1.7976931348623157e308", "2.2250738585072011e-308", "0.000000000000000000000001", "12345678901234567890",
-		"0.1234567890123456789012345", "179769313486231580793728971405301e276", "1E+2", "-7e-3"} {
-		want, err := strconv.ParseFloat(s, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n := numberLen([]byte(s)); n != len(s) {
-			t.Errorf("%s: only %d bytes are a number", s, n)
-		}
-		if got := parseNumber([]byte(s)); math.Float64bits(got) != math.Float64bits(want) {
-			t.Errorf("%s = %v, want %v", s, got, want)
-		}
-	}
-	for s, n := range map[string]int{"01": 0, "1.": 0, ".5": 0, "-": 0, "+1": 0, "1e": 0, "1e+": 0, "0x10": 1, "1,2": 1, "": 0, "-a": 0, "00": 0} {
-		if got := numberLen([]byte(s)); got != n {
-			t.Errorf("numberLen(%q) = %d, want %d", s, got, n)
-		}
-	}
-}
-
-func TestQuotingIsJSON(t *testing.T) {
-	for _, s := range []string{"", "plain", `"\`, "\x00\x1f\n\t", "ü😀", "\xff\xfe", "a\u2028b"} {
-		var back string
-		if err := json.Unmarshal(appendQuoted(nil, s), &back); err != nil || back != strings.ToValidUTF8(s, "\uFFFD") && s != "\xff\xfe" {
-			t.Errorf("%q was quoted as %s: %v", s, appendQuoted(nil, s), err)
-		}
-	}
-}
-
-func TestUnescaping(t *testing.T) {
-	for raw, want := range map[string]string{
-		`a\nb\t\"\\\/\b\f\r`: "a\nb\t\"\\/\b\f\r", `\u00fc\ud83d\ude00`: "ü😀", `\ud83d`: "\uFFFD", `\ud83dx`: "\uFFFDx",
-		`\u12`: "\uFFFD", `\x`: "\uFFFD", `\ud83d\u0041`: "\uFFFDA",
-	} {
-		if got := string(appendUnescaped(nil, []byte(raw))); got != want {
-			t.Errorf("%s means %q, want %q", raw, got, want)
-		}
-	}
 }
 
 func TestAnErrorOfListsIsKnown(t *testing.T) {

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"weir/backend/jsonlex"
 )
 
 // DefaultTimeout is how long one request may take.
@@ -146,10 +148,10 @@ func requestHead(names []string, entity string) []byte {
 		if i > 0 {
 			head = append(head, ',')
 		}
-		head = appendQuoted(head, name)
+		head = jsonlex.AppendQuoted(head, name)
 	}
 	head = append(head, `],"full_feature_names":true,"entities":{`...)
-	return append(appendQuoted(head, entity), ':', '[')
+	return append(jsonlex.AppendQuoted(head, entity), ':', '[')
 }
 
 // clientOf is a client that follows no redirect: the address of the store is the operator's to choose.
@@ -457,11 +459,17 @@ func appendEntities(body []byte, entities []Entity) []byte {
 			body = append(body, ',')
 		}
 		// Digits that are none would break the request of all the others.
-		if e.Numeric && numberLen([]byte(e.Key)) == len(e.Key) && e.Key != "" {
+		if e.Numeric && isNumber(e.Key) {
 			body = append(body, e.Key...)
 		} else {
-			body = appendQuoted(body, e.Key)
+			body = jsonlex.AppendQuoted(body, e.Key)
 		}
 	}
 	return append(body, ']', '}', '}')
+}
+
+// isNumber tells whether a key can stand in JSON as it is.
+func isNumber(key string) bool {
+	end, ok := jsonlex.Number([]byte(key)) // the compiler copies short keys to the stack
+	return ok && end == len(key)
 }

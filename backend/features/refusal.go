@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"weir/backend/jsonlex"
 )
 
 // refusal is what an answer other than 200 says: come again, or mend the configuration.
@@ -97,7 +99,8 @@ func reasonOf(body []byte) string {
 		}
 		raw, _, err := s.str()
 		if len(raw) > len(reason) {
-			reason = string(appendUnescaped(nil, raw))
+			text, _ := jsonlex.AppendUnescaped(nil, raw)
+			reason = string(text)
 		}
 		return err
 	}

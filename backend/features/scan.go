@@ -3,10 +3,8 @@ package features
 import (
 	"fmt"
 	"math"
-	"strconv"
-	"unicode/utf16"
-	"unicode/utf8"
-	"unsafe"
+
+	"weir/backend/jsonlex"
 )
 
 // maxDepth bounds the nesting of an answer; Feast's own is five deep.
@@ -208,161 +206,10 @@ func (s *scanner) scalar() (float64, scalarKind, error) {
 			}
 		}
 	}
-	size := numberLen(rest)
-	if size == 0 {
+	size, ok := jsonlex.Number(rest)
+	if !ok {
 		return 0, 0, s.expected("a value")
 	}
 	s.pos += size
-	return parseNumber(rest[:size]), scalarNumber, nil
-}
-
-// numberLen is the length of the JSON number b begins with, 0 where it begins with none.
-func numberLen(b []byte) int {
-	digits := func(i int) int {
-		for i < len(b) && b[i]-'0' <= 9 {
-			i++
-		}
-		return i
-	}
-	i := 0
-	if i < len(b) && b[i] == '-' {
-		i++
-	}
-	whole := digits(i)
-	if whole == i || (b[i] == '0' && whole > i+1) {
-		return 0
-	}
-	i = whole
-	if i < len(b) && b[i] == '.' {
-		fraction := digits(i + 1)
-		if fraction == i+1 {
-			return 0
-		}
-		i = fraction
-	}
-	if i < len(b) && b[i]|0x20 == 'e' {
-		j := i + 1
-		if j < len(b) && (b[j] == '+' || b[j] == '-') {
-			j++
-		}
-		exponent := digits(j)
-		if exponent == j {
-			return 0
-		}
-		i = exponent
-	}
-	return i
-}
-
-var powersOfTen = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
-	1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
-
-// parseNumber is the float64 nearest to a JSON number; ±Inf where it is too large for one. A mantissa and a power of
-// ten that float64 both holds exactly need one division, correctly rounded; the rest is strconv's.
-func parseNumber(b []byte) float64 {
-	var mantissa uint64
-	i, fraction, negative := 0, 0, false
-	if b[0] == '-' {
-		negative, i = true, 1
-	}
-	point := false
-	for ; i < len(b); i++ {
-		c := b[i]
-		if c == '.' {
-			point = true
-			continue
-		}
-		if c-'0' > 9 || mantissa >= 1<<53/10 {
-			break
-		}
-		mantissa = mantissa*10 + uint64(c-'0')
-		if point {
-			fraction++
-		}
-	}
-	if i == len(b) && fraction < len(powersOfTen) {
-		f := float64(mantissa) / powersOfTen[fraction]
-		if negative {
-			f = -f
-		}
-		return f
-	}
-	f, _ := strconv.ParseFloat(unsafe.String(&b[0], len(b)), 64) // an error is ErrRange, and f the infinity
-	return f
-}
-
-// appendUnescaped appends what a JSON string means; raw is what stands between its quotes. Escapes that mean nothing
-// become U+FFFD.
-func appendUnescaped(out, raw []byte) []byte {
-	for i := 0; i < len(raw); i++ {
-		if raw[i] != '\\' || i+1 == len(raw) {
-			out = append(out, raw[i])
-			continue
-		}
-		i++
-		switch raw[i] {
-		case '"', '\\', '/':
-			out = append(out, raw[i])
-		case 'b':
-			out = append(out, '\b')
-		case 'f':
-			out = append(out, '\f')
-		case 'n':
-			out = append(out, '\n')
-		case 'r':
-			out = append(out, '\r')
-		case 't':
-			out = append(out, '\t')
-		case 'u':
-			r := hex4(raw[i+1:])
-			i += min(4, len(raw)-i-1)
-			if utf16.IsSurrogate(r) && i+2 < len(raw) && raw[i+1] == '\\' && raw[i+2] == 'u' {
-				if pair := utf16.DecodeRune(r, hex4(raw[i+3:])); pair != utf8.RuneError {
-					r = pair
-					i += 6
-				}
-			}
-			out = utf8.AppendRune(out, r) // a lone surrogate becomes U+FFFD
-		default:
-			out = utf8.AppendRune(out, utf8.RuneError)
-		}
-	}
-	return out
-}
-
-func hex4(b []byte) rune {
-	if len(b) < 4 {
-		return utf8.RuneError
-	}
-	n, err := strconv.ParseUint(string(b[:4]), 16, 32)
-	if err != nil {
-		return utf8.RuneError
-	}
-	return rune(n)
-}
-
-const hexDigits = "0123456789abcdef"
-
-// appendQuoted appends s as a JSON string. Bytes that are not UTF-8 become U+FFFD.
-func appendQuoted(out []byte, s string) []byte {
-	out = append(out, '"')
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c < utf8.RuneSelf {
-			switch {
-			case c == '"' || c == '\\':
-				out = append(out, '\\', c)
-			case c < ' ':
-				out = append(out, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
-			default:
-				out = append(out, c)
-			}
-			i++
-			continue
-		}
-		r, size := utf8.DecodeRuneInString(s[i:])
-		out = utf8.AppendRune(out, r)
-		i += size
-	}
-	return append(out, '"')
+	return jsonlex.Float(rest[:size]), scalarNumber, nil
 }

@@ -4,6 +4,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"weir/backend/jsonlex"
 )
 
 // parseTimestamp reads a timestamp written as text: RFC 3339, or Python's isoformat, where a zone may be missing (it
@@ -11,7 +13,7 @@ import (
 // result is in nanoseconds since 1970.
 func parseTimestamp(b []byte) (int64, bool) {
 	if len(b) < 10 || b[4] != '-' || b[7] != '-' {
-		if len(b) > 0 && isNumberStart(b[0]) {
+		if len(b) > 0 && jsonlex.StartsNumber(b[0]) {
 			return parseUnix(b)
 		}
 		return 0, false
@@ -117,7 +119,7 @@ func parseUnix(b []byte) (int64, bool) {
 		}
 	}
 	if i == 0 || i < len(b) { // signs, exponents, absurd lengths
-		f, err := strconv.ParseFloat(borrow(b), 64)
+		f, err := strconv.ParseFloat(jsonlex.Borrow(b), 64)
 		if err != nil || math.IsNaN(f) || f < 0 || f >= math.MaxInt64 {
 			return 0, false
 		}
