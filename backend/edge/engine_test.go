@@ -22,7 +22,7 @@ func contains(s, part string) bool { return strings.Contains(s, part) }
 // until waits for a condition over real sockets.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatalf("still waiting: %s", what)

@@ -81,8 +81,10 @@ func TestQuarantineOutlivesTheProcess(t *testing.T) {
 	if s.NodeData[1].State != OK || s.NodeData[1].Quarantine != nil || s.Reporting != 1 {
 		t.Errorf("the released node: %+v", s.NodeData[1])
 	}
-	if len(asked) != 1 || <-asked != "/b"+summaryPath {
-		t.Error("a node in quarantine was asked")
+	for len(asked) > 0 { // a question for /b that the first engine broke off may be among them
+		if path := <-asked; path != "/b"+summaryPath {
+			t.Errorf("%s, which is in quarantine, was asked", path)
+		}
 	}
 	write() // a node that is listed no more, and again, is still in quarantine
 	until(t, "it is gone", func() bool { return e.Snapshot().Nodes == 2 })
