@@ -49,6 +49,7 @@ type Engine struct {
 	due       dueHeap
 	pool      pool
 	teller    *teller
+	twins     twins
 	polls     rate
 	unpolled  int
 	roundDone bool // every node was polled, or is gone
@@ -84,7 +85,7 @@ func newEngine(c Config, p poller, access []accessOf) *Engine {
 		firstRound: make(chan struct{}),
 	}
 	e.ready = sync.NewCond(&e.mu)
-	e.teller = newTeller(&e.log)
+	e.teller, e.twins = newTeller(&e.log), newTwins()
 	e.sync = newSyncer(c, &e.log, e.aggregate)
 	if c.Federated != nil {
 		e.learner = &learner{cfg: *c.Federated, e: e}

@@ -15,7 +15,7 @@ import (
 
 // fleetEnv makes the test binary the fleet of the benchmarks: one listener on all of 127.0.0.0/8, so that each node
 // has an address, and so a connection, of its own. It does as little for a request as it can, for the pollers are
-// what is measured; all of them face the same fleet.
+// what is measured; all of them face the same fleet. Its nodes answer alike, in whole seconds, as honest ones may.
 const fleetEnv = "WEIR_EDGE_FLEET"
 
 func fleet() {
@@ -27,7 +27,7 @@ func fleet() {
 	var answer atomic.Pointer[[]byte]
 	renew := func() {
 		now := time.Now().UTC()
-		body := fmt.Sprintf(`{"record_count": 12004, "quality_score": 0.982, "last_updated": %q}`, now.Format("2006-01-02T15:04:05.000000"))
+		body := fmt.Sprintf(`{"record_count": 12004, "quality_score": 0.982, "last_updated": %q}`, now.Format("2006-01-02T15:04:05"))
 		b := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: %s\r\nContent-Length: %d\r\n\r\n%s",
 			now.Format(http.TimeFormat), len(body), body)
 		answer.Store(&b)

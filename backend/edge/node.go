@@ -47,12 +47,22 @@ type node struct {
 	rated     bool
 	flaps     flaps
 	past      past
+
+	// Whose data it answers with; see twins.go.
+	index       int    // in the engine's nodes
+	print       uint64 // of its last valid payload, 0 without one
+	seriesCount int64  // that payload's record count
+	askedAt     time.Time
+	sinceJump   int // payloads since its count left its own series
+	twin        *twin
+	suspects    []*node // that may answer with its data
 }
 
 func newNode(url string, since time.Time) *node {
 	return &node{
-		url: url,
-		pub: Node{URL: safetext.Clean(url), State: Unknown, Since: since},
+		url:       url,
+		pub:       Node{URL: safetext.Clean(url), State: Unknown, Since: since},
+		sinceJump: jumpRemembered,
 	}
 }
 

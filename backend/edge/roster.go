@@ -123,7 +123,7 @@ func (e *Engine) rebuild(now time.Time) (added, removed int) {
 				}
 			}
 			e.settle(n, t)
-			e.byURL[t.URL] = n
+			e.byURL[t.URL], n.index = n, len(nodes)
 			nodes = append(nodes, n)
 		}
 	}
@@ -179,6 +179,7 @@ func (e *Engine) settle(n *node, t Target) {
 // drop forgets a node that is listed no more. A poll of it that is under way ends without effect.
 func (e *Engine) drop(n *node) {
 	n.gone = true
+	e.forget(n)
 	if n.pub.State == Unknown {
 		e.firstAnswer()
 	}

@@ -207,6 +207,9 @@ func (e *Engine) pollOne(ctx context.Context, n *node) {
 		return
 	}
 	before := n.pub.State
+	if v.valid {
+		v = e.compare(n, v, now)
+	}
 	n.observe(a, v, now, e.limits)
 	e.version++
 	if before == Unknown {
