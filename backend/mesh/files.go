@@ -110,8 +110,9 @@ type validation struct {
 	options FileOptions
 	judge   *judge.Judge
 	index   int32 // of the file at hand
-	read    int64
-	total   int64
+	read    int64 // bytes as stored
+	told    int64 // of them, to Progress
+	total   int64 // 0: not known
 }
 
 // ready makes the judge with the first file that can be read, whose kind decides whether the data have columns of
@@ -330,8 +331,7 @@ func guess(start []byte) string {
 // progress counts the bytes read.
 type progress struct {
 	io.Reader
-	v        *validation
-	reported int64
+	v *validation
 }
 
 func (p *progress) Read(b []byte) (int, error) {
@@ -339,10 +339,18 @@ func (p *progress) Read(b []byte) (int, error) {
 		return 0, err
 	}
 	n, err := p.Reader.Read(b)
-	p.v.read += int64(n)
-	if f := p.v.options.Progress; f != nil && (p.v.read-p.reported > 8<<20 || err != nil) {
-		p.reported = p.v.read
-		f(p.v.read, p.v.total)
-	}
+	p.v.advance(p.v.read + int64(n))
 	return n, err
+}
+
+// progressEvery is how many bytes are read between two tellings of progress.
+const progressEvery = 4 << 20
+
+// advance tells how far the reading came.
+func (v *validation) advance(read int64) {
+	v.read = read
+	if f := v.options.Progress; f != nil && read-v.told >= progressEvery {
+		v.told = read
+		f(read, v.total)
+	}
 }

@@ -64,12 +64,16 @@ func (v *validation) parquet(source io.Reader) (err error) {
 		names[i] = c.Name()
 	}
 	v.ready(true)
-	t := &table{v: v, file: pf, slots: v.judge.Columns(names)}
+	t := &table{v: v, file: pf, slots: v.judge.Columns(names), before: v.read}
 	for i, c := range roots {
-		t.columns = append(t.columns, newTableColumn(c))
-		if !c.Leaf() {
-			v.judge.Opaque(t.slots[i], "inside a nested Parquet column only nulls of the whole are judged")
+		column := newTableColumn(c)
+		if column.write == nil && v.judge.LooksInside(t.slots[i]) {
+			if column.inside, err = newNested(c, 1); err != nil {
+				return fmt.Errorf("parquet: column %s: %w", c.Name(), err)
+			}
+			t.leaves = max(t.leaves, column.inside.leaf+column.inside.leaves)
 		}
+		t.columns = append(t.columns, column)
 	}
 	if v.judge.NullsOnly() {
 		return t.nulls()
@@ -102,7 +106,9 @@ type table struct {
 	file    *parquet.File
 	slots   []int
 	columns []tableColumn
+	leaves  int   // up to the last one that a rule looks at inside a nested column
 	base    int64 // rows of the row groups before
+	before  int64 // bytes read before the file, or with it where it came as a stream
 }
 
 // tableColumn is a root column of a table.
@@ -111,7 +117,8 @@ type tableColumn struct {
 	nullable bool
 	kind     scan.Kind // of a nested column: Object or Array
 	floats   bool
-	single   bool // floats of 32 bits
+	single   bool    // floats of 32 bits
+	inside   *nested // of a nested column that a rule looks into
 	// write appends a value in JSON's words; nil for a nested column.
 	write func(dst []byte, value parquet.Value) ([]byte, scan.Kind)
 }
@@ -173,8 +180,16 @@ func (t *table) nulls() error {
 		}
 		t.v.judge.AddNulls(t.slots, n, t.v.where(t.base+1), func(row int) string { return t.sample(group, int64(row)) })
 		t.base += n.Rows
+		t.advance()
 	}
 	return nil
+}
+
+// advance tells of the progress after a row group.
+func (t *table) advance() {
+	if rows := t.file.NumRows(); rows > 0 {
+		t.v.advance(t.before + int64(float64(t.file.Size())*float64(t.base)/float64(rows)))
+	}
 }
 
 // countNulls reads all pages of a column. As in pandas a NaN is a null.
@@ -298,6 +313,7 @@ func (t *table) rows() error {
 		if err := rows.Close(); err != nil {
 			return err
 		}
+		t.advance()
 	}
 	if t.base != t.file.NumRows() {
 		return fmt.Errorf("parquet: %d rows, but the file says %d", t.base, t.file.NumRows())
@@ -307,8 +323,9 @@ func (t *table) rows() error {
 
 // rowCells turns Parquet rows into cells, reusing its memory.
 type rowCells struct {
-	cells []judge.Cell
-	arena []byte
+	cells    []judge.Cell
+	arena    []byte
+	assembly assembly
 }
 
 func (r *rowCells) fill(t *table, row parquet.Row) []judge.Cell {
@@ -316,6 +333,9 @@ func (r *rowCells) fill(t *table, row parquet.Row) []judge.Cell {
 		r.cells = make([]judge.Cell, len(t.columns))
 	}
 	r.arena = r.arena[:0]
+	if t.leaves > 0 {
+		r.assembly.start(row, t.leaves)
+	}
 	at := 0 // both the columns and the row's values are in the order of the leaves
 	for i, c := range t.columns {
 		r.cells[i] = judge.Cell{Kind: scan.Null}
@@ -325,6 +345,10 @@ func (r *rowCells) fill(t *table, row parquet.Row) []judge.Cell {
 		if at < len(row) && row[at].Column() == c.leaf {
 			switch value := row[at]; {
 			case c.nullable && value.DefinitionLevel() == 0:
+			case c.inside != nil:
+				start := len(r.arena)
+				r.arena = r.assembly.value(r.arena, c.inside)
+				r.cells[i] = judge.Cell{Kind: c.kind, Raw: r.arena[start:]}
 			case c.write == nil:
 				r.cells[i] = judge.Cell{Kind: c.kind, Raw: []byte("…")}
 			default:
@@ -416,8 +440,13 @@ func writerOf(typ parquet.Type) func([]byte, parquet.Value) ([]byte, scan.Kind) 
 			if bits == 32 {
 				f = float64(v.Float())
 			}
-			if math.IsNaN(f) { // as in pandas
+			switch {
+			case math.IsNaN(f): // as in pandas
 				return dst, scan.Null
+			case math.IsInf(f, 1): // JSON has no word for it
+				return append(dst, "1e999"...), scan.Number
+			case math.IsInf(f, -1):
+				return append(dst, "-1e999"...), scan.Number
 			}
 			return strconv.AppendFloat(dst, f, 'g', -1, bits), scan.Number
 		}

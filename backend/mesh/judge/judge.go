@@ -48,6 +48,7 @@ type Judge struct {
 	fields []scan.Field
 
 	order    []int // slots of the last record's fields, in their order
+	inner    Cell  // the field or element at hand, inside a root column
 	scanners []*scan.JSON
 	scratch  []byte
 	excess   int64 // fields beyond MaxColumns
@@ -317,6 +318,7 @@ func (j *Judge) nested(slot int, cell Cell, depth int) {
 		j.stamps[slot] = j.row
 		j.note(&t.nulls, slot, true)
 	}
+	j.inner = cell
 	j.judge(slot, cell, depth)
 }
 

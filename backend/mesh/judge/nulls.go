@@ -1,6 +1,8 @@
 package judge
 
 import (
+	"slices"
+
 	"weir/backend/mesh/contract"
 	"weir/backend/mesh/scan"
 )
@@ -66,35 +68,20 @@ func (j *Judge) Sample(slots []int, cells []Cell) string {
 	return j.renderRecord()
 }
 
-// Opaque tells the judge that the values of a column cannot be looked into, so that the checks on what is inside are
-// not judged, for the reason given.
-func (j *Judge) Opaque(slot int, why string) {
+// LooksInside tells whether a rule asks more of a root column's values than whether they are there and of what type, so
+// that objects and arrays in it must be given whole.
+func (j *Judge) LooksInside(slot int) bool {
+	if len(j.columns[slot].children) > 0 || j.options.Observe != nil {
+		return true
+	}
 	for i := range j.checks {
-		c := &j.checks[i]
-		for _, s := range c.slots {
-			root := s
-			for j.columns[root].parent >= 0 {
-				root = j.columns[root].parent
-			}
-			whole := s == root && (c.rule.Kind == contract.Nulls || c.rule.Kind == contract.Present || c.rule.Kind == contract.TypeOf)
-			if root == slot && !whole && c.why == "" {
-				c.why = why
+		switch c := &j.checks[i]; c.rule.Kind {
+		case contract.Nulls, contract.Present, contract.TypeOf, contract.Rows, contract.Drift, contract.Unjudged:
+		default:
+			if slices.Contains(c.slots, slot) {
+				return true
 			}
 		}
 	}
-	j.columns[slot].children = nil
-	kept := j.columns[slot].checks[:0]
-	for _, i := range j.columns[slot].checks {
-		if j.checks[i].why == "" {
-			kept = append(kept, i)
-		}
-	}
-	j.columns[slot].checks = kept
-	rows := j.perRow[:0]
-	for _, i := range j.perRow {
-		if j.checks[i].why == "" {
-			rows = append(rows, i)
-		}
-	}
-	j.perRow = rows
+	return false
 }

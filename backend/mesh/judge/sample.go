@@ -27,7 +27,10 @@ func (j *Judge) render(slot int, whole bool) string {
 		return ""
 	}
 	cell := j.cells[root]
-	if c.masked || j.columns[root].masked {
+	if slot != root {
+		cell = j.inner // what stands beside it may be sensitive
+	}
+	if c.masked || j.columns[root].masked || j.hidesInside(cell.Kind) {
 		return fmt.Sprintf("%s (%s of %d bytes)", mask, cell.Kind, len(cell.Raw))
 	}
 	return clip(string(cell.Raw))
@@ -57,7 +60,7 @@ func (j *Judge) renderRecord() string {
 	if j.record == nil { // columnar
 		for _, slot := range j.roots {
 			if c := &j.columns[slot]; j.stamps[slot] == j.row {
-				add(c.name, j.cells[slot].Raw, j.cells[slot].Kind, c.masked)
+				add(c.name, j.cells[slot].Raw, j.cells[slot].Kind, c.masked || j.hidesInside(j.cells[slot].Kind))
 			} else if j.sheet.columns[slot].present > 0 {
 				add(c.name, nil, scan.Null, false)
 			}
@@ -66,7 +69,7 @@ func (j *Judge) renderRecord() string {
 		for _, f := range j.fields {
 			slot, known := j.names[string(f.Key)]
 			masked := known && j.columns[slot].masked || !known && contract.Sensitive(string(f.Key), "", nil)
-			add(short(f.Key, 60), f.Raw, f.Kind, masked || j.hidesInside(f))
+			add(short(f.Key, 60), f.Raw, f.Kind, masked || j.hidesInside(f.Kind))
 		}
 	}
 	b.WriteByte('}')
@@ -75,8 +78,8 @@ func (j *Judge) renderRecord() string {
 
 // hidesInside tells whether an object or array may hold sensitive fields: a sample is short and safe, so the inside of
 // a value is only shown when masking is off.
-func (j *Judge) hidesInside(f scan.Field) bool {
-	return !j.options.Unmasked && (f.Kind == scan.Object || f.Kind == scan.Array)
+func (j *Judge) hidesInside(kind scan.Kind) bool {
+	return !j.options.Unmasked && (kind == scan.Object || kind == scan.Array)
 }
 
 func clip(s string) string { return short([]byte(s), sampleBytes) }
