@@ -26,7 +26,7 @@ func (t *Theme) frame(p Pane, layout Layout, focused bool, title []Seg, body []s
 	if compact {
 		note = ""
 	}
-	for i, seg := range title {
+	for i, seg := range fitting(t, title, room-top.w) {
 		sep := t.Glyphs.Box.H + t.Glyphs.Box.H + " "
 		if i > 0 {
 			sep = " " + t.Glyphs.Dot + " "
@@ -81,6 +81,23 @@ func (t *Theme) frame(p Pane, layout Layout, focused bool, title []Seg, body []s
 	}
 	bottom.Put(border, box.BR)
 	return append(lines, bottom.String())
+}
+
+// fitting leaves out what is only context, the last first, until a title fits: half a verdict says nothing.
+func fitting(t *Theme, title []Seg, room int) []Seg {
+	width := func() int {
+		w := 1
+		for _, seg := range title {
+			w += 3 + cells(t.fold(seg.Text))
+		}
+		return w
+	}
+	for i := len(title) - 1; i >= 0 && len(title) > 1 && width() > room; i-- {
+		if title[i].Style == Faint {
+			title = append(append([]Seg(nil), title[:i]...), title[i+1:]...)
+		}
+	}
+	return title
 }
 
 // inner is the size of a pane's body.

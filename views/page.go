@@ -133,6 +133,7 @@ type Column struct {
 	Rank  int    // columns with higher ranks are dropped first when there is no room; 0 is never dropped
 	Right bool
 	Name  bool // an identifier: cut in its middle
+	Tail  bool // a course over time: cut at its beginning, for the newest is what counts
 	Cell  func(i int) (Style, string)
 	// Less orders two rows for sorting; nil sorts by text.
 	Less func(a, b int) bool
@@ -250,6 +251,9 @@ func (p *Page) drawTable(t *Theme, d *Drawn, w, room int, focused bool) {
 			style, text := column.Cell(order[i])
 			if column.Name {
 				text = t.clipMiddle(text, widths[c])
+			}
+			if column.Tail {
+				text = suffix(t.fold(text), widths[c])
 			}
 			l.Field(style, text, widths[c], column.Right)
 		}

@@ -15,7 +15,7 @@ func (s *Scene) predictions(path []Level, w, h int, zoomed bool) Page {
 		return Page{Empty: "The pipeline is not configured: nothing is predicted."}
 	}
 	style, verdict := s.drift(p)
-	page := Page{Title: []Seg{{Faint, or(p.Model.Version.String(), "no model")}, {style, verdict}}}
+	page := Page{Title: []Seg{{style, verdict}, {Faint, or(p.Model.Version.String(), "no model")}}}
 	total := uint64(0)
 	for _, n := range p.Histogram {
 		total += n
@@ -76,7 +76,7 @@ func (s *Scene) predictions(path []Level, w, h int, zoomed bool) Page {
 				return s.change(shares[i] - base[i])
 			}},
 			{Title: "PREDICTIONS OF THE LAST MINUTE", Width: 12, Grow: 1, Cell: func(i int) (Style, string) {
-				return Chart, s.Theme.barText(shares[i]/top, w-50)
+				return ChartFill, s.Theme.barText(shares[i]/top, w-50)
 			}},
 		},
 	}

@@ -350,7 +350,7 @@ func (s *Scene) partitions(p *pipeline.Snapshot) Table {
 				}
 				return Faint, brief(s.Snap.At.Sub(rows[i].LastRecord)) + " ago"
 			}, Less: func(a, b int) bool { return rows[a].LastRecord.After(rows[b].LastRecord) }},
-			{Title: "LAG OVER TIME", Width: 13, Grow: 1, Most: 60, Rank: 4, Cell: func(i int) (Style, string) {
+			{Title: "LAG OVER TIME", Width: 13, Grow: 1, Most: 60, Rank: 4, Tail: true, Cell: func(i int) (Style, string) {
 				return Chart, s.spark(60, func(x *timeline.Snapshot) float64 { return partitionLag(x, rows[i].Partition) })
 			}},
 		},
