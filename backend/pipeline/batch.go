@@ -17,12 +17,26 @@ type batch struct {
 	shelf   []sarama.Record // what is sent, one a record
 	parcels parcels
 	scoring time.Duration // spent on scoring
-	picks   []pick        // the records somebody looks at, and the model that scored them
+	marks   marks
+	picks   []pick // the records somebody looks at, and the model that scored them
 	model   *loadedModel
 
 	ready chan struct{} // holds one token when scored
 	ok    bool          // scored; false: given up, nobody wants it any more
 }
+
+// marks are when a batch passed the stages of its way: each stage lasts from the mark before to its own.
+type marks [stages]time.Time
+
+// The stages of a batch's way.
+const (
+	collected = iota // the collector let go of it
+	begun            // a scorer took it up
+	scored           // its predictions are ready to be sent
+	sending          // the batches before it are acknowledged
+	sent             // the broker has acknowledged all of it
+	stages
+)
 
 // segment is a run of one claim's records in a batch.
 type segment struct {

@@ -140,6 +140,7 @@ type benchBroker struct {
 	cluster kafka.Cluster
 	n       int
 	groups  int
+	stages  [stages]float64 // p99 of each stage of a batch's way, ms, of the last pace
 }
 
 const benchPartitions = 6
@@ -318,10 +319,11 @@ func BenchmarkLatency(b *testing.B) {
 	bb := newBenchBroker(b, 300_000)
 	top := bb.pipeline(AtLeastOnce, benchConfig(4, "logistic_4.onnx"))
 	var p50, p99, load float64
+	var by [stages]float64
 	for b.Loop() {
 		q, perSecond := bb.pace(top / 2)
 		if p99 == 0 || q.P99 < p99 {
-			p50, p99, load = q.P50, q.P99, perSecond
+			p50, p99, load, by = q.P50, q.P99, perSecond, bb.stages
 		}
 	}
 	b.ReportMetric(0, "ns/op")
@@ -329,6 +331,9 @@ func BenchmarkLatency(b *testing.B) {
 	b.ReportMetric(load, "load/s")
 	b.ReportMetric(p50, "p50-ms")
 	b.ReportMetric(p99, "p99-ms")
+	for s, name := range [stages]string{"collect", "queue", "score", "order", "send"} {
+		b.ReportMetric(by[s], name+"-p99-ms")
+	}
 	if os.Getenv("WEIR_SLOW") != "" && p99 >= 20 {
 		b.Errorf("the promise is a p99 under 20 ms")
 	}
@@ -342,6 +347,17 @@ func (bb *benchBroker) pace(perSecond float64) (Quantiles, float64) {
 	c.Group = fmt.Sprintf("weir-%d", bb.groups)
 	c.Predictions, c.DeadLetters = c.Group+".predictions", c.Group+".dead"
 	e := New(c)
+	var by [stages]latencies
+	e.stats.watch = func(b *batch) {
+		now := b.marks[sent]
+		for _, seg := range b.segments {
+			from := seg.taken
+			for s, at := range b.marks {
+				by[s].add(now, at.Sub(from), uint32(seg.n))
+				from = at
+			}
+		}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx) }()
@@ -356,12 +372,16 @@ func (bb *benchBroker) pace(perSecond float64) (Quantiles, float64) {
 	const every = 5 * time.Millisecond
 	size := max(int(perSecond*every.Seconds()), benchPartitions)
 	shelf := newShelf(size)
+	made := make([][]byte, 2*benchUsers) // the writer is to cost little beside what is measured
+	for i := range made {
+		made[i] = benchEvent(i * 7919)
+	}
 	sent, begun := 0, time.Now()
 	for tick := range int(3 * time.Second / every) {
 		var list parcels
 		list.open("user_events", benchPartitions, "", 0)
 		for i := range shelf {
-			shelf[i].Value = benchEvent((sent + i) * 7919)
+			shelf[i].Value = made[(sent+i)%len(made)]
 			list.add(0, int32(i%benchPartitions), &shelf[i])
 		}
 		if err := p.send(ctx, &list, atLeastOnce{p}); err != nil {
@@ -378,6 +398,9 @@ func (bb *benchBroker) pace(perSecond float64) (Quantiles, float64) {
 	cancel()
 	if err := <-done; err != nil {
 		bb.tb.Fatal(err)
+	}
+	for s := range by {
+		bb.stages[s] = by[s].quantiles(time.Now()).P99
 	}
 	return q, float64(sent) / spent.Seconds()
 }

@@ -40,7 +40,7 @@ type Config struct {
 	Instance string
 
 	MaxEvents int           // records a batch at most; default 1000. Transactions may take up to ten times as many
-	MaxWait   time.Duration // how long a batch waits for more; default 20 ms
+	MaxWait   time.Duration // how long a batch waits for more at most; default 20 ms. Transactions: at least 100 ms
 
 	Entity    string             // the event's key field; default "user_id"
 	OnMissing string             // "dead_letter" (default), "default" or "nan"

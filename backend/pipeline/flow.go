@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -12,12 +13,13 @@ import (
 	"weir/backend/event"
 )
 
-// Bounds of what is in hand at once.
+// Bounds of what is in hand at once. Whenever more comes than goes for a moment, all of it fills up, and a record then
+// takes as long as the broker needs for everything before it: so these are as small as full speed allows.
 const (
-	scorers        = 2  // batches scored at the same time
-	inFlight       = 4  // batches between the collector and the broker's acknowledgement
-	transactionMax = 10 // times MaxEvents that one transaction may take when it lags behind
-	chunkSize      = 512
+	scorers        = 2   // batches scored at the same time
+	inFlight       = 2   // batches that wait for the one the broker is about to acknowledge
+	transactionMax = 10  // times MaxEvents that one transaction may take when it lags behind
+	chunkSize      = 256 // records, as many as sarama holds ready of a partition
 )
 
 // transactionWait is how long a transaction waits for more records; each costs the broker some round trips.
@@ -53,7 +55,10 @@ type flow struct {
 	work   chan *batch
 	free   chan *batch
 	flush  chan struct{} // a token: make do with the batch at hand
-	commit chan struct{} // a token: there is something to commit
+	ahead  atomic.Int32  // batches that left the collector and are not settled
+	// caughtUp holds a token when ahead has become 0.
+	caughtUp chan struct{}
+	commit   chan struct{} // a token: there is something to commit
 
 	mu     sync.Mutex
 	claims map[*claim]struct{}
@@ -88,14 +93,15 @@ func (e *Engine) newFlow(group sarama.ConsumerGroup, out publisher) *flow {
 	}
 	f := &flow{
 		e: e, out: out, group: group,
-		chunks: make(chan chunk, 4),
-		order:  make(chan *batch, depth),
-		work:   make(chan *batch, depth+2), // the collector never blocks on it: order is the narrower one
-		free:   make(chan *batch, depth+2),
-		flush:  make(chan struct{}, 1),
-		commit: make(chan struct{}, 1),
-		claims: make(map[*claim]struct{}),
-		gaveUp: make(chan struct{}),
+		chunks:   make(chan chunk, 1),
+		order:    make(chan *batch, depth),
+		work:     make(chan *batch, depth+2), // the collector never blocks on it: order is the narrower one
+		free:     make(chan *batch, depth+2),
+		flush:    make(chan struct{}, 1),
+		caughtUp: make(chan struct{}, 1),
+		commit:   make(chan struct{}, 1),
+		claims:   make(map[*claim]struct{}),
+		gaveUp:   make(chan struct{}),
 	}
 	f.ctx, f.cancel = context.WithCancelCause(context.Background())
 	return f
@@ -117,17 +123,24 @@ func (f *flow) stop() {
 	f.wg.Wait()
 }
 
-// collect joins the claims' chunks to batches.
+// collect joins the claims' chunks to batches. A batch leaves when it is full or has waited for long enough. While there
+// is nothing ahead of it that would keep it waiting anyway, it leaves earlier: with a part of that many records or
+// after a part of that wait, whichever comes first, so that neither a trickle nor the rest of a burst waits in vain and
+// requests still carry enough to be worth their while.
 func (f *flow) collect() {
-	soft, hard, wait := f.e.cfg.MaxEvents, f.e.cfg.MaxEvents, f.e.cfg.MaxWait
-	if f.e.cfg.Delivery == ExactlyOnce {
-		hard, wait = soft*transactionMax, max(wait, transactionWait)
+	const part = 1. / 8
+	soft, hard, wait, idle := f.e.cfg.MaxEvents, f.e.cfg.MaxEvents, f.e.cfg.MaxWait, true
+	if f.e.cfg.Delivery == ExactlyOnce { // each transaction costs the broker more than a request
+		hard, wait, idle = soft*transactionMax, max(wait, transactionWait), false
 	}
 	var (
 		b     *batch
 		rest  []*sarama.ConsumerMessage // of last, not yet in a batch
 		last  chunk
-		ripe  bool
+		ripe  bool                        // b is to leave
+		some  = int(part * float64(soft)) // records that are worth a request
+		short = time.Duration(float64(wait) * part)
+		late  bool // b has waited for short
 		timer = time.NewTimer(time.Hour)
 	)
 	timer.Stop()
@@ -136,7 +149,7 @@ func (f *flow) collect() {
 		for len(rest) > 0 {
 			if b == nil {
 				b = f.batch()
-				timer.Reset(wait)
+				timer.Reset(short)
 			}
 			n := min(hard-len(b.records), len(rest))
 			if n == 0 {
@@ -147,7 +160,9 @@ func (f *flow) collect() {
 				putSlice(last.records)
 			}
 		}
-		ripe = ripe || b != nil && len(b.records) >= soft
+		if b != nil {
+			ripe = ripe || len(b.records) >= soft || idle && (late || len(b.records) >= some) && f.ahead.Load() == 0
+		}
 		in, out := f.chunks, f.order
 		if len(rest) > 0 {
 			in = nil // b is full
@@ -159,11 +174,19 @@ func (f *flow) collect() {
 		case last = <-in:
 			rest = last.records
 		case out <- b:
+			b.marks[collected] = time.Now() // read when it is scored
+			f.ahead.Add(1)
 			f.work <- b
-			b, ripe = nil, false
+			b, ripe, late = nil, false, false
 			timer.Stop()
+		case <-f.caughtUp:
 		case <-timer.C:
-			ripe = b != nil
+			if b != nil && !late {
+				late = true
+				timer.Reset(wait - short)
+			} else {
+				ripe = b != nil
+			}
 		case <-f.flush:
 			ripe = b != nil
 		case <-f.ctx.Done():
@@ -187,7 +210,9 @@ func (f *flow) score(s *scorer) {
 	for {
 		select {
 		case b := <-f.work:
+			b.marks[begun] = time.Now()
 			b.ok = s.run(b)
+			b.marks[scored] = time.Now()
 			b.ready <- struct{}{}
 		case <-f.ctx.Done():
 			return
@@ -209,8 +234,13 @@ func (f *flow) publish() {
 		case <-f.ctx.Done():
 			return
 		}
+		b.marks[sending] = time.Now()
 		if b.ok && f.out.publish(f, b) {
 			now := time.Now()
+			b.marks[sent] = now
+			if f.e.stats.watch != nil {
+				f.e.stats.watch(b)
+			}
 			f.e.stats.acknowledged(b, now)
 			f.e.recent.acknowledged(f.e, b, now)
 			f.e.tellDead(b)
@@ -220,6 +250,9 @@ func (f *flow) publish() {
 		}
 		if f.ctx.Err() != nil {
 			return
+		}
+		if f.ahead.Add(-1) == 0 {
+			leaveToken(f.caughtUp)
 		}
 		b.reset()
 		select {
@@ -361,9 +394,9 @@ func (e *Engine) tellDead(b *batch) {
 	}
 }
 
-var slices512 = sync.Pool{New: func() any { s := make([]*sarama.ConsumerMessage, 0, chunkSize); return &s }}
+var slicesFree = sync.Pool{New: func() any { s := make([]*sarama.ConsumerMessage, 0, chunkSize); return &s }}
 
-func getSlice() []*sarama.ConsumerMessage { return *slices512.Get().(*[]*sarama.ConsumerMessage) }
+func getSlice() []*sarama.ConsumerMessage { return *slicesFree.Get().(*[]*sarama.ConsumerMessage) }
 
 // putSlice lets a chunk's slice be used again. Its records live on in batches.
 func putSlice(s []*sarama.ConsumerMessage) {
@@ -373,5 +406,5 @@ func putSlice(s []*sarama.ConsumerMessage) {
 	s = s[:cap(s)]
 	clear(s)
 	s = s[:0]
-	slices512.Put(&s)
+	slicesFree.Put(&s)
 }

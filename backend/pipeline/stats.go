@@ -14,6 +14,8 @@ type stats struct {
 	missing                                        atomic.Uint64
 	stalls                                         atomic.Uint64 // memberships started over because partitions stood still
 
+	watch func(*batch) // sees each batch acknowledged; a benchmark's
+
 	mu         sync.Mutex
 	endToEnd   latencies
 	processing latencies
