@@ -151,7 +151,7 @@ func (s *source) checkShape(tokens token.Tokens) bool {
 			return false
 		}
 		if keys > maxKeys {
-			s.add(tokenPlace(t), "", fmt.Sprintf("at most %d keys", maxKeys), "more", "is this the right file?")
+			s.add(tokenPlace(t), "", fmt.Sprintf("at most %d keys", maxKeys), "more", "is this the right file? A large fleet stands in a file of its own, named in edge.sources")
 			return false
 		}
 	}

@@ -212,7 +212,7 @@ func (q *question) view(m *Model) views.Question {
 	case x.Edge != nil && q.spec.Name == "requeue":
 		v.Extent = fmt.Sprintf("the aggregates the cloud refused: %d so far", x.Edge.Cloud.DeadLettered)
 	case x.Edge != nil && (q.spec.Name == "quarantine" || q.spec.Name == "release"):
-		v.Extent = nodeExtent(x.Edge, q.args)
+		v.Extent = m.nodeExtent(q.args)
 	case x.Pipeline != nil && q.spec.Name != "fault":
 		v.Extent = fmt.Sprintf("%d partitions, now %.0f events a second, lag %d", len(x.Pipeline.Partitions), x.Pipeline.EventsPerSecond, x.Pipeline.Lag)
 	}

@@ -9,7 +9,6 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"weir/backend"
-	"weir/backend/edge"
 	"weir/views"
 )
 
@@ -29,8 +28,8 @@ func (m *Model) put(at int) {
 	drawn.Level.Index = at // a second key before the next frame goes on from here
 }
 
-// node is the node that is open or under the cursor, in the newest snapshot; nil when there is none.
-func (m *Model) node() *edge.Node {
+// node is the node that is open or under the cursor, as it is in the newest snapshot.
+func (m *Model) node() (views.NodeFacts, bool) {
 	page, drawn := &m.screen.Pages[m.console.Focus], &m.screen.Panes[m.console.Focus]
 	at := drawn.Level.Index
 	url := ""
@@ -44,21 +43,13 @@ func (m *Model) node() *edge.Node {
 	case at >= 0 && at < len(drawn.Keys):
 		url = drawn.Keys[at]
 	}
-	x := m.rt.Timeline().Newest()
-	if url == "" || x == nil || x.Edge == nil {
-		return nil
-	}
-	i := slices.IndexFunc(x.Edge.NodeData, func(n *edge.Node) bool { return n.URL.String() == url })
-	if i < 0 {
-		return nil
-	}
-	return x.Edge.NodeData[i]
+	return views.FindNode(m.rt.Timeline().Newest(), url)
 }
 
 // onNode gives a command about the node that is open or under the cursor.
 func (m *Model) onNode(name string) tea.Cmd {
-	n := m.node()
-	if n == nil {
+	n, ok := m.node()
+	if !ok {
 		m.say(views.Warn, "there is no node here: go to one in pane 2")
 		return nil
 	}
@@ -68,7 +59,7 @@ func (m *Model) onNode(name string) tea.Cmd {
 		m.say(views.Bad, "this console cannot "+name+" nodes")
 		return nil
 	}
-	args := []string{n.URL.String()}
+	args := []string{n.URL}
 	if specs[i].Changes {
 		m.asking = &question{spec: specs[i], args: args}
 		m.prompt = newPrompt(promptReason, "", nil)
@@ -79,7 +70,7 @@ func (m *Model) onNode(name string) tea.Cmd {
 
 // hold takes the node out, or back in.
 func (m *Model) hold() tea.Cmd {
-	if n := m.node(); n != nil && n.Quarantine != nil {
+	if n, ok := m.node(); ok && n.Quarantined {
 		return m.onNode("release")
 	}
 	return m.onNode("quarantine")
@@ -120,35 +111,28 @@ func (m *Model) commandGroup(args []string) (tea.Cmd, error) {
 
 // groupings are the labels that begin with prefix.
 func (m *Model) groupings(prefix string) []string {
-	x := m.cursor.Snapshot()
-	if x == nil || x.Edge == nil {
-		return nil
-	}
-	return matching(views.Groupings(x.Edge), prefix)
+	return matching(views.Groupings(m.cursor.Snapshot()), prefix)
 }
 
-// nodeHint is what the key that takes a node out would do.
-func nodeHint(n *edge.Node) string {
-	if n != nil && n.Quarantine != nil {
+// holdHint is what the key that takes a node out would do.
+func (m *Model) holdHint() string {
+	if n, ok := m.node(); ok && n.Quarantined {
 		return "release"
 	}
 	return "quarantine"
 }
 
 // nodeExtent is what a command about a node touches.
-func nodeExtent(e *edge.Snapshot, args []string) string {
+func (m *Model) nodeExtent(args []string) string {
 	if len(args) == 0 {
 		return ""
 	}
-	for _, n := range e.NodeData {
-		if n.URL.String() != args[0] && n.Name.String() != args[0] {
-			continue
-		}
-		text := fmt.Sprintf("%s, now %s", n.Name, n.State)
-		if n.Valid {
-			text += fmt.Sprintf(", %d of %d records", n.RecordCount, e.TotalRecords)
-		}
-		return text
+	n, ok := views.FindNode(m.rt.Timeline().Newest(), args[0])
+	switch {
+	case !ok:
+		return ""
+	case n.Valid:
+		return fmt.Sprintf("%s, now %s, %d of %d records", n.Name, n.State, n.Records, n.OfAll)
 	}
-	return ""
+	return n.Name + ", now " + n.State
 }

@@ -216,8 +216,7 @@ func TestTenThousand(t *testing.T) {
 		c.keys("enter") // a cell of several opens its group, with the cursor on the worst of the cell
 		if size[0] == 80 {
 			c.sees("Edge nodes → ")
-			node := c.m.node()
-			if node == nil || node.State != edge.Down {
+			if node, ok := c.m.node(); !ok || node.State != string(edge.Down) {
 				t.Errorf("under the cursor is %+v", node)
 			}
 		}

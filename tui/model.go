@@ -432,7 +432,7 @@ func (m *Model) hints(page *views.Page) []views.Hint {
 			if page.Node == "" || m.options.Console.ReadOnly {
 				continue
 			}
-			hint = nodeHint(m.node())
+			hint = m.holdHint()
 		case filterRows, sortRows:
 			if b.intent == sortRows && page.Area != nil {
 				continue

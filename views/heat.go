@@ -7,6 +7,7 @@ import (
 
 	"weir/backend/edge"
 	"weir/backend/safetext"
+	"weir/backend/timeline"
 )
 
 // heatOrder is the states from the worst to the best; a cell of several nodes shows the worst of them.
@@ -67,7 +68,14 @@ type heat struct {
 }
 
 // Groupings are the labels a map can be grouped by.
-func Groupings(e *edge.Snapshot) []string {
+func Groupings(x *timeline.Snapshot) []string {
+	if x == nil || x.Edge == nil {
+		return nil
+	}
+	return groupings(x.Edge)
+}
+
+func groupings(e *edge.Snapshot) []string {
 	var labels []string
 	for i := range e.Groups {
 		if l := e.Groups[i].Label.String(); len(labels) == 0 || labels[len(labels)-1] != l {

@@ -11,7 +11,7 @@ const MapSection = 1
 
 // heatMap is the section of the fleet's page that shows every node at once.
 func (s *Scene) heatMap(page *Page, e *edge.Snapshot, level Level) {
-	page.Groupings = Groupings(e)
+	page.Groupings = groupings(e)
 	page.Grouping = groupingOf(page.Groupings, level.By)
 	page.Foot = nil
 	if len(e.NodeData) == 0 {

@@ -106,3 +106,29 @@ func nodeOf(x *timeline.Snapshot, url string, at int) *edge.Node {
 	}
 	return nil
 }
+
+// NodeFacts is what a console must know of a node to offer its commands.
+type NodeFacts struct {
+	URL, Name, State string
+	Quarantined      bool
+	Valid            bool
+	Records, OfAll   int64 // its records, and the fleet's
+}
+
+// FindNode is the node that key names, by its URL or its name.
+func FindNode(x *timeline.Snapshot, key string) (NodeFacts, bool) {
+	if x == nil || x.Edge == nil || key == "" {
+		return NodeFacts{}, false
+	}
+	all := x.Edge.NodeData
+	i := slices.IndexFunc(all, func(n *edge.Node) bool { return n.URL.String() == key })
+	if i < 0 {
+		i = slices.IndexFunc(all, func(n *edge.Node) bool { return n.Name.String() == key })
+	}
+	if i < 0 {
+		return NodeFacts{}, false
+	}
+	n := all[i]
+	return NodeFacts{URL: n.URL.String(), Name: n.Name.String(), State: string(n.State), Quarantined: n.Quarantine != nil, Valid: n.Valid,
+		Records: n.RecordCount, OfAll: x.Edge.TotalRecords}, true
+}

@@ -24,6 +24,15 @@ const (
 	modelFile    = "model.onnx"
 	brokerFolder = "broker"
 	productsDir  = "data-products"
+	nodesFile    = "nodes"
+)
+
+// A fleet of more than largeFleet nodes stands in a file of its own, as a real one would, is polled as often as a real one,
+// and has racks beside sites.
+const (
+	largeFleet   = 1000
+	nodesPerRack = 50
+	mostRacks    = 150
 )
 
 // youngFolder is how long a folder without an owner may still be one that is just being made.
@@ -82,7 +91,25 @@ type configValues struct {
 	Nodes                               []target
 }
 
+// Large tells whether the nodes stand in a file of their own.
+func (v configValues) Large() bool { return len(v.Nodes) > largeFleet }
+
+// nodeLines is the nodes as such a file lists them.
+func (v configValues) nodeLines() []byte {
+	var text bytes.Buffer
+	perRack := max(nodesPerRack, (len(v.Nodes)+mostRacks-1)/mostRacks)
+	for i, n := range v.Nodes {
+		fmt.Fprintf(&text, "%s site=%s rack=%s-%02d\n", n.URL, n.Site, n.Site, i/perRack)
+	}
+	return text.Bytes()
+}
+
 func writeConfig(dir string, v configValues) (string, error) {
+	if v.Large() {
+		if err := os.WriteFile(filepath.Join(dir, nodesFile), v.nodeLines(), 0o600); err != nil {
+			return "", fmt.Errorf("write the demo world's nodes: %w", err)
+		}
+	}
 	t, err := template.New(configFile).Parse(configTemplate)
 	if err != nil {
 		return "", err

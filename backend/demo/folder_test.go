@@ -2,12 +2,16 @@ package demo
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"weir/backend/wire"
+	"weir/config"
 )
 
 func TestSweepRemovesOnlyWhatIsAbandoned(t *testing.T) {
@@ -97,5 +101,29 @@ func TestATakenPortIsSaid(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(parent); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestALargeFleetStandsInAFile: weir.yaml takes a few thousand keys; ten thousand nodes with labels are read from beside it.
+func TestALargeFleetStandsInAFile(t *testing.T) {
+	v := configValues{Broker: "127.0.0.1:1", Features: "http://127.0.0.1:2", Cloud: "http://127.0.0.1:3", CloudToken: "t"}
+	for i := range 10_000 {
+		v.Nodes = append(v.Nodes, target{URL: fmt.Sprintf("http://127.0.0.1:4/ams/edge-node-%05d", i), Site: "ams"})
+	}
+	path, err := writeConfig(t.TempDir(), v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings, err := wire.Edge(c.Edge, t.TempDir(), nil)
+	if err != nil || len(settings.Sources) != 1 || len(settings.Targets) != 0 {
+		t.Fatalf("%d sources, %d targets, %v", len(settings.Sources), len(settings.Targets), err)
+	}
+	nodes, err := settings.Sources[0].List(t.Context())
+	if err != nil || len(nodes) != 10_000 || nodes[77].Labels["site"] != "ams" || nodes[77].Labels["rack"] != "ams-01" {
+		t.Errorf("%d nodes, %v", len(nodes), err)
 	}
 }
