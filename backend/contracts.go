@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/IBM/sarama"
+
 	"weir/backend/mesh"
 	"weir/backend/pipeline"
 	"weir/backend/safetext"
@@ -12,6 +14,13 @@ import (
 // contracts tells the pipeline what the data products say of its records: engines do not know one another. Without a
 // mesh nothing is judged, and fields are masked by their names.
 type contracts struct{ mesh *mesh.Engine }
+
+// Batch implements pipeline.Tap: what the pipeline reads is judged as it passes.
+func (c *contracts) Batch(topic string, records []*sarama.ConsumerMessage) {
+	if c.mesh != nil {
+		c.mesh.Batch(topic, records)
+	}
+}
 
 // Masks implements pipeline.Contracts.
 func (c *contracts) Masks(topic, field string) bool {

@@ -105,7 +105,7 @@ func (e *engines) build(c *config.Config, o Options, line *timeline.Timeline) er
 	return wrap("history", err)
 }
 
-func newPipeline(c *config.Config, cluster kafka.Cluster, products pipeline.Contracts, o Options) (*pipeline.Engine, error) {
+func newPipeline(c *config.Config, cluster kafka.Cluster, products *contracts, o Options) (*pipeline.Engine, error) {
 	f, m := c.Features, c.Model
 	if f == nil || m == nil {
 		return nil, wrap("pipeline", errors.New("it needs a features and a model section; add them to the configuration"))
@@ -119,7 +119,7 @@ func newPipeline(c *config.Config, cluster kafka.Cluster, products pipeline.Cont
 		Cluster: cluster, Group: p.Group, Instance: p.Instance, Events: p.Events, Predictions: p.Predictions, DeadLetters: p.DeadLetters,
 		Start: p.Start, Delivery: p.Delivery, MaxEvents: p.Batch.MaxEvents, MaxWait: p.Batch.MaxWait,
 		Entity: f.Entity, OnMissing: f.OnMissing, Defaults: f.Defaults, Store: store,
-		Contracts: products, FeaturesURL: withoutPassword(f.URL), LoadModel: source.Load, ModelVersion: m.Version,
+		Contracts: products, Tap: products, FeaturesURL: withoutPassword(f.URL), LoadModel: source.Load, ModelVersion: m.Version,
 		Baselines: filepath.Join(o.State, "baselines.json"), Logger: o.Logger.With("engine", "pipeline"),
 	}
 	if m.Watch {

@@ -242,8 +242,7 @@ func BenchmarkTopic(b *testing.B) {
 	b.ResetTimer()
 	for range max(1, b.N/records) {
 		runs++
-		e := New(Config{Registry: dir, Window: time.Hour, Cluster: cluster})
-		e.backlog = records
+		e := New(Config{Registry: dir, Window: time.Hour, Backlog: records, Cluster: cluster})
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
 		go func() { done <- e.Run(ctx) }()

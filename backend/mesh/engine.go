@@ -20,6 +20,7 @@ import (
 type Config struct {
 	Registry string        // folder of <domain>/<name>.yaml
 	Window   time.Duration // length of the sliding window; 0 is DefaultWindow
+	Backlog  int64         // records of a partition that are read again at the start, at most; 0 is DefaultBacklog
 	Cluster  kafka.Cluster
 	// SchemaRegistry is the address of a Confluent-compatible schema registry, http or https; empty: topics hold JSON.
 	SchemaRegistry string
@@ -43,7 +44,6 @@ const (
 // Engine holds every product of a registry to its contract on the topic that feeds it.
 type Engine struct {
 	config  Config
-	backlog int64    // records of a partition read again at the start
 	schemas *schemas // nil without a schema registry
 	log     event.Log
 
@@ -53,6 +53,10 @@ type Engine struct {
 
 	ancestry ancestry  // judgeAll's
 	reporter *reporter // nil when lineage goes nowhere
+
+	onTopic   atomic.Pointer[map[string][]*live] // the products a topic feeds, for Batch
+	tapFailed atomic.Bool
+	pace      pace
 
 	registryError atomic.Pointer[string]
 	clusterError  atomic.Pointer[string]
@@ -64,10 +68,13 @@ func New(c Config) *Engine {
 	if c.Window <= 0 {
 		c.Window = DefaultWindow
 	}
+	if c.Backlog <= 0 {
+		c.Backlog = DefaultBacklog
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{config: c, backlog: defaultBacklog, schemas: newSchemas(c.SchemaRegistry), wake: make(chan struct{}, 1), products: map[string]*live{}}
+	e := &Engine{config: c, pace: defaultPace, schemas: newSchemas(c.SchemaRegistry), wake: make(chan struct{}, 1), products: map[string]*live{}}
 	broker := ""
 	if brokers := c.Cluster.Brokers(); len(brokers) > 0 {
 		broker = brokers[0]

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,35 +15,106 @@ import (
 	"weir/backend/mesh/judge"
 )
 
-// defaultBacklog bounds how many records of a partition are read again when a feed starts: those of the window, at most.
-const defaultBacklog = 2000
+// DefaultBacklog bounds how many records of a partition are read again when a feed starts: those of the window, at most.
+const DefaultBacklog = 2000
 
 // batch bounds how many records are judged under one lock.
 const batch = 256
 
-// feed reads the topic of one product: all partitions, no consumer group, from the start of the window on.
+// feed brings the records of the topic of one product to its judge: all partitions, no consumer group, from the start of
+// the window on. A partition is read by a reader of the feed's own, or, while the pipeline brings its records anyway (see
+// tap.go), by nobody else.
 type feed struct {
 	mu         sync.Mutex
-	cancel     context.CancelFunc // of the readers; nil when none run
-	wg         *sync.WaitGroup
 	topic      string
 	problem    string // why it is not read, for people; empty when it is
 	block      string // why its records cannot be decoded for now
 	generation int    // of the judge it feeds
-	next       map[int32]int64
-	target     map[int32]int64 // the end of the partition when its reader started
+	parts      map[int32]*part
+	tapAt      time.Time // when the pipeline last brought a record
 	started    time.Time
+	consumer   sarama.Consumer // of the readers; nil when the feed is stopped
+}
+
+// part is one partition of the topic, guarded by the feed's mutex. next moves on only while the product's mutex is held
+// too.
+type part struct {
+	next   int64   // offset of the next record to be judged
+	ahead  []span  // what was judged beyond it, in order and apart
+	target int64   // the end of the partition when the feed started
+	reader *reader // nil: the pipeline brings the records, or the reader ended by itself
+	tap    tapped
+}
+
+// span is a run of offsets from first to before end.
+type span struct{ first, end int64 }
+
+// has tells whether the record at an offset was judged.
+func (p *part) has(offset int64) bool {
+	if offset < p.next {
+		return true
+	}
+	for _, s := range p.ahead {
+		if offset < s.first {
+			return false
+		}
+		if offset < s.end {
+			return true
+		}
+	}
+	return false
+}
+
+// judged takes note that the records from first to last were judged and tells whether next moved on.
+func (p *part) judged(first, last int64) bool {
+	was := p.next
+	if first > p.next {
+		i, _ := slices.BinarySearchFunc(p.ahead, first, func(s span, first int64) int { return cmp.Compare(s.first, first) })
+		p.ahead = slices.Insert(p.ahead, i, span{first, last + 1})
+	} else {
+		p.next = max(p.next, last+1)
+	}
+	for len(p.ahead) > 0 && p.ahead[0].first <= p.next {
+		p.next = max(p.next, p.ahead[0].end)
+		p.ahead = slices.Delete(p.ahead, 0, 1)
+	}
+	return p.next > was
+}
+
+// reader reads one partition.
+type reader struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func (r *reader) stop() {
+	if r != nil {
+		r.cancel()
+		<-r.done
+	}
 }
 
 // stop ends the readers and waits for them.
 func (f *feed) stop() {
 	f.mu.Lock()
-	cancel, wg := f.cancel, f.wg
-	f.cancel, f.wg = nil, nil
+	consumer := f.consumer
+	f.consumer = nil
+	var readers []*reader
+	for _, p := range f.parts {
+		readers = append(readers, p.reader)
+		p.reader, p.tap = nil, tapped{}
+	}
 	f.mu.Unlock()
-	if cancel != nil {
-		cancel()
-		wg.Wait()
+	for _, r := range readers {
+		if r != nil {
+			r.cancel()
+		}
+	}
+	for _, r := range readers {
+		r.stop()
+	}
+	if consumer != nil {
+		_ = consumer.Close() // all its readers are closed
 	}
 }
 
@@ -50,22 +122,25 @@ func (f *feed) stop() {
 func (f *feed) forget() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.next, f.target = nil, nil
+	for _, p := range f.parts {
+		p.next, p.target, p.ahead = -1, -1, nil
+	}
+	f.generation = -1
 }
 
 // status is the topic, why it is not read, and whether the window has been filled from the backlog.
 func (f *feed) status(now time.Time) (topic, problem string, ready bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.problem != "" || f.cancel == nil || f.target == nil {
+	if f.problem != "" || f.consumer == nil || f.generation < 0 {
 		return f.topic, f.problem, false
 	}
 	if f.block != "" {
 		return f.topic, f.block, false
 	}
-	ready = len(f.target) > 0
-	for p, end := range f.target {
-		ready = ready && f.next[p] >= end
+	ready = len(f.parts) > 0
+	for _, p := range f.parts {
+		ready = ready && p.next >= p.target
 	}
 	return f.topic, "", ready || now.Sub(f.started) > 3*time.Second
 }
@@ -89,7 +164,7 @@ func (e *Engine) feedAll(ctx context.Context) {
 		client, err := sarama.NewClient(e.config.Cluster.Brokers(), e.saramaConfig())
 		if err != nil {
 			e.clusterAway(err)
-			e.rest(ctx)
+			e.rest(ctx, probeEvery)
 			continue
 		}
 		e.probeUntilLost(ctx, client, fed)
@@ -121,8 +196,8 @@ func (e *Engine) clusterAway(err error) {
 }
 
 // rest waits until it is time to look again.
-func (e *Engine) rest(ctx context.Context) {
-	t := time.NewTimer(probeEvery)
+func (e *Engine) rest(ctx context.Context, pause time.Duration) {
+	t := time.NewTimer(pause)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
@@ -164,8 +239,42 @@ func (e *Engine) probeUntilLost(ctx context.Context, client sarama.Client, fed m
 		if failures >= 10 {
 			return
 		}
-		e.rest(ctx)
+		e.route(products)
+		e.restAndWatch(ctx, client, products)
 	}
+}
+
+// restAndWatch rests until it is time to probe again. Meanwhile it watches the feeds whose records the pipeline brings.
+func (e *Engine) restAndWatch(ctx context.Context, client sarama.Client, products []*live) {
+	for until := time.Now().Add(probeEvery); ; {
+		if !slices.ContainsFunc(products, func(p *live) bool { return p.feed.tapping(time.Now()) }) {
+			e.rest(ctx, time.Until(until))
+			return
+		}
+		e.rest(ctx, min(e.pace.probe, time.Until(until)))
+		for _, p := range products {
+			if e.probeTaps(client, p, time.Now()) {
+				return // a reader is to be started: probe at once
+			}
+		}
+		if ctx.Err() != nil || !time.Now().Before(until) {
+			return
+		}
+	}
+}
+
+// route lets Batch find the products of a topic.
+func (e *Engine) route(products []*live) {
+	topics := map[string][]*live{}
+	for _, p := range products {
+		p.feed.mu.Lock()
+		topic := p.feed.topic
+		p.feed.mu.Unlock()
+		if topic != "" {
+			topics[topic] = append(topics[topic], p)
+		}
+	}
+	e.onTopic.Store(&topics)
 }
 
 // probe looks at one product's topic and starts what readers it lacks. The error is about the broker.
@@ -201,94 +310,117 @@ func (e *Engine) probe(ctx context.Context, client sarama.Client, p *live) error
 	return e.startReaders(ctx, client, p, generation, topic, partitions)
 }
 
-// startReaders starts readers on all partitions if they do not run on exactly these.
+// startReaders starts a reader on each partition that nobody reads.
 func (e *Engine) startReaders(ctx context.Context, client sarama.Client, p *live, generation int, topic string, partitions []int32) error {
 	f := &p.feed
 	f.mu.Lock()
-	running := f.cancel != nil && f.generation == generation && len(f.target) == len(partitions)
+	running := f.consumer != nil && f.generation == generation && len(f.parts) == len(partitions)
 	f.mu.Unlock()
-	if running {
-		return nil
+	if !running {
+		f.stop()
+		if err := e.startFeed(client, f, generation, topic, partitions); err != nil {
+			return err
+		}
 	}
-	f.stop()
+	for _, id := range partitions {
+		f.mu.Lock()
+		part := f.parts[id]
+		idle := part.reader == nil && !part.tap.feeds
+		f.mu.Unlock()
+		if !idle {
+			continue
+		}
+		if err := e.startReader(ctx, client, p, generation, topic, id, part); err != nil {
+			return fmt.Errorf("partition %s/%d: %w", topic, id, err)
+		}
+	}
+	return nil
+}
+
+// startFeed finds where each partition is to be read from.
+func (e *Engine) startFeed(client sarama.Client, f *feed, generation int, topic string, partitions []int32) error {
+	parts := make(map[int32]*part, len(partitions))
+	for _, id := range partitions {
+		f.mu.Lock()
+		resume := int64(-1)
+		if known := f.parts[id]; known != nil {
+			resume = known.next
+		}
+		f.mu.Unlock()
+		start, end, err := e.startAt(client, topic, id, resume)
+		if err != nil {
+			return fmt.Errorf("partition %s/%d: %w", topic, id, err)
+		}
+		parts[id] = &part{next: start, target: end}
+	}
 	consumer, err := sarama.NewConsumerFromClient(client)
 	if err != nil {
 		return err
 	}
-	readers := make([]sarama.PartitionConsumer, 0, len(partitions))
-	closeAll := func() {
-		for _, r := range readers {
-			r.AsyncClose()
-		}
-		for _, r := range readers {
-			for range r.Messages() {
-			}
-		}
-		if err := consumer.Close(); err != nil {
-			e.config.Logger.Debug("closing a consumer", "topic", topic, "error", err)
-		}
-	}
-	next, target := map[int32]int64{}, map[int32]int64{}
-	for _, id := range partitions {
-		start, end, missed, err := f.startAt(client, topic, id, e.config.Window, e.backlog)
-		if err == nil {
-			var r sarama.PartitionConsumer
-			if r, err = consumer.ConsumePartition(topic, id, start); err == nil {
-				readers = append(readers, r)
-			}
-		}
-		if err != nil {
-			closeAll()
-			return fmt.Errorf("partition %s/%d: %w", topic, id, err)
-		}
-		next[id], target[id] = start, end
-		if missed > 0 {
-			add(&e.log, time.Now(), p.key, event.Warning, fmt.Sprintf("%d records of %s/%d were gone before they could be judged", missed, topic, id))
-		}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	wg := &sync.WaitGroup{}
 	f.mu.Lock()
-	f.cancel, f.wg, f.generation, f.next, f.target, f.started = cancel, wg, generation, next, target, time.Now()
-	f.mu.Unlock()
-	var inner sync.WaitGroup
-	for i, r := range readers {
-		inner.Go(func() { e.readPartition(ctx, p, generation, partitions[i], r, target[partitions[i]]) })
-	}
-	wg.Go(func() {
-		inner.Wait()
-		cancel()
-		closeAll()
-		f.mu.Lock()
-		if f.wg == wg { // the readers ended by themselves: the next probe starts others
-			f.cancel, f.wg = nil, nil
-		}
-		f.mu.Unlock()
-	})
+	defer f.mu.Unlock()
+	f.consumer, f.generation, f.parts, f.started = consumer, generation, parts, time.Now()
 	return nil
 }
 
-// startAt is where a reader of a partition starts: where the one before it stopped, else at the window's start but not
-// more than the backlog before the end.
-func (f *feed) startAt(client sarama.Client, topic string, id int32, window time.Duration, backlog int64) (start, end, missed int64, err error) {
+// startAt is where a partition is read from: where it was left, else the window's start but not more than the backlog
+// before the end.
+func (e *Engine) startAt(client sarama.Client, topic string, id int32, resume int64) (start, end int64, err error) {
+	if end, err = client.GetOffset(topic, id, sarama.OffsetNewest); err != nil {
+		return 0, 0, err
+	}
+	if resume >= 0 && resume <= end {
+		return resume, end, nil
+	}
 	oldest, err := client.GetOffset(topic, id, sarama.OffsetOldest)
 	if err != nil {
-		return 0, 0, 0, err
+		return 0, 0, err
 	}
-	if end, err = client.GetOffset(topic, id, sarama.OffsetNewest); err != nil {
-		return 0, 0, 0, err
-	}
-	f.mu.Lock()
-	resume, known := f.next[id]
-	f.mu.Unlock()
-	if known && resume <= end {
-		return max(resume, oldest), end, max(0, oldest-resume), nil
-	}
-	start, err = client.GetOffset(topic, id, time.Now().Add(-window).UnixMilli())
+	start, err = client.GetOffset(topic, id, time.Now().Add(-e.config.Window).UnixMilli())
 	if err != nil || start < 0 { // no record that new
 		start = end
 	}
-	return min(max(start, end-backlog, oldest), end), end, 0, nil
+	return min(max(start, end-e.config.Backlog, oldest), end), end, nil
+}
+
+// startReader reads a partition from where its feed stands.
+func (e *Engine) startReader(ctx context.Context, client sarama.Client, p *live, generation int, topic string, id int32, part *part) error {
+	f := &p.feed
+	oldest, err := client.GetOffset(topic, id, sarama.OffsetOldest)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	consumer, start, end := f.consumer, max(part.next, oldest), part.target
+	missed := start - part.next
+	part.next = start
+	f.mu.Unlock()
+	messages, err := consumer.ConsumePartition(topic, id, start)
+	if err != nil {
+		return err
+	}
+	if missed > 0 {
+		add(&e.log, time.Now(), p.key, event.Warning, fmt.Sprintf("%d records of %s/%d were gone before they could be judged", missed, topic, id))
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	r := &reader{cancel: cancel, done: make(chan struct{})}
+	f.mu.Lock()
+	part.reader = r
+	f.mu.Unlock()
+	go func() {
+		defer close(r.done)
+		defer cancel()
+		e.readPartition(ctx, p, generation, id, messages, end)
+		messages.AsyncClose()
+		for range messages.Messages() {
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if part.reader == r { // it ended by itself: the next probe starts another
+			part.reader = nil
+		}
+	}()
+	return nil
 }
 
 // readPartition judges the records of one partition until ctx ends or sarama gives the partition up.
@@ -335,31 +467,47 @@ func (e *Engine) readPartition(ctx context.Context, p *live, generation int, id 
 	}
 }
 
-// take judges records by their values. Those below end were there when the reader started: they are placed in the window by their own
-// time; the others by their arrival.
+// take judges records of a partition, those already judged left out. Those below end were there when the feed started:
+// they are placed in the window by their own time; the others by their arrival.
 func (p *live) take(generation int, id int32, records []*sarama.ConsumerMessage, values [][]byte, errs []error, end int64) {
-	now := time.Now()
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.generation != generation {
-		p.mu.Unlock()
 		return
 	}
+	f := &p.feed
+	f.mu.Lock()
+	part := f.parts[id]
+	if part == nil || f.generation != generation {
+		f.mu.Unlock()
+		return
+	}
+	f.mu.Unlock()
+	p.judgeRecords(part, id, records, values, errs, end, time.Now())
+	f.mu.Lock()
+	part.judged(part.next, records[len(records)-1].Offset) // a reader leaves nothing out
+	f.mu.Unlock()
+}
+
+// judgeRecords counts records that were not judged yet, by their values, or as they are where values is nil. The product's
+// mutex is held.
+func (p *live) judgeRecords(part *part, id int32, records []*sarama.ConsumerMessage, values [][]byte, errs []error, end int64, now time.Time) {
 	for i, m := range records {
+		if part.has(m.Offset) {
+			continue
+		}
 		at := now
 		if m.Offset < end && !m.Timestamp.IsZero() && m.Timestamp.Before(now) {
 			at = m.Timestamp
 		}
 		where := judge.Where{Partition: id, Offset: m.Offset, At: at}
-		if errs[i] != nil {
+		switch {
+		case values == nil:
+			_ = p.judge.JSON(m.Value, where) // counted as undecodable
+		case errs[i] != nil:
 			p.judge.Undecodable(m.Value, where, errs[i])
-			continue
+		default:
+			_ = p.judge.JSON(values[i], where)
 		}
-		_ = p.judge.JSON(values[i], where) // counted as undecodable
 	}
-	p.mu.Unlock()
-	p.feed.mu.Lock()
-	if p.feed.next != nil && p.feed.generation == generation {
-		p.feed.next[id] = records[len(records)-1].Offset + 1
-	}
-	p.feed.mu.Unlock()
 }

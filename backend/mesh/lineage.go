@@ -308,18 +308,3 @@ func (e *Emitter) Close() error {
 	e.client.CloseIdleConnections()
 	return nil
 }
-
-// SendLineage tells of a validation that has just ended. That it could not be told is no word on the data.
-func SendLineage(ctx context.Context, c LineageConfig, r Report) (err error) {
-	e, err := NewEmitter(c.To, c.Token)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, e.Close()) }()
-	for _, event := range r.LineageEvents(or(c.Namespace, "weir"), time.Now()) {
-		if err := e.Emit(ctx, event); err != nil {
-			return err
-		}
-	}
-	return nil
-}

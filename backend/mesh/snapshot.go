@@ -45,6 +45,8 @@ type Product struct {
 	Since        time.Time
 	Rows         int64 // rows in the window
 	Undecodable  int64 // records in the window that could not be decoded
+	Shared       bool  // the pipeline brings the topic's records; nobody reads them a second time
+	Behind       int64 // records not judged yet because the pipeline, which brings them, lags; 0 unless it has for a second
 	Schema       bool  // schema_compliance
 	Quality      bool  // quality_compliance
 	Issues       []Issue

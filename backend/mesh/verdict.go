@@ -90,6 +90,7 @@ func (p *live) judgeNow(now time.Time, cluster *string, e *Engine) Product {
 	}
 	shown := v.product(entry, out, topic, problem, now)
 	shown.Findings = findings
+	shown.Shared, shown.Behind = p.feed.shared(now)
 	return shown
 }
 
