@@ -75,6 +75,7 @@ func (s still) Timeline() *timeline.Timeline { return s.line }
 func (s still) Commands() []backend.CommandSpec {
 	return []backend.CommandSpec{
 		{Name: "pause", Summary: "stop taking events; the lag grows, nothing is lost", Changes: true},
+		{Name: "replay", Usage: "PARTITION/OFFSET… | all", Summary: "send dead letters through the pipeline again", Changes: true},
 		{Name: "fault", Usage: "NAME [DURATION] | clear NAME", Summary: "make the demo world misbehave", Changes: true,
 			Complete: func(prefix string) []string {
 				return matching([]string{"node-down", "node-slow", "null-spike"}, prefix)

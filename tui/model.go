@@ -454,7 +454,8 @@ func (m *Model) hints(page *views.Page) []views.Hint {
 				continue
 			}
 		case markRow, markAll, replayRows:
-			if !m.canReplay(page) || b.intent != replayRows && page.Table.Text != nil {
+			text := page.Table.Text != nil
+			if !m.canReplay(page) || b.intent != replayRows && text || !text && page.Table.Rows == 0 {
 				continue
 			}
 		case copyRow:

@@ -321,7 +321,10 @@ func (s *Scene) compared(w int) string {
 	if n := to.At.Sub(from.At); n > 0 {
 		l.Put(Faint, ", "+span(n)+" later")
 	}
-	return l.Put(Faint, tell(w > 110, "   ← → move the moment held", "   ← → step")).String()
+	if hint := "   ← → move the moment held"; l.Left() >= cells(hint) {
+		l.Put(Faint, hint)
+	}
+	return l.String()
 }
 
 // tenths is a time of day to the tenth of a second: two snapshots may lie within one.

@@ -34,6 +34,9 @@ func (s *Scene) browse(page Page, partition int32, level Level, w int) Page {
 			return partition < 0 || d.Partition == partition && d.Topic == p.Events
 		})
 		page.Empty = "No dead letter so far: every record was predicted, or is on its way."
+		if p.DeadLettered > 0 {
+			page.Empty = "Their topic " + p.DeadLetters.String() + " was not read yet; none of the newest is known here."
+		}
 		if list != nil && !list.Error.IsEmpty() {
 			page.Foot = []string{s.NewLine(w).Put(Bad, s.Theme.Glyphs.Trouble+" ").Put(Plain, list.Error.String()).String()}
 		}
@@ -90,7 +93,10 @@ func (s *Scene) letterSummary(rows []*pipeline.LetterRow, list *pipeline.LetterL
 	if again > 0 {
 		l.Space(3).Put(Faint, "replayed ").Put(Good, count(again))
 	}
-	return l.Space(3).Put(Faint, "read "+s.clock(list.At)).String()
+	if l.Left() >= 16 {
+		l.Space(3).Put(Faint, "read "+s.clock(list.At))
+	}
+	return l.String()
 }
 
 func (s *Scene) letters(rows []*pipeline.LetterRow, level Level) Table {
@@ -177,7 +183,7 @@ func (s *Scene) letter(page Page, key string, w int) Page {
 		return page
 	}
 	page.Place = func(string) (Replayable, bool) { return Replayable{key, row.Again}, true }
-	f := s.facts(w)
+	f, more := s.columnsOf(w)
 	f.add("dead letter", Strong, p.DeadLetters.String()+" "+key)
 	f.add("record", Plain, row.Topic.String()+" "+place(row.Partition, row.Offset))
 	f.add("set aside", Plain, s.ago(row.At))
@@ -189,7 +195,7 @@ func (s *Scene) letter(page Page, key string, w int) Page {
 		f.gap()
 		f.head("first bytes")
 		f.text(Plain, row.Sample.String())
-		page.Table.Text = f.rows
+		page.Table.Text = s.join(f, more, w)
 		return page
 	}
 	s.broken(f, full.Broken, full.JudgedBy, "")
@@ -200,7 +206,7 @@ func (s *Scene) letter(page Page, key string, w int) Page {
 	}
 	for i := range full.Features {
 		x := &full.Features[i]
-		l := s.NewLine(w).Field(Plain, s.Theme.clipMiddle(x.Name.String(), 36), 36, false).Space(1)
+		l := s.NewLine(f.w).Field(Plain, s.Theme.clipMiddle(x.Name.String(), 36), 36, false).Space(1)
 		if x.Present() {
 			l.Put(Strong, x.Value.String())
 		} else {
@@ -208,17 +214,10 @@ func (s *Scene) letter(page Page, key string, w int) Page {
 		}
 		f.rows = append(f.rows, l.String())
 	}
-	s.recordFields(f, full.Fields)
-	f.gap()
-	f.head("bytes, " + bytesText(float64(full.Size)) + ", sensitive fields masked")
-	if !full.Key.IsEmpty() {
-		f.add("key", Plain, full.Key.String())
-	}
-	f.text(Plain, or(full.Value.String(), "no value"))
-	s.headers(f, full.Headers)
-	f.gap()
-	f.add("read it", Faint, "kcat -C -t "+p.DeadLetters.String()+" -p "+digits(int64(row.ID.Partition))+" -o "+digits(row.ID.Offset)+" -c 1")
-	page.Table.Text = f.rows
+	s.recordFields(more, full.Fields)
+	s.bytes(more, full.Key.String(), full.Value.String(), full.Size, full.Headers)
+	more.add("read it", Faint, "kcat -C -t "+p.DeadLetters.String()+" -p "+digits(int64(row.ID.Partition))+" -o "+digits(row.ID.Offset)+" -c 1")
+	page.Table.Text = s.join(f, more, w)
 	return page
 }
 

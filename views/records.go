@@ -144,7 +144,7 @@ func (s *Scene) record(page Page, key string, w int) Page {
 	if letter, ok := s.letterFor(key, then); ok {
 		page.Place = func(string) (Replayable, bool) { return letter, true }
 	}
-	f := s.facts(w)
+	f, more := s.columnsOf(w)
 	f.add("record", Strong, p.Events.String()+" "+key)
 	dead := s.deadOf(key)
 	switch {
@@ -172,24 +172,62 @@ func (s *Scene) record(page Page, key string, w int) Page {
 			f.head("first bytes")
 			f.text(Plain, dead.Sample.String())
 		}
-		page.Table.Text = f.rows
+		page.Table.Text = s.join(f, more, w)
 		return page
 	}
 	s.broken(f, shown.Broken, shown.JudgedBy, shown.Unjudged.String())
 	s.times(f, shown)
 	s.recordFeatures(f, then, now, look)
-	s.recordFields(f, shown.Fields)
-	f.gap()
-	f.head("bytes, " + bytesText(float64(shown.Size)) + ", sensitive fields masked")
-	if !shown.Key.IsEmpty() {
-		f.add("key", Plain, shown.Key.String())
-	}
-	f.text(Plain, or(shown.Value.String(), "no value"))
-	s.headers(f, shown.Headers)
-	f.gap()
-	f.add("read it", Faint, "kcat -C -t "+p.Events.String()+" -p "+digits(int64(shown.Partition))+" -o "+digits(shown.Offset)+" -c 1")
-	page.Table.Text = f.rows
+	s.recordFields(more, shown.Fields)
+	s.bytes(more, shown.Key.String(), shown.Value.String(), shown.Size, shown.Headers)
+	more.add("read it", Faint, "kcat -C -t "+p.Events.String()+" -p "+digits(int64(shown.Partition))+" -o "+digits(shown.Offset)+" -c 1")
+	page.Table.Text = s.join(f, more, w)
 	return page
+}
+
+// bytes is a record as it is in its topic: key, value and headers.
+func (s *Scene) bytes(f *facts, key, value string, size int, headers []pipeline.LetterHeader) {
+	f.gap()
+	f.head("bytes, " + bytesText(float64(size)) + ", sensitive fields masked")
+	if key != "" {
+		f.add("key", Plain, key)
+	}
+	f.text(Plain, or(value, "no value"))
+	s.headers(f, headers)
+	f.gap()
+}
+
+// columnsOf are two texts side by side where there is room, else one below the other.
+func (s *Scene) columnsOf(w int) (left, right *facts) {
+	if w < 150 {
+		return s.facts(w), s.facts(w)
+	}
+	half := (w - 4) / 2
+	return s.facts(half), s.facts(w - 4 - half)
+}
+
+// join puts the texts of columnsOf together.
+func (s *Scene) join(left, right *facts, w int) []string {
+	if w < 150 {
+		return append(left.rows, right.rows...)
+	}
+	if len(right.rows) > 0 && plainText(right.rows[0]) == "" {
+		right.rows = right.rows[1:] // what set it apart from the text above
+	}
+	rows := make([]string, 0, max(len(left.rows), len(right.rows)))
+	for i := range cap(rows) {
+		a, b := s.NewLine(left.w).String(), ""
+		if i < len(left.rows) {
+			a = left.rows[i]
+		}
+		if i < len(right.rows) {
+			b = right.rows[i]
+		} else {
+			b = s.NewLine(right.w).String()
+		}
+		rows = append(rows, a+"    "+b)
+	}
+	return rows
 }
 
 // deadOf is the dead letter a record became, if it is among the newest of this moment.

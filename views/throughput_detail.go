@@ -41,7 +41,7 @@ func (s *Scene) partition(page Page, part *pipeline.Partition, level Level, w, h
 	f := s.facts(w)
 	f.add("verdict", style, sign+" "+string(part.Verdict)+verdictMeans[part.Verdict])
 	f.add("lag", Strong, count(part.Lag)+" records behind the high watermark, "+rate(part.EventsPerSecond)+" ev/s")
-	f.add("offset", Plain, digits(part.Offset)+" next to be committed, high watermark "+digits(part.HighWatermark)+", last record "+s.ago(part.LastRecord))
+	f.add("offset", Plain, digits(part.Offset)+" to commit next, end "+digits(part.HighWatermark)+", last record "+s.since(part.LastRecord))
 	page.Head = append(f.rows, s.NewLine(w).String())
 	if charted := min(h/4, 9); charted >= 6 {
 		page.Head = append(page.Head, s.chart("lag", true, w, charted, short, func(x *timeline.Snapshot) float64 {
@@ -275,6 +275,14 @@ func (s *Scene) clock(at time.Time) string {
 		return "–       "
 	}
 	return at.In(s.Zone).Format("15:04:05")
+}
+
+// since is how long before the scene's moment something was.
+func (s *Scene) since(at time.Time) string {
+	if at.IsZero() {
+		return "never"
+	}
+	return span(max(s.Snap.At.Sub(at), 0)) + " ago"
 }
 
 // ago is a time of day and how long before the scene's moment it was.

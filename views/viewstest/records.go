@@ -46,10 +46,12 @@ func (b builder) looking(p *pipeline.Snapshot) {
 		}
 		p.Inspected = append(p.Inspected, pipeline.Inspection{Partition: then.Partition, Offset: then.Offset, At: b.at, Then: &then, Now: &now})
 	}
-	if b.bad() {
-		b.letters(p)
-	} else {
-		p.Letters = &pipeline.LetterList{At: b.at}
+	b.letters(p)
+	switch b.state {
+	case Calm: // the last ones were long ago
+		p.Letters.Letters, p.Letters.Total, p.Letters.Opened = p.Letters.Letters[34:], 6, nil
+	case Waiting:
+		p.Letters = &pipeline.LetterList{Error: b.text("connect to kafka at 127.0.0.1:9092: connection refused")}
 	}
 }
 
