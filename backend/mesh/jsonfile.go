@@ -46,55 +46,10 @@ func (v *validation) jsonDocument(text io.Reader) error {
 	j := v.ready(false)
 	where := v.where(0)
 	d := jsonText{r: text, buffer: make([]byte, 64<<10)}
-	first, err := d.peek()
-	if err != nil {
-		return d.fail(where.Offset+1, err)
-	}
-	array := first == '['
-	if array {
-		d.at++
-	}
-	for {
-		c, err := d.peek()
-		switch {
-		case errors.Is(err, io.EOF) && !array:
-			return nil
-		case errors.Is(err, io.EOF):
-			return fmt.Errorf("after row %d, at byte %d: the array is never closed", where.Offset, d.offset())
-		case err != nil:
-			return d.fail(where.Offset+1, err)
-		case array && c == ']':
-			if where.Offset > 0 && d.comma {
-				return fmt.Errorf("after row %d, at byte %d: expected a value after the comma", where.Offset, d.offset())
-			}
-			d.at++
-			if _, err := d.peek(); !errors.Is(err, io.EOF) {
-				if err != nil {
-					return d.fail(where.Offset+1, err)
-				}
-				return fmt.Errorf("after row %d, at byte %d: expected nothing behind the array", where.Offset, d.offset())
-			}
-			return nil
-		case array && where.Offset > 0 && !d.comma:
-			return fmt.Errorf("after row %d, at byte %d: expected a comma or the array's end, found %q", where.Offset, d.offset(), c)
-		}
-		value, err := d.value()
-		if err != nil {
-			return d.fail(where.Offset+1, err)
-		}
+	return d.each(func(row []byte) {
 		where.Offset++
-		_ = j.JSON(value, where) // counted as undecodable
-		if d.comma = false; !array {
-			continue
-		}
-		switch c, err := d.peek(); {
-		case err == nil && c == ',':
-			d.comma = true
-			d.at++
-		case err != nil && !errors.Is(err, io.EOF):
-			return d.fail(where.Offset+1, err)
-		}
-	}
+		_ = j.JSON(row, where) // counted as undecodable
+	})
 }
 
 // jsonText cuts a text into the JSON values it is made of, without looking into them further than it takes to find
@@ -106,13 +61,92 @@ type jsonText struct {
 	at     int   // in the buffer
 	filled int
 	err    error // of the reader, once there are no more bytes
-	comma  bool  // the last thing read was one
+	rows   int64
+}
+
+// each calls do with each element of an array, or with each value where there is none around them. The bytes are only
+// good for the call.
+func (d *jsonText) each(do func(row []byte)) error {
+	first, err := d.peek()
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err != nil {
+		return d.fail(err)
+	}
+	if first != '[' {
+		return d.values(do)
+	}
+	d.at++
+	for comma := false; ; {
+		c, err := d.peek()
+		switch {
+		case errors.Is(err, io.EOF):
+			return d.after("the array is never closed")
+		case err != nil:
+			return d.fail(err)
+		case c == ']' && comma:
+			return d.after("expected a value after the comma")
+		case c == ']':
+			d.at++
+			return d.end()
+		case d.rows > 0 && !comma:
+			return d.after(fmt.Sprintf("expected a comma or the array's end, found %q", c))
+		}
+		if err := d.one(do); err != nil {
+			return err
+		}
+		if c, err = d.peek(); err == nil && c == ',' {
+			d.at++
+			comma = true
+		} else {
+			comma = false // the next turn tells of an error
+		}
+	}
+}
+
+func (d *jsonText) values(do func(row []byte)) error {
+	for {
+		if _, err := d.peek(); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return d.fail(err)
+		}
+		if err := d.one(do); err != nil {
+			return err
+		}
+	}
+}
+
+func (d *jsonText) one(do func(row []byte)) error {
+	value, err := d.value()
+	if err != nil {
+		return d.fail(err)
+	}
+	d.rows++
+	do(value)
+	return nil
+}
+
+// end sees to it that nothing stands behind an array.
+func (d *jsonText) end() error {
+	switch _, err := d.peek(); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return d.fail(err)
+	}
+	return d.after("expected nothing behind the array")
 }
 
 func (d *jsonText) offset() int64 { return d.from + int64(d.at) }
 
-func (d *jsonText) fail(row int64, err error) error {
-	return fmt.Errorf("row %d, at byte %d: %w", row, d.offset(), noEOF(err))
+func (d *jsonText) fail(err error) error {
+	return fmt.Errorf("row %d, at byte %d: %w", d.rows+1, d.offset(), noEOF(err))
+}
+
+func (d *jsonText) after(what string) error {
+	return fmt.Errorf("after row %d, at byte %d: %s", d.rows, d.offset(), what)
 }
 
 // more reads more bytes behind those from keep on.
