@@ -64,10 +64,11 @@ var differs = map[string]struct {
 	exit int // weir's
 	why  string
 }{
-	"null_between":         {ExitBroken, "mustBeBetween excludes both ends, as the standard says; datacontract-cli includes them"},
-	"row_count_between":    {ExitBroken, "mustBeBetween excludes both ends, as the standard says; datacontract-cli includes them"},
-	"no_rows_null_percent": {ExitUnknown, "zero rows is no data, never a pass; datacontract-cli takes 0 % of nothing for a pass"},
-	"unknown_metric":       {ExitUnknown, "both refuse it; weir judges the rest and says that it could not tell about this one"},
+	"null_between":                  {ExitBroken, "mustBeBetween excludes both ends, as the standard says; datacontract-cli includes them"},
+	"row_count_between":             {ExitBroken, "mustBeBetween excludes both ends, as the standard says; datacontract-cli includes them"},
+	"no_rows_null_percent":          {ExitUnknown, "zero rows is no data, never a pass; datacontract-cli takes 0 % of nothing for a pass"},
+	"duplicateValues_percent_fails": {ExitBroken, "datacontract-cli leaves a percentage of duplicates out, with a warning"},
+	"unknown_metric":                {ExitUnknown, "both refuse it; weir judges the rest and says that it could not tell about this one"},
 }
 
 // TestDatacontractCLIAgrees compares weir's exit code with what datacontract-cli said of the same contracts and files

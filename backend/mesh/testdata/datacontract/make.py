@@ -72,6 +72,32 @@ CASES = {
     "missing_column": ({"extra": "logicalType: string"}, "", "orders.csv"),
 }
 
+# Every operator on the number of rows, which is 5: one argument that holds and one that does not.
+for operator, holds, fails in [
+    ("mustBe", 5, 4), ("mustNotBe", 4, 5), ("mustBeGreaterThan", 4, 5), ("mustBeGreaterOrEqualTo", 5, 6), ("mustBeLessThan", 6, 5),
+    ("mustBeLessOrEqualTo", 5, 4), ("mustBeBetween", [4, 6], [6, 9]), ("mustNotBeBetween", [6, 9], [4, 6]),
+]:
+    CASES[f"operator_{operator}_holds"] = ({}, f"    quality: [{{metric: rowCount, {operator}: {holds}}}]", "orders.csv")
+    CASES[f"operator_{operator}_fails"] = ({}, f"    quality: [{{metric: rowCount, {operator}: {fails}}}]", "orders.csv")
+
+# Every metric of a column in both units: of five rows one email is null, two are missing or no address, one order_id is
+# a repeated one, one currency is not among the valid.
+for metric, column, arguments, share in [
+    ("nullValues", "email", "", 20), ("missingValues", "email", "arguments: {missingValues: [null, 'not an address']}, ", 40),
+    ("invalidValues", "email", "arguments: {pattern: '^[^@ ]+@[^@ ]+$'}, ", 20), ("duplicateValues", "order_id", "", 20),
+]:
+    for unit, figure in {"rows": share // 20, "percent": share}.items():
+        for verdict, limit in {"holds": figure, "fails": figure - 1}.items():
+            CASES[f"{metric}_{unit}_{verdict}"] = ({column: f"logicalType: string, quality: [{{metric: {metric}, {arguments}unit: {unit}, mustBeLessOrEqualTo: {limit}}}]"}, "", "orders.csv")
+
+CASES |= {
+    "max_length_fails": ({"email": "logicalType: string, logicalTypeOptions: {maxLength: 14}"}, "", "orders.csv"),
+    "max_length_holds": ({"email": "logicalType: string, logicalTypeOptions: {maxLength: 15}"}, "", "orders.csv"),
+    "exclusive_maximum_fails": ({"qty": "logicalType: integer, logicalTypeOptions: {exclusiveMaximum: 12}"}, "", "orders.csv"),
+    "type_fails": ({"customer": "logicalType: integer"}, "", "orders.csv"),
+    "severity_warning": ({}, "    quality: [{metric: rowCount, mustBe: 4, severity: warning}]", "orders.csv"),
+}
+
 if __name__ == "__main__":
     with open("orders.csv", "w") as f:
         f.write(ORDERS)
