@@ -70,6 +70,25 @@ func parseNumber(b []byte) (float64, bool) {
 	return v, err == nil || errors.Is(err, strconv.ErrRange)
 }
 
+// isDecimal tells of a text that is digits with a point among them, as most numbers are, that it is a number.
+func isDecimal(b []byte) bool {
+	if len(b) > 0 && b[0] == '-' {
+		b = b[1:]
+	}
+	digits, points := 0, 0
+	for _, c := range b {
+		switch {
+		case c-'0' <= 9:
+			digits++
+		case c == '.':
+			points++
+		default:
+			return false
+		}
+	}
+	return digits > 0 && points <= 1
+}
+
 var powers = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
 
 // shortNumber reads up to 15 digits with a point among them, which float64 holds exactly after one division.
@@ -147,7 +166,7 @@ func (c Cell) When(layout string, scratch *[]byte) (time.Time, bool) {
 	return time.Unix(0, int64(v)), true
 }
 
-// isOf tells whether the cell is of an ODCS logical type. A text (a field of a CSV) is of a type if it reads as one.
+// isOf tells whether the cell is of an ODCS logical type other than integer. A text (a field of a CSV) is of a type if it reads as one.
 func (c Cell) isOf(typ, layout string, scratch *[]byte) bool {
 	switch typ {
 	case "string":
@@ -157,11 +176,6 @@ func (c Cell) isOf(typ, layout string, scratch *[]byte) bool {
 	case "number":
 		_, ok := c.Number()
 		return ok || c.Kind == scan.Number // a number beyond float64 is still a number
-	case "integer": // JSON Schema: 1.0 is an integer
-		if v, ok := c.Number(); ok {
-			return v == math.Trunc(v)
-		}
-		return c.Kind == scan.Number && onlyDigits(c.Raw)
 	case "object":
 		return c.Kind == scan.Object || c.Kind == scan.Text && len(c.Raw) > 1 && c.Raw[0] == '{'
 	case "array":

@@ -49,6 +49,8 @@ type Judge struct {
 
 	order    []int // slots of the last record's fields, in their order
 	inner    Cell  // the field or element at hand, inside a root column
+	number   float64
+	parsed   int8 // whether number is that of the value at hand: 0 not tried, 1 it is, -1 the value is no number
 	scanners []*scan.JSON
 	scratch  []byte
 	excess   int64 // fields beyond MaxColumns
@@ -266,6 +268,7 @@ func (j *Judge) judge(slot int, cell Cell, depth int) {
 		}
 		return
 	}
+	j.parsed = 0
 	for _, i := range c.checks {
 		if j.fails(&j.checks[i], cell) {
 			j.fail(i, slot)
@@ -334,12 +337,19 @@ func (j *Judge) fails(c *check, cell Cell) bool {
 	r := &c.rule
 	switch r.Kind {
 	case contract.TypeOf:
+		switch {
+		case r.Type == "integer": // JSON Schema: 1.0 is an integer
+			v, ok := j.numberOf(cell)
+			return (!ok || v != math.Trunc(v)) && (cell.Kind != scan.Number || !onlyDigits(cell.Raw))
+		case r.Type == "number" && cell.Kind == scan.Text && isDecimal(cell.Raw):
+			return false
+		}
 		return !cell.isOf(r.Type, c.layout, &j.scratch)
 	case contract.Range:
-		v, ok := cell.Number()
+		v, ok := j.numberOf(cell)
 		return ok && (v < r.Min || v > r.Max || r.MinOpen && v == r.Min || r.MaxOpen && v == r.Max)
 	case contract.Multiple:
-		v, ok := cell.Number()
+		v, ok := j.numberOf(cell)
 		if !ok {
 			return false
 		}
@@ -386,6 +396,19 @@ func (j *Judge) fails(c *check, cell Cell) bool {
 	return false
 }
 
+// numberOf is the number of the value at hand, read once for all its rules.
+func (j *Judge) numberOf(cell Cell) (float64, bool) {
+	if j.parsed == 0 {
+		var ok bool
+		if j.number, ok = cell.Number(); ok {
+			j.parsed = 1
+		} else {
+			j.parsed = -1
+		}
+	}
+	return j.number, j.parsed > 0
+}
+
 // failsInside are the checks that look into an array or object.
 func (j *Judge) failsInside(c *check, cell Cell) bool {
 	var parts []scan.Field
@@ -426,7 +449,7 @@ func (j *Judge) listed(c *check, cell Cell) bool {
 	if cell.Kind != scan.Number && cell.Kind != scan.Text || len(c.nums) == 0 {
 		return false
 	}
-	if v, ok := cell.Number(); ok {
+	if v, ok := j.numberOf(cell); ok {
 		for _, n := range c.nums {
 			if n == v {
 				return true
