@@ -209,7 +209,8 @@ func (p *painter) blank() {
 	p.next = nil
 }
 
-// scroll looks for a block of rows that only moved up or down, and lets the terminal move it.
+// scroll looks for a block of rows that only moved up or down, and lets the terminal move it: by deleting or inserting
+// lines between margins, which the Linux console can, while it cannot scroll them up and down.
 func (p *painter) scroll(rows []string) {
 	top, end, by, saved := 0, 0, 0, 2 // rows top to end come from top+by to end+by; it must save more than two
 	for shift := -maxScroll; shift <= maxScroll && p.rows[0] != ""; shift++ {
@@ -233,8 +234,12 @@ func (p *painter) scroll(rows []string) {
 	}
 	first, last := min(top, top+by), max(end, end+by)
 	p.turn(0)
-	p.b = append(p.b, "\x1b["+strconv.Itoa(first+1)+";"+strconv.Itoa(last)+"r\x1b["+strconv.Itoa(max(by, -by))...)
-	p.b = append(p.b, map[bool]string{true: "S", false: "T"}[by > 0]...)
+	p.b = append(p.b, "\x1b["+strconv.Itoa(first+1)+";"+strconv.Itoa(last)+"r"+ansi.CursorPosition(1, first+1)...)
+	if by > 0 {
+		p.b = append(p.b, ansi.DeleteLine(by)...)
+	} else {
+		p.b = append(p.b, ansi.InsertLine(-by)...)
+	}
 	p.b = append(p.b, "\x1b[r"...)
 	p.x = -1
 	p.wet++
