@@ -156,8 +156,9 @@ func (m *heat) fit(w, h int) {
 		m.indent = 2 + min(longest, 14) + 1 + len("1,000/9,999") + 1
 	}
 	m.cells = max(w-m.indent, 8)
+	most := max(h, len(m.groups)) // of more groups than rows each has one, and the map scrolls
 	for _, m.per = range niceCells {
-		if m.rows() <= h {
+		if m.rows() <= most {
 			return
 		}
 	}
