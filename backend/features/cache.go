@@ -36,7 +36,7 @@ type cache struct {
 	entries int
 	began   time.Time // expiry is counted from here
 
-	mu     sync.Mutex
+	mu     sync.RWMutex // lookups share it
 	index  index
 	slots  []slot
 	hand   int
@@ -73,8 +73,8 @@ func (c *cache) Names() []string { return c.store.Names() }
 func (c *cache) Stats() Stats {
 	s := c.store.Stats()
 	s.Hits, s.Misses = c.hits.Load(), c.misses.Load()
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
 	s.Cached = c.index.used
 	return s
 }
@@ -113,8 +113,14 @@ func (c *cache) lookUp(entities []Entity, rows []*Row) (missing int) {
 	var tags [together]uint32
 	var slots [together]int32
 	now := int64(time.Since(c.began))
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if len(entities) == 1 {
+		if rows[0] = c.row(entities[0], now); rows[0] == nil {
+			return 1
+		}
+		return 0
+	}
 	for len(entities) > 0 {
 		some := entities[:min(together, len(entities))]
 		for i := range some {
@@ -133,16 +139,23 @@ func (c *cache) lookUp(entities []Entity, rows []*Row) (missing int) {
 			if !s.is(e) { // another key of the same tag, one in thousands
 				s = c.slotOf(e, tags[i])
 			}
-			if s == nil || now >= s.expires {
+			if s == nil || !s.fresh(now) {
 				missing++
 				continue
 			}
-			s.used = true
 			rows[i] = s.row
 		}
 		entities, rows = entities[len(some):], rows[len(some):]
 	}
 	return missing
+}
+
+// row is what is cached of an entity, nil where nothing is or not any more. The caller holds the lock, if only to read.
+func (c *cache) row(e Entity, now int64) *Row {
+	if s := c.slotOf(e, c.index.tag(e)); s != nil && s.fresh(now) {
+		return s.row
+	}
+	return nil
 }
 
 // slotOf is the slot of e, nil if it has none.
@@ -235,8 +248,7 @@ func (c *cache) board(m *misses, entities []Entity, rows []*Row) *flight {
 		if rows[i] != nil {
 			continue
 		}
-		if s := c.slotOf(e, c.index.tag(e)); s != nil && now < s.expires {
-			rows[i] = s.row
+		if rows[i] = c.row(e, now); rows[i] != nil {
 			continue
 		}
 		if f, ok := c.flying[e]; ok {
@@ -295,7 +307,7 @@ func (c *cache) keep(entities []Entity, rows []*Row) {
 			s = &c.slots[n]
 			s.setKey(e)
 		}
-		s.row, s.expires, s.used = rows[i], now+int64(c.lifetime(rows[i])), false
+		s.row, s.expires = rows[i], (now+int64(c.lifetime(rows[i])))&^wasUsed
 	}
 }
 
@@ -321,8 +333,8 @@ func (c *cache) free(now int64) int32 {
 		n := int32(c.hand)
 		s := &c.slots[n]
 		c.hand = (c.hand + 1) % len(c.slots)
-		if s.used && now < s.expires {
-			s.used = false
+		if s.expires&wasUsed != 0 && now < s.expires {
+			s.expires &^= wasUsed
 			continue
 		}
 		c.index.remove(c.index.tag(s.entity()), n)

@@ -1,6 +1,11 @@
 package features
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"sync/atomic"
+
+	"weir/backend/jsonlex"
+)
 
 // index finds the slot of an entity. A lookup in a large cache costs its memory accesses and little else, so there are
 // two: a cell of 8 bytes, by linear probing in a table at most half full, and the slot, which holds its key itself. A
@@ -88,40 +93,72 @@ func (x *index) grow() {
 
 // slot holds one cached row, in 64 bytes: one line of the processor's cache.
 type slot struct {
+	// expires is in nanoseconds since cache.began. Its last bit says that the slot was used since the clock's hand last
+	// came by, which lookups beside one another note: it is read and written atomically. It comes first, where every
+	// processor can do that.
+	expires int64
 	row     *Row
-	expires int64  // nanoseconds since cache.began
-	long    string // the key, where it is too long for short
+	long    *string // the key, where it is too long for short
+	size    uint8   // the key's length, or isLong; with isNumeric
 	short   [shortKey]byte
-	length  uint8 // of short; isLong where the key is in long
-	numeric bool
-	used    bool // since the clock's hand last came by
 }
 
 const (
-	shortKey = 29 // what is left of the 64 bytes
-	isLong   = 255
+	shortKey  = 39 // what is left of the 64 bytes; a UUID has 36
+	isLong    = 127
+	isNumeric = 128
+	wasUsed   = 1
 )
 
-func (s *slot) is(e Entity) bool {
-	if s.length == isLong {
-		return s.long == e.Key && s.numeric == e.Numeric
+func sizeOf(e Entity) uint8 {
+	size := uint8(isLong)
+	if len(e.Key) <= shortKey {
+		size = uint8(len(e.Key))
 	}
-	return string(s.short[:s.length]) == e.Key && s.numeric == e.Numeric
+	if e.Numeric {
+		size |= isNumeric
+	}
+	return size
+}
+
+func (s *slot) is(e Entity) bool {
+	switch {
+	case s.size != sizeOf(e):
+		return false
+	case s.long != nil:
+		return *s.long == e.Key
+	}
+	return string(s.short[:len(e.Key)]) == e.Key
 }
 
 // setKey copies the key; long ones must be the cache's own already.
 func (s *slot) setKey(e Entity) {
-	s.numeric, s.long, s.length = e.Numeric, "", uint8(min(len(e.Key), isLong))
+	s.size, s.long = sizeOf(e), nil
 	if len(e.Key) > shortKey {
-		s.long, s.length = e.Key, isLong
+		key := e.Key
+		s.long = &key
 		return
 	}
 	copy(s.short[:], e.Key)
 }
 
+// entity is the slot's own; the key's bytes are only borrowed.
 func (s *slot) entity() Entity {
-	if s.length == isLong {
-		return Entity{s.long, s.numeric}
+	numeric := s.size&isNumeric != 0
+	if s.long != nil {
+		return Entity{*s.long, numeric}
 	}
-	return Entity{string(s.short[:s.length]), s.numeric}
+	return Entity{jsonlex.Borrow(s.short[:s.size&isLong]), numeric}
+}
+
+// fresh tells whether the row can still be given, and notes that it was.
+func (s *slot) fresh(now int64) bool {
+	expires := atomic.LoadInt64(&s.expires)
+	if now >= expires {
+		return false
+	}
+	if expires&wasUsed == 0 {
+		atomic.OrInt64(&s.expires, wasUsed)
+	}
+	return true
 }
