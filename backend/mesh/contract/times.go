@@ -10,30 +10,41 @@ import (
 // ParseTime reads a time as data carry it: ISO 8601 dates and date-times (T or a space between, any fraction of a
 // second, Z, ±hh:mm, ±hhmm or no zone, which means UTC), without allocating.
 func ParseTime(b []byte) (time.Time, bool) {
-	if len(b) < 10 || b[4] != '-' || b[7] != '-' {
+	year, month, day, seconds, nanos, ok := timeParts(b)
+	if !ok {
 		return time.Time{}, false
+	}
+	return time.Date(year, time.Month(month), day, 0, 0, seconds, nanos, time.UTC), true
+}
+
+// IsTime tells whether ParseTime would read b.
+func IsTime(b []byte) bool {
+	_, _, _, _, _, ok := timeParts(b)
+	return ok
+}
+
+func timeParts(b []byte) (year, month, day, seconds, nanos int, ok bool) {
+	if len(b) < 10 || b[4] != '-' || b[7] != '-' {
+		return 0, 0, 0, 0, 0, false
 	}
 	year, ok1 := digits(b[0:4])
 	month, ok2 := digits(b[5:7])
 	day, ok3 := digits(b[8:10])
 	if !ok1 || !ok2 || !ok3 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) {
-		return time.Time{}, false
+		return 0, 0, 0, 0, 0, false
 	}
 	if len(b) == 10 {
-		return time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC), true
+		return year, month, day, 0, 0, true
 	}
 	if b[10] != 'T' && b[10] != ' ' && b[10] != 't' {
-		return time.Time{}, false
+		return 0, 0, 0, 0, 0, false
 	}
 	seconds, nanos, rest, ok := clock(b[11:])
 	if !ok {
-		return time.Time{}, false
+		return 0, 0, 0, 0, 0, false
 	}
 	offset, ok := zone(rest)
-	if !ok {
-		return time.Time{}, false
-	}
-	return time.Date(year, time.Month(month), day, 0, 0, seconds-offset, nanos, time.UTC), true
+	return year, month, day, seconds - offset, nanos, ok
 }
 
 // ParseClock tells whether b is a time of day (hh:mm, seconds, fraction and zone as they come).

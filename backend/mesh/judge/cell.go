@@ -166,21 +166,39 @@ func (c Cell) When(layout string, scratch *[]byte) (time.Time, bool) {
 	return time.Unix(0, int64(v)), true
 }
 
+// logical is one of ODCS' logical types.
+type logical uint8
+
+const (
+	anyType logical = iota
+	stringType
+	booleanType
+	numberType
+	integerType
+	objectType
+	arrayType
+	timeType
+	dateType // and timestamp
+)
+
+var logicals = map[string]logical{"string": stringType, "boolean": booleanType, "number": numberType, "integer": integerType,
+	"object": objectType, "array": arrayType, "time": timeType, "date": dateType, "timestamp": dateType}
+
 // isOf tells whether the cell is of an ODCS logical type other than integer. A text (a field of a CSV) is of a type if it reads as one.
-func (c Cell) isOf(typ, layout string, scratch *[]byte) bool {
+func (c Cell) isOf(typ logical, layout string, scratch *[]byte) bool {
 	switch typ {
-	case "string":
+	case stringType:
 		return c.Kind == scan.String || c.Kind == scan.Text
-	case "boolean":
+	case booleanType:
 		return c.Kind == scan.True || c.Kind == scan.False || c.Kind == scan.Text && isBool(c.Raw)
-	case "number":
+	case numberType:
 		_, ok := c.Number()
 		return ok || c.Kind == scan.Number // a number beyond float64 is still a number
-	case "object":
+	case objectType:
 		return c.Kind == scan.Object || c.Kind == scan.Text && len(c.Raw) > 1 && c.Raw[0] == '{'
-	case "array":
+	case arrayType:
 		return c.Kind == scan.Array || c.Kind == scan.Text && len(c.Raw) > 1 && c.Raw[0] == '['
-	case "time":
+	case timeType:
 		if c.Kind != scan.String && c.Kind != scan.Text {
 			return false
 		}
@@ -189,7 +207,7 @@ func (c Cell) isOf(typ, layout string, scratch *[]byte) bool {
 			return ok
 		}
 		return contract.ParseClock(c.Text(scratch))
-	case "date", "timestamp":
+	case dateType:
 		_, ok := c.When(layout, scratch)
 		return ok
 	}

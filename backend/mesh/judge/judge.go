@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"time"
+	"unicode/utf8"
 
 	"weir/backend/mesh/contract"
 	"weir/backend/mesh/scan"
@@ -270,7 +271,7 @@ func (j *Judge) judge(slot int, cell Cell, depth int) {
 	}
 	j.parsed = 0
 	for _, i := range c.checks {
-		if j.fails(&j.checks[i], cell) {
+		if check := &j.checks[i]; !check.passes(cell) && j.fails(check, cell) {
 			j.fail(i, slot)
 		}
 	}
@@ -332,19 +333,33 @@ func (j *Judge) fail(i, slot int) {
 	}
 }
 
+// passes tells of most values at a glance that they pass.
+func (c *check) passes(cell Cell) bool {
+	switch c.kind {
+	case contract.TypeOf:
+		return cell.Kind == scan.String && (c.typ == stringType ||
+			c.typ == dateType && c.layout == "" && !cell.Escaped && contract.IsTime(cell.Raw[1:len(cell.Raw)-1])) ||
+			c.typ == numberType && cell.Kind == scan.Number
+	case contract.Length:
+		n := float64(len(cell.Raw) - 2) // however many characters these bytes are
+		return cell.Kind == scan.String && !cell.Escaped && n <= c.max && n >= utf8.UTFMax*c.min
+	}
+	return false
+}
+
 // fails tells whether a value that is not null fails a check.
 func (j *Judge) fails(c *check, cell Cell) bool {
 	r := &c.rule
 	switch r.Kind {
 	case contract.TypeOf:
 		switch {
-		case r.Type == "integer": // JSON Schema: 1.0 is an integer
+		case c.typ == integerType: // JSON Schema: 1.0 is an integer
 			v, ok := j.numberOf(cell)
 			return (!ok || v != math.Trunc(v)) && (cell.Kind != scan.Number || !onlyDigits(cell.Raw))
-		case r.Type == "number" && cell.Kind == scan.Text && isDecimal(cell.Raw):
+		case c.typ == numberType && cell.Kind == scan.Text && isDecimal(cell.Raw):
 			return false
 		}
-		return !cell.isOf(r.Type, c.layout, &j.scratch)
+		return !cell.isOf(c.typ, c.layout, &j.scratch)
 	case contract.Range:
 		v, ok := j.numberOf(cell)
 		return ok && (v < r.Min || v > r.Max || r.MinOpen && v == r.Min || r.MaxOpen && v == r.Max)
@@ -443,8 +458,15 @@ func (j *Judge) failsInside(c *check, cell Cell) bool {
 
 func (j *Judge) listed(c *check, cell Cell) bool {
 	b := cell.Text(&j.scratch)
-	if _, ok := c.values[string(b)]; ok {
-		return true
+	for _, v := range c.few {
+		if v == string(b) {
+			return true
+		}
+	}
+	if len(c.few) == 0 {
+		if _, ok := c.values[string(b)]; ok {
+			return true
+		}
 	}
 	if cell.Kind != scan.Number && cell.Kind != scan.Text || len(c.nums) == 0 {
 		return false

@@ -44,10 +44,16 @@ const (
 
 // check is a rule bound to the columns of a judge.
 type check struct {
+	// What most values are passed by, together at the start: the rule's kind, type and limits.
+	kind     contract.Kind
+	typ      logical // of TypeOf
+	min, max float64
+
 	rule   contract.Rule
 	slots  []int // of rule.Columns
 	layout string
 	values map[string]struct{}
+	few    []string  // the values, where they are so few that comparing is quicker than hashing
 	nums   []float64 // the values that are numbers
 	parent int       // slot whose non-null values a nested null counts against; -1: all rows
 	gen    uint64    // last row that failed, so that an array's elements count once
@@ -55,6 +61,9 @@ type check struct {
 	dups   int       // index among the distincts; -1
 	why    string    // not empty: the check cannot be judged here
 }
+
+// maxFew is how many values are compared one by one.
+const maxFew = 8
 
 // column is one column, or field of one.
 type column struct {
@@ -90,7 +99,7 @@ func (j *Judge) compile() {
 }
 
 func (j *Judge) addCheck(rule contract.Rule) {
-	c := check{rule: rule, parent: -1, marks: -1, dups: -1, why: rule.Why}
+	c := check{kind: rule.Kind, min: rule.Min, max: rule.Max, rule: rule, parent: -1, marks: -1, dups: -1, why: rule.Why}
 	if j.options.Columnar && rule.Kind == contract.Present {
 		c.rule.Severity = contract.Fatal
 	}
@@ -104,6 +113,7 @@ func (j *Judge) addCheck(rule contract.Rule) {
 	var err error
 	switch rule.Kind {
 	case contract.TypeOf:
+		c.typ = logicals[rule.Type]
 		if rule.Type == "date" || rule.Type == "timestamp" || rule.Type == "time" {
 			c.layout, err = contract.Layout(rule.Text)
 		}
@@ -116,6 +126,9 @@ func (j *Judge) addCheck(rule contract.Rule) {
 			if f, parseErr := strconv.ParseFloat(v, 64); parseErr == nil {
 				c.nums = append(c.nums, f)
 			}
+		}
+		if len(rule.Values) <= maxFew {
+			c.few = rule.Values
 		}
 	case contract.Freshness:
 		if len(c.slots) == 0 && !j.options.Live {

@@ -15,7 +15,13 @@ type JSON struct {
 	at     int
 	fields []Field
 	keys   []byte // unescaped keys of the last call
+	// order holds the keys of the last object as they were written, up to the colon: records of one source mostly have the
+	// same keys in the same order, which a comparison tells sooner than a scan.
+	order [][]byte
 }
+
+// maxOrder bounds the keys that are expected again.
+const maxOrder = 256
 
 // Object checks that data is exactly one well-formed JSON object and returns its top-level fields in their order,
 // repeated keys included. The slice and all it points to are good until the next call.
@@ -66,27 +72,12 @@ func (j *JSON) members(depth int, keep bool) error {
 	}
 	for {
 		j.space()
-		from := j.at
-		if from >= len(j.data) || j.data[from] != '"' {
-			return j.fail("expected a key in double quotes")
-		}
-		escaped, err := j.str()
+		key, err := j.key(keep)
 		if err != nil {
 			return err
 		}
-		key := j.data[from+1 : j.at-1]
-		if escaped && keep {
-			start := len(j.keys)
-			j.keys = Unquote(j.keys, j.data[from:j.at])
-			key = j.keys[start:]
-		}
 		j.space()
-		if j.at >= len(j.data) || j.data[j.at] != ':' {
-			return j.fail("expected a colon")
-		}
-		j.at++
-		j.space()
-		from = j.at
+		from := j.at
 		kind, escaped, err := j.value(depth)
 		if err != nil {
 			return err
@@ -108,6 +99,43 @@ func (j *JSON) members(depth int, keep bool) error {
 			return j.fail("expected a comma or a closing brace")
 		}
 	}
+}
+
+// key reads a key and its colon.
+func (j *JSON) key(keep bool) ([]byte, error) {
+	from, i := j.at, len(j.fields)
+	if keep && i < len(j.order) {
+		if expected := j.order[i]; len(j.data)-from > len(expected) && string(j.data[from:from+len(expected)]) == string(expected) {
+			j.at = from + len(expected)
+			return j.data[from+1 : j.at-2], nil
+		}
+	}
+	if from >= len(j.data) || j.data[from] != '"' {
+		return nil, j.fail("expected a key in double quotes")
+	}
+	escaped, err := j.str()
+	if err != nil {
+		return nil, err
+	}
+	key := j.data[from+1 : j.at-1]
+	if escaped && keep {
+		start := len(j.keys)
+		j.keys = Unquote(j.keys, j.data[from:j.at])
+		key = j.keys[start:]
+	}
+	close := j.at
+	j.space()
+	if j.at >= len(j.data) || j.data[j.at] != ':' {
+		return nil, j.fail("expected a colon")
+	}
+	j.at++
+	if keep && !escaped && close+1 == j.at && i <= len(j.order) && i < maxOrder {
+		if i == len(j.order) {
+			j.order = append(j.order, nil)
+		}
+		j.order[i] = append(j.order[i][:0], j.data[from:j.at]...)
+	}
+	return key, nil
 }
 
 func (j *JSON) elements(depth int, keep bool) error {
