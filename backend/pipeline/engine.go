@@ -36,7 +36,10 @@ type Config struct {
 	Delivery    string // "at_least_once" (default) or "exactly_once"
 	// Instance names this process among the members of its group and stays the same when it is started again. It may
 	// be empty; with it a restarted process takes its partitions back at once (KIP-345), and in exactly-once mode
-	// ends the transaction its predecessor left open. No two live processes may share one.
+	// ends the transaction its predecessor left open; without it others take over when the group has missed it for
+	// ten seconds. No two live processes may share one, or they throw each other out for ever. That is why there is no
+	// default: what a process could find out by itself is either shared (a host's name, a folder) or new after each
+	// start (a process id). Who deploys knows better: a StatefulSet's ${HOSTNAME}, a unit's %i.
 	Instance string
 
 	MaxEvents int           // records a batch at most; default 1000. Transactions may take up to ten times as many

@@ -35,7 +35,7 @@ type workerSpec struct {
 	Delivery   string
 	Instance   string
 	MaxEvents  int
-	StoreStuck bool // the feature store never answers
+	StoreTakes time.Duration // by the feature store, for each request
 }
 
 // play is a process started by a test: a worker, or a broker that keeps its data in a folder.
@@ -69,8 +69,8 @@ func playWorker(ctx context.Context) error {
 	w := &world{topic: spec.Topic, cluster: cluster, store: newFakeStore()}
 	c := w.config()
 	c.Delivery, c.Instance, c.MaxEvents = spec.Delivery, spec.Instance, spec.MaxEvents
-	if spec.StoreStuck {
-		c.Store = stuckStore{w.store}
+	if spec.StoreTakes > 0 {
+		c.Store = slowStore{w.store, spec.StoreTakes}
 	}
 	c.LoadModel = func(context.Context) (model.Model, error) { return linear{}, nil }
 	c.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -78,12 +78,19 @@ func playWorker(ctx context.Context) error {
 	return New(c).Run(ctx)
 }
 
-// stuckStore answers nobody.
-type stuckStore struct{ *fakeStore }
+// slowStore takes its time for an answer.
+type slowStore struct {
+	*fakeStore
+	takes time.Duration
+}
 
-func (stuckStore) Fetch(ctx context.Context, _ []features.Entity, _ []*features.Row) error {
-	<-ctx.Done()
-	return ctx.Err()
+func (s slowStore) Fetch(ctx context.Context, entities []features.Entity, rows []*features.Row) error {
+	select {
+	case <-time.After(s.takes):
+		return s.fakeStore.Fetch(ctx, entities, rows)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func playBroker(ctx context.Context) error {
@@ -410,28 +417,33 @@ func (w *world) produceSurely(from, to int) {
 	}
 }
 
-// TestFrozen freezes one of two workers with SIGSTOP for longer than the group waits for it, so that the other takes
-// its partitions over, and lets it go on: what it still had in hand must not come out again, or be lost.
+// TestFrozen freezes one of two workers with SIGSTOP for a minute, far longer than the group waits for it, so that the
+// other takes its partitions over, and lets it go on: what it still had in hand must not come out again, or be lost.
 func TestFrozen(t *testing.T) {
 	if os.Getenv("WEIR_SLOW") == "" {
-		t.Skip("takes half a minute; WEIR_SLOW=1 runs it")
+		t.Skip("takes more than a minute; WEIR_SLOW=1 runs it")
 	}
 	t.Parallel()
 	for _, delivery := range []string{AtLeastOnce, ExactlyOnce} {
 		t.Run(delivery, func(t *testing.T) {
 			t.Parallel()
-			testFrozen(t, delivery, 20*time.Second)
+			testFrozen(t, delivery, time.Minute)
 		})
 	}
 }
 
 func testFrozen(t *testing.T, delivery string, frozen time.Duration) {
 	const partitions = 4
-	broker := startBroker(t)
-	w := &world{t: t, topic: "events", store: newFakeStore(), brokers: []string{broker.addr}}
+	w := &world{t: t, topic: fmt.Sprintf("frozen-%d-%d", os.Getpid(), worlds.Add(1)), store: newFakeStore()}
+	if real := os.Getenv("WEIR_KAFKA"); real != "" {
+		w.brokers = []string{real}
+	} else {
+		w.brokers = []string{startBroker(t).addr}
+	}
 	w.connect(partitions)
 	lag := w.lagOf(partitions)
-	spec, err := json.Marshal(workerSpec{Brokers: w.brokers, Topic: w.topic, Delivery: delivery, MaxEvents: 50})
+	spec, err := json.Marshal(workerSpec{Brokers: w.brokers, Topic: w.topic, Delivery: delivery, MaxEvents: 500,
+		StoreTakes: 50 * time.Millisecond}) // so that the freeze falls into a batch
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -445,7 +457,7 @@ func testFrozen(t *testing.T, delivery string, frozen time.Duration) {
 	w.until("both have caught up", func() bool { return lag() == 0 })
 	stop := make(chan struct{})
 	fed := make(chan struct{})
-	go func() { // traffic without a pause, so that the freeze falls into a batch
+	go func() { // traffic without a pause
 		defer close(fed)
 		for {
 			select {
@@ -456,13 +468,24 @@ func testFrozen(t *testing.T, delivery string, frozen time.Duration) {
 			}
 		}
 	}()
+	w.until("both have their hands full", func() bool { return lag() > 5000 })
 	if err := workers[0].cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(frozen / 4) // the length of the freeze is what is tested
+	thaw := time.Now().Add(frozen)
+	time.Sleep(time.Second)
 	close(stop)
 	<-fed
-	time.Sleep(frozen * 3 / 4)
+	for lag() != 0 { // the other takes all of it over
+		if time.Now().After(thaw) {
+			workers[1].tell()
+			t.Fatalf("after %s of frost the lag is still %d", frozen, lag())
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Logf("%s: taken over %s after the freeze", delivery, (frozen - time.Until(thaw)).Round(time.Second/10))
+	feed(1000)
+	time.Sleep(time.Until(thaw)) // the length of the freeze is what is tested
 	if err := workers[0].cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
@@ -538,22 +561,22 @@ func TestMemoryUnderABacklog(t *testing.T) {
 func TestDiesWhileItGivesPartitionsUp(t *testing.T) {
 	const partitions = 4
 	w := newWorld(t, partitions)
-	worker := func(instance string, stuck bool) *process {
-		spec, err := json.Marshal(workerSpec{Brokers: w.brokers, Topic: w.topic, Delivery: AtLeastOnce, Instance: instance, MaxEvents: 100, StoreStuck: stuck})
+	worker := func(instance string, store time.Duration) *process {
+		spec, err := json.Marshal(workerSpec{Brokers: w.brokers, Topic: w.topic, Delivery: AtLeastOnce, Instance: instance, MaxEvents: 100, StoreTakes: store})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return start(t, "worker", "WEIR_TEST_SPEC="+string(spec))
 	}
 	w.produce(events(0, 1000)...)
-	first := worker("first", true)
+	first := worker("first", time.Hour)
 	w.until("the first holds all partitions", func() bool { return len(w.assigned("first")) == partitions })
-	worker("second", false)
+	worker("second", 0)
 	w.until("the first was told to give some up", func() bool {
 		return len(w.assigned("first")) == partitions/2 && len(w.assigned("second")) == 0
 	})
 	first.kill()
-	worker("first", false)
+	worker("first", 0)
 	lag := w.lagOf(partitions)
 	w.until("everything is predicted", func() bool { return lag() == 0 })
 }
