@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"unsafe"
 )
@@ -90,6 +91,39 @@ func TestCacheAgainstAMap(t *testing.T) {
 		}
 	}
 	if s := c.Stats(); s.Cached != 300 || s.Hits == 0 || s.Misses == 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestLookupsBesideOneAnother looks up and evicts from several goroutines; the race detector watches, and every row must
+// be its entity's.
+func TestLookupsBesideOneAnother(t *testing.T) {
+	c := NewCache(&echoStore{}, CacheConfig{TTL: 1 << 60, Entries: 200})
+	var wg sync.WaitGroup
+	for worker := range 4 {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(5, uint64(worker)))
+			entities, rows := make([]Entity, 20), make([]*Row, 20)
+			for range 500 {
+				some := entities[:1+random.IntN(len(entities))]
+				for i := range some {
+					n := random.IntN(300)
+					some[i] = Entity{fmt.Sprintf("%d%s", n, strings.Repeat("-", n%2*40)), n%3 == 0}
+				}
+				if err := c.Fetch(t.Context(), some, rows[:len(some)]); err != nil {
+					t.Error(err)
+					return
+				}
+				for i, e := range some {
+					if v := rows[i].Values[0]; v.Text != e.Key || (v.Number == 1) != e.Numeric {
+						t.Errorf("entity %+v got the row of %+v", e, v)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if s := c.Stats(); s.Cached != 200 || s.Hits == 0 || s.Misses == 0 {
 		t.Errorf("%+v", s)
 	}
 }
