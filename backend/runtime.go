@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"weir/backend/event"
+	"weir/backend/incident"
 	"weir/backend/safetext"
 	"weir/backend/timeline"
 	"weir/config"
@@ -51,6 +52,8 @@ type Runtime struct {
 	merged   merger
 	commands []command
 	hub      hub
+
+	incidents *incident.Tracker
 }
 
 // New builds the engines that the configuration asks for and starts nothing. The error says which section cannot
@@ -59,7 +62,7 @@ func New(c *config.Config, o Options) (*Runtime, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Runtime{config: c, options: o, line: timeline.New()}
+	r := &Runtime{config: c, options: o, line: timeline.New(), incidents: incident.New()}
 	if err := r.engines.build(c, o, r.line); err != nil {
 		return nil, err
 	}
@@ -155,6 +158,7 @@ func (r *Runtime) tick() {
 		s.Faults = r.options.Faults.InForce()
 	}
 	s.Events = r.merged.merge(s, r.log.Recent())
+	s.Incidents = r.incidents.Step(s)
 	r.line.Append(s)
 	r.hub.publish()
 }

@@ -30,6 +30,10 @@ func uiCommands() []uiCommand {
 			m.cursor = m.cursor.Follow()
 			return nil, nil
 		}},
+		{backend.CommandSpec{Name: "incidents", Summary: "what is wrong: since when, what it touches, what to do"}, func(m *Model, _ []string) (tea.Cmd, error) {
+			m.visit(views.ToIncidents)
+			return nil, nil
+		}},
 		{backend.CommandSpec{Name: "zoom", Usage: "[PANE]", Summary: "let a pane fill the screen, or no pane", Complete: words(paneWords()...)}, (*Model).commandZoom},
 		{backend.CommandSpec{Name: "filter", Usage: "[TEXT]", Summary: "filter the pane in focus; without a text, no more"}, func(m *Model, args []string) (tea.Cmd, error) {
 			m.focused().Filter = strings.Join(args, " ")

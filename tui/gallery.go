@@ -46,6 +46,7 @@ var shots = []shot{
 	{"4-about", []string{"4", "enter", "enter", "["}}, {"4-issue", []string{"4", "enter", "enter", "enter"}},
 	{"4-record", []string{"4", "enter", "enter", "enter", "enter"}},
 	{"5-events", []string{"5", "enter"}}, {"5-event", []string{"5", "enter", "j", "enter"}},
+	{"5-incidents", []string{"i"}}, {"5-incident", []string{"i", "enter"}}, {"4-lineage", []string{"4", "enter", "enter", "]", "]"}},
 	{"held", []string{"space", "left", "left", "left"}}, {"filter", []string{"2", "/", "'site:berlin"}}, {"command", []string{":", "'fa"}},
 	{"question", []string{":", "'fault node-down", "enter"}}, {"help", []string{"?"}},
 }

@@ -83,6 +83,8 @@ func (m *Model) do(in intent, key string) tea.Cmd {
 		} else {
 			m.say(views.Good, "nothing is wrong that weir knows of")
 		}
+	case showIncidents:
+		m.visit(views.ToIncidents)
 	case open:
 		return m.open()
 	case markRow, markAll:

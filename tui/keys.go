@@ -21,6 +21,7 @@ const (
 	focusNext
 	focusPrevious
 	goTrouble
+	showIncidents
 	open
 	back
 	sectionNext
@@ -89,6 +90,7 @@ var bindings = []binding{
 	row(focusNext, "next", []string{"tab"}, groupPanes, "", "next pane"),
 	row(focusPrevious, "previous", []string{"shift+tab"}, groupPanes, "", "previous pane"),
 	row(goTrouble, "trouble", []string{"!"}, groupPanes, "", "go to what is most wrong"),
+	row(showIncidents, "incidents", []string{"i"}, groupPanes, "why", "what is wrong: since when, what it touches, what to do"),
 	row(open, "open", []string{"enter"}, groupPanes, "open", "zoom the pane, then open the row under the cursor"),
 	row(back, "back", []string{"esc", "backspace"}, groupPanes, "back", "one step back: filter, level, zoom"),
 	row(sectionNext, "section-next", []string{"]"}, groupPanes, "section", "next section of a zoomed pane"),

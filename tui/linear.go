@@ -146,7 +146,14 @@ func (l *linear) obey(ctx context.Context, line string) (quit bool) {
 			l.say("  " + strings.TrimSpace(s.Name+" "+s.Usage) + ": " + s.Summary)
 		}
 		return false
-	case "troubles", "nodes", "contracts", "partitions", "events":
+	case "incidents":
+		lines := l.m.scene().IncidentLines()
+		if len(lines) == 0 {
+			lines = []string{"nothing is wrong that weir knows of"}
+		}
+		l.say(lines...)
+		return false
+	case "nodes", "contracts", "partitions", "events":
 		l.list(words[0], strings.Join(words[1:], " "))
 		return false
 	}
@@ -174,6 +181,7 @@ func (l *linear) specs() []backend.CommandSpec {
 			out = append(out, s)
 		}
 	}
+	out = append(out, backend.CommandSpec{Name: "incidents", Summary: "what is wrong: since when, what it touches, what to do"})
 	for _, name := range []string{"nodes", "contracts", "partitions", "events"} {
 		out = append(out, backend.CommandSpec{Name: name, Usage: "[FILTER]", Summary: "list them, one a line"})
 	}

@@ -51,7 +51,7 @@ func TestLinear(t *testing.T) {
 	}
 	rt.line.Append(viewstest.Snapshot(viewstest.Broken, viewstest.Usual, viewstest.Usual.Ticks)) // nothing new: nothing said
 	rt.ticks <- struct{}{}
-	for _, line := range []string{"", "nodes state:down", "pause", "no", "pause", "yes an exercise", "poll", "nonsense", "q"} {
+	for _, line := range []string{"", "nodes state:down", "incidents", "pause", "no", "pause", "yes an exercise", "poll", "nonsense", "q"} {
 		if _, err := io.WriteString(typed, line+"\n"); err != nil {
 			t.Fatal(err)
 		}
@@ -63,6 +63,7 @@ func TestLinear(t *testing.T) {
 	got := out.String()
 	for _, want := range []string{"troubles: 1 partition stall", "Throughput: running, 8,901 events a second", "Edge nodes: 12 of 14 reporting",
 		"Contracts: 1 broken, 1 no data, 4 hold.", "07:31:47 recovered, node edge-node-03: ok again after 40 s", "node edge-node-11, site lisbon, state down",
+		"contract broken, commerce/user_events: critical since",
 		"Type yes and a reason to do it.", "not done", "done: pause", "done: poll", "there is no command nonsense"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the transcript lacks %q:\n%s", want, got)

@@ -458,6 +458,10 @@ func (m *Model) hints(page *views.Page) []views.Hint {
 			if !m.canReplay(page) || b.intent != replayRows && text || !text && page.Table.Rows == 0 {
 				continue
 			}
+		case showIncidents:
+			if m.console.Zoomed || views.Wrong(m.cursor.Snapshot()) == 0 {
+				continue
+			}
 		case copyRow:
 			if !m.console.Zoomed {
 				continue

@@ -319,3 +319,33 @@ func TestKeysNeedNothingSpecial(t *testing.T) {
 		}
 	}
 }
+
+// TestIncidents goes from the first screen to what is wrong, what to do about it, and its evidence.
+func TestIncidents(t *testing.T) {
+	c := newConsole(t, settings{})
+	c.sees("i why")
+	c.keys("i")
+	c.sees("9 incidents go on", "contract broken", "nodes down", "lisbon: edge-node-11")
+	c.keys("/", "'contract", "enter", "enter")
+	c.sees("goes on since 07:30:", "WHAT IT TOUCHES", "ml-ranking", "then tell commerce-data@example.com", "WHAT HAPPENED", "injected by ada")
+	c.keys("enter")
+	c.sees("Contracts → commerce/user_events", "max_null_percentage")
+	c.keys(":", "'incidents", "enter")
+	c.sees("partitions stall")
+	c.keys("/", "'stall", "enter", "enter", "enter")
+	c.sees("Throughput → partition 4")
+	c.keys(":", "'incidents", "enter", "/", "'invalid", "enter", "enter", "enter")
+	c.sees("/state:invalid 1 of 14", "edge-node-09")
+	calm := newConsole(t, settings{state: viewstest.Calm})
+	calm.lacks("i why")
+	calm.keys("i")
+	calm.sees("nothing is wrong", "Nothing is wrong that weir knows of")
+}
+
+func TestLineage(t *testing.T) {
+	c := newConsole(t, settings{})
+	c.keys("4", "enter", "enter", "]", "]")
+	c.sees("WHAT FEEDS IT", "feature view user_profile  age, location", "WHO LIVES ON IT", "product ○ growth/sessions no data", "consumer ml-ranking")
+	c.keys("]")
+	c.sees("WHAT ITS LINT SAYS", "policy", "has no classification", "line 7")
+}

@@ -145,7 +145,7 @@ func (s *Scene) product(page Page, path []Level, w int) Page {
 	if len(path) > 2 {
 		return s.issue(page, p, path, w)
 	}
-	page.Sections = []string{"Issues", "Columns", "About"}
+	page.Sections = []string{"Issues", "Columns", "Lineage", "About"}
 	f := s.facts(w)
 	style, sign := s.productState(p.State)
 	f.add("state", style, sign+" "+string(p.State)+" since "+s.ago(p.Since))
@@ -167,6 +167,8 @@ func (s *Scene) product(page Page, path []Level, w int) Page {
 	case 1:
 		page.Table = s.columns(p)
 		page.Empty = "No column was seen in this window."
+	case 2:
+		page.Table.Text = s.lineage(p, w)
 	default:
 		page.Table.Text = s.about(p, w)
 	}
@@ -255,6 +257,7 @@ func (s *Scene) about(p *mesh.Product, w int) []string {
 	f.add("format", Plain, p.Format)
 	f.add("file", Plain, p.Path.String())
 	f.add("judged on", Plain, or(p.Feed.String(), "nothing: it has no feed"))
+	s.findings(f, p)
 	return f.rows
 }
 

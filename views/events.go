@@ -40,6 +40,16 @@ func (s *Scene) events(path []Level, w int, zoomed bool) Page {
 	if n > 0 {
 		page.Title = []Seg{{Faint, "newest first"}}
 	}
+	if zoomed && path[0].Section == incidentsSection {
+		page = s.incidents(page, path, w)
+		if len(path) == 1 {
+			page.Sections = []string{"Events", "Incidents"}
+		}
+		return page
+	}
+	if zoomed && len(path) == 1 {
+		page.Sections = []string{"Events", "Incidents"}
+	}
 	if len(path) > 1 {
 		if e := s.eventOf(path[1].Key); e != nil {
 			page.Crumbs = []string{s.clock(e.At)}

@@ -201,13 +201,14 @@ type Glyphs struct {
 type BoxGlyphs struct {
 	H, V, TL, TR, BL, BR, TickL string
 	Tee, Cross, Foot            string // where the line between two columns begins, goes on and ends
+	Fork                        string // where a branch leaves a tree that goes on
 }
 
 var unicodeGlyphs = Glyphs{
 	OK: "●", Watch: "▲", Trouble: "✕", Unknown: "○", Info: "·", Recovered: "✓",
 	Up: "↑", Down: "↓", Flat: "→", Left: "←", Right: "→", Live: "●", Held: "❚❚", Dash: "–", Ellipsis: "…",
 	Dot: "·", Baseline: "┆", Cursor: "▌", Arrow: "→", Bullet: "•", Times: "×", Micro: "µ", Bar: "█",
-	Box:     BoxGlyphs{H: "─", V: "│", TL: "╭", TR: "╮", BL: "╰", BR: "╯", TickL: "┤", Tee: "┬", Cross: "┼", Foot: "┴"},
+	Box:     BoxGlyphs{H: "─", V: "│", TL: "╭", TR: "╮", BL: "╰", BR: "╯", TickL: "┤", Tee: "┬", Cross: "┼", Foot: "┴", Fork: "├"},
 	Eighths: []string{" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"},
 	Bars:    []string{" ", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"},
 	Thumb:   "┃",
@@ -217,7 +218,7 @@ var asciiGlyphs = Glyphs{
 	OK: "*", Watch: "!", Trouble: "x", Unknown: "o", Info: ".", Recovered: "+",
 	Up: "^", Down: "v", Flat: ">", Left: "<", Right: ">", Live: "*", Held: "||", Dash: "-", Ellipsis: "~",
 	Dot: "-", Baseline: ":", Cursor: ">", Arrow: ">", Bullet: "-", Times: "x", Micro: "u", Bar: "=",
-	Box:     BoxGlyphs{H: "-", V: "|", TL: "+", TR: "+", BL: "+", BR: "+", TickL: "|", Tee: "+", Cross: "+", Foot: "+"},
+	Box:     BoxGlyphs{H: "-", V: "|", TL: "+", TR: "+", BL: "+", BR: "+", TickL: "|", Tee: "+", Cross: "+", Foot: "+", Fork: "+"},
 	Eighths: []string{" ", "_", "_", ".", "-", "-", "=", "#", "#"},
 	Bars:    []string{" ", " ", " ", "-", "-", "=", "=", "#", "#"},
 	Thumb:   "#",

@@ -18,12 +18,12 @@ import (
 // Wire is the JSON of /snapshot: an interface to scripts, whose keys and their order stay. Numbers are never missing
 // where a total, a rate or a latency is meant: what is unknown is 0. A section whose engine is not configured is null.
 type Wire struct {
-	At        time.Time     `json:"at"` // UTC
-	Pipeline  *WirePipeline `json:"pipeline"`
-	Edge      *WireEdge     `json:"edge"`
-	Mesh      *WireMesh     `json:"mesh"`
-	Host      *WireHost     `json:"host"`
-	Incidents []any         `json:"incidents"` // empty until weir names incidents; never null
+	At        time.Time      `json:"at"` // UTC
+	Pipeline  *WirePipeline  `json:"pipeline"`
+	Edge      *WireEdge      `json:"edge"`
+	Mesh      *WireMesh      `json:"mesh"`
+	Host      *WireHost      `json:"host"`
+	Incidents []WireIncident `json:"incidents"` // what is wrong, then what has ended within the last hour; never null
 }
 
 // WirePipeline is the pipeline. Its totals count since the process started.
@@ -124,6 +124,36 @@ type WireIssue struct {
 	Message string `json:"message"`
 }
 
+// WireIncident is one thing that is wrong, or was a little while ago.
+type WireIncident struct {
+	Rule     string     `json:"rule"`
+	Subject  string     `json:"subject"`
+	Severity string     `json:"severity"`
+	Since    time.Time  `json:"since"`
+	Ended    *time.Time `json:"ended,omitempty"` // absent while it goes on
+	Message  string     `json:"message"`
+	Touches  []string   `json:"touches"`
+	Next     string     `json:"next"`
+}
+
+func wireIncidents(list []timeline.Incident) []WireIncident {
+	out := make([]WireIncident, 0, len(list))
+	for i := range list {
+		x := &list[i]
+		w := WireIncident{Rule: x.Rule, Subject: x.Subject.String(), Severity: string(x.Severity), Since: x.Since.UTC().Truncate(time.Millisecond),
+			Message: x.Message.String(), Touches: make([]string, 0, len(x.Touches)), Next: x.Next.String()}
+		if !x.Ended.IsZero() {
+			ended := x.Ended.UTC().Truncate(time.Millisecond)
+			w.Ended = &ended
+		}
+		for _, t := range x.Touches {
+			w.Touches = append(w.Touches, t.String())
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
 // WireHost is the machine, in percent.
 type WireHost struct {
 	CPUPercent    float64 `json:"cpu_percent"`
@@ -135,7 +165,7 @@ func Snapshot(s *timeline.Snapshot) Wire {
 	return Wire{
 		At:       s.At.UTC().Truncate(time.Millisecond),
 		Pipeline: wirePipeline(s.Pipeline), Edge: wireEdge(s.Edge), Mesh: wireMesh(s.Mesh), Host: wireHost(s.Host),
-		Incidents: []any{},
+		Incidents: wireIncidents(s.Incidents),
 	}
 }
 

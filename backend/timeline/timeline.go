@@ -31,6 +31,8 @@ type Snapshot struct {
 	Engines []Engine
 	// Events are the recent events of all engines and commands, oldest first, at most KeepEvents.
 	Events []event.Event
+	// Incidents are what is wrong, the most important first, then what has ended within the last hour.
+	Incidents []Incident
 	// Faults are the demo world's faults in force; nil outside the demo.
 	Faults []Fault
 }

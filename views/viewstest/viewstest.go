@@ -10,6 +10,7 @@ import (
 	"weir/backend/edge"
 	"weir/backend/event"
 	"weir/backend/host"
+	"weir/backend/incident"
 	"weir/backend/mesh"
 	"weir/backend/pipeline"
 	"weir/backend/safetext"
@@ -47,8 +48,11 @@ func Timeline(state State, size Size) *timeline.Timeline {
 	if state == Starting {
 		return t
 	}
+	incidents := incident.New()
 	for i := range size.Ticks {
-		t.Append(Snapshot(state, size, i))
+		x := Snapshot(state, size, i)
+		x.Incidents = incidents.Step(x)
+		t.Append(x)
 	}
 	return t
 }
@@ -75,6 +79,7 @@ func Snapshot(state State, size Size, i int) *timeline.Snapshot {
 			Error: b.text("edge: open outbox.db: permission denied")}
 		s.Edge.At = b.at.Add(-40 * time.Second)
 	}
+	s.Incidents = incident.New().Step(s)
 	return s
 }
 
@@ -271,6 +276,13 @@ func (b builder) mesh() *mesh.Snapshot {
 			Owners: []safetext.Text{b.text("commerce-data@example.com")}, Consumers: []safetext.Text{b.text("ml-ranking"), b.text("finance")},
 			Version: b.text("1.4.0"), Refresh: b.text("hourly"), Format: "article", Path: b.text("data-products/" + name[0] + "/" + name[1] + ".yaml"),
 			Feed: b.text(name[1]), State: mesh.Holds, Since: Start.Add(-22 * time.Minute), Rows: int64(12480 + 311*i), Schema: true, Quality: true, JudgedAt: b.at}
+		p.Upstream = []mesh.Link{{Depth: 1, Kind: mesh.LinkTopic, Name: b.text(name[1])}, {Depth: 2, Kind: mesh.LinkJob, Name: b.text("pipeline weir"), Note: b.text("at_least_once")},
+			{Depth: 3, Kind: mesh.LinkTopic, Name: b.text("user_events")}, {Depth: 3, Kind: mesh.LinkView, Name: b.text("user_profile"), Note: b.text("age, location")},
+			{Depth: 3, Kind: mesh.LinkModel, Name: b.text("v2.1"), Note: b.text("LinearClassifier")}, {Depth: 1, Kind: mesh.LinkProduct, Name: b.text("commerce/orders")}}
+		p.Downstream = []mesh.Link{{Depth: 1, Kind: mesh.LinkProduct, Name: b.text("growth/sessions")}, {Depth: 2, Kind: mesh.LinkConsumer, Name: b.text("finance")},
+			{Depth: 1, Kind: mesh.LinkConsumer, Name: b.text("ml-ranking")}}
+		p.Findings = []mesh.Finding{{Severity: "warning", Policy: true, Message: b.text("the column email looks like personal data and has no classification")},
+			{Severity: "info", Line: 7, Message: b.text("refresh_frequency is not checked: no rule says how old a row may be")}}
 		if i >= len(productNames) {
 			p.Name = b.text(fmt.Sprintf("%s_%d", name[1], i))
 		}
