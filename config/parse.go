@@ -117,6 +117,7 @@ func (d *decoder) validate(c *Config) {
 			d.wrong("model", "either onnx or inference", "neither", "add onnx: model.onnx, or inference: {url: …, name: …}")
 		}
 	}
+	d.validateKeys(c.Console.Keys)
 	if e := c.Edge; e != nil {
 		d.validateFleet(e)
 		if e.Timeout >= e.Poll && d.fine("edge.poll", "edge.timeout") {

@@ -228,12 +228,14 @@ func (m *Model) promptKey(key tea.KeyPressMsg, name string) tea.Cmd {
 	switch name {
 	case "esc":
 		m.prompt, m.asking = nil, nil
+		m.preview()
 		if p.kind == promptFilter {
 			m.focused().Filter = ""
 		}
 		return nil
 	case "enter":
 		m.prompt = nil
+		m.preview()
 		switch p.kind {
 		case promptFilter:
 			m.remember(1, p.text())
@@ -251,11 +253,13 @@ func (m *Model) promptKey(key tea.KeyPressMsg, name string) tea.Cmd {
 	case "tab":
 		if p.kind == promptCommand {
 			m.complete()
+			m.preview()
 		}
 		return nil
 	case "backspace":
 		if p.text() == "" && p.kind != promptReason {
 			m.prompt = nil
+			m.preview()
 			return nil
 		}
 	}
@@ -264,9 +268,10 @@ func (m *Model) promptKey(key tea.KeyPressMsg, name string) tea.Cmd {
 	return nil
 }
 
-// typed lets a filter work while it is typed.
+// typed lets a filter work while it is typed, and shows a theme whose name is.
 func (m *Model) typed() {
 	m.dirty = true
+	m.preview()
 	if m.prompt != nil && m.prompt.kind == promptFilter {
 		m.focused().Filter = m.prompt.text()
 	}

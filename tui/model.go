@@ -58,6 +58,7 @@ type Model struct {
 	dark     bool
 	palettes []views.Palette
 	palette  string // "auto" or a palette's name
+	worn     string // the palette to go back to after a preview; empty: none is shown
 	theme    *views.Theme
 
 	cursor  timeline.Cursor

@@ -310,6 +310,36 @@ func TestKeysAreRebound(t *testing.T) {
 	}
 }
 
+// TestThemesArePreviewed: a theme is seen while it is named, and kept by enter only.
+func TestThemesArePreviewed(t *testing.T) {
+	c := newConsole(t, settings{profile: views.TrueColour})
+	dark := c.m.theme
+	c.keys(":", "'theme l")
+	if c.m.theme.Name != "light" {
+		t.Fatalf("it shows %s", c.m.theme.Name)
+	}
+	c.keys("esc")
+	if c.m.theme.Name != dark.Name || c.m.palette != "auto" {
+		t.Fatalf("esc left %s, %s", c.m.theme.Name, c.m.palette)
+	}
+	c.keys(":", "'theme c", "backspace", "'x", "backspace", "'l", "tab", "enter")
+	if c.m.theme.Name != "light" || c.m.palette != "light" {
+		t.Fatalf("enter chose %s", c.m.theme.Name)
+	}
+	c.keys(":", "'theme colour", "enter")
+	c.sees("there is no theme colour")
+	if c.m.theme.Name != "light" {
+		t.Fatalf("it shows %s", c.m.theme.Name)
+	}
+}
+
+// TestConfigurationKnowsTheBindings keeps the names a configuration may use those of the one table.
+func TestConfigurationKnowsTheBindings(t *testing.T) {
+	if got, want := strings.Join(config.Bindings, " "), strings.Join(bindingNames(), " "); got != want {
+		t.Errorf("config.Bindings are\n%s\nthe table has\n%s", got, want)
+	}
+}
+
 func TestKeysNeedNothingSpecial(t *testing.T) {
 	for _, b := range bindings {
 		for _, k := range b.Keys() {

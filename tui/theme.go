@@ -18,6 +18,31 @@ func themeWords() []string {
 	return words
 }
 
+// preview shows the theme that is being named at the prompt, as soon as it can be only one, and takes it back when it is
+// not any more: only enter chooses it.
+func (m *Model) preview() {
+	name := ""
+	if m.prompt != nil && m.prompt.kind == promptCommand {
+		if begun, ok := strings.CutPrefix(m.prompt.text(), "theme "); ok && begun != "" {
+			if fits := matching(themeWords(), strings.TrimSpace(begun)); len(fits) == 1 {
+				name = fits[0]
+			}
+		}
+	}
+	switch {
+	case name != "":
+		if m.worn == "" {
+			m.worn = m.palette
+		}
+		m.palette = name
+	case m.worn != "":
+		m.palette, m.worn = m.worn, ""
+	default:
+		return
+	}
+	m.dress()
+}
+
 // maxThemeFile bounds a theme file.
 const maxThemeFile = 64 << 10
 

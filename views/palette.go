@@ -1,22 +1,37 @@
 package views
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
 )
 
-// ParsePalette reads a theme file: JSON, a name and colours as #rrggbb, every one optional but the name. What is not
-// given is the dark theme's, or that of the theme named by "base". Terminals with fewer colours get the nearest.
+// ParsePalette reads a theme file: YAML or JSON, a name and colours as #rrggbb, every one optional but the name. What is
+// not given is the dark theme's, or that of the theme named by "base". Terminals with fewer colours get the nearest. An
+// error names the line.
 //
-//	{"name": "dusk", "base": "dark", "accent": "#c792ea", "fill": "#5b4b7a"}
+//	name: dusk
+//	base: dark
+//	accent: "#c792ea"
+//	fill: "#5b4b7a"
 func ParsePalette(path string, data []byte) (Palette, error) {
-	var file map[string]string
-	if err := json.Unmarshal(data, &file); err != nil {
-		return Palette{}, fmt.Errorf("theme %s: expected a JSON object of strings: %w", path, err)
+	file, lines, err := themeFile(path, data)
+	if err != nil {
+		return Palette{}, err
+	}
+	at := func(key string) string {
+		if n := lines[key]; n > 0 {
+			return path + ":" + strconv.Itoa(n)
+		}
+		return path
 	}
 	p := Palettes[0]
 	if base, ok := file["base"]; ok {
@@ -27,32 +42,65 @@ func ParsePalette(path string, data []byte) (Palette, error) {
 			}
 		}
 		if !found {
-			return Palette{}, fmt.Errorf("theme %s: base: there is no theme %q", path, base)
+			return Palette{}, fmt.Errorf("theme %s: base: there is no theme %q", at("base"), base)
 		}
 		delete(file, "base")
 	}
 	p.Name = file["name"]
 	delete(file, "name")
 	if p.Name == "" || p.Name == "auto" {
-		return Palette{}, fmt.Errorf("theme %s: name: expected a name other than auto", path)
+		return Palette{}, fmt.Errorf("theme %s: name: expected a name other than auto", at("name"))
 	}
 	parts := map[string]*Colour{"text": &p.Text, "faint": &p.Faint, "border": &p.Border, "accent": &p.Accent, "good": &p.Good,
 		"warn": &p.Warn, "bad": &p.Bad, "fill": &p.Fill, "select": &p.Select, "ink": &p.Ink}
 	var wrong []error
-	for key, value := range file {
+	for _, key := range slices.Sorted(maps.Keys(file)) {
+		value := file[key]
 		part, ok := parts[key]
 		if !ok {
-			wrong = append(wrong, fmt.Errorf("theme %s: unknown key %q", path, key))
+			wrong = append(wrong, fmt.Errorf("theme %s: unknown key %q; the keys are name, base, %s", at(key), key, strings.Join(slices.Sorted(maps.Keys(parts)), ", ")))
 			continue
 		}
 		c, err := parseColour(value)
 		if err != nil {
-			wrong = append(wrong, fmt.Errorf("theme %s: %s: %w", path, key, err))
+			wrong = append(wrong, fmt.Errorf("theme %s: %s: %w", at(key), key, err))
 			continue
 		}
 		*part = c
 	}
 	return p, errors.Join(wrong...)
+}
+
+// themeFile is a theme file's keys with their values, and the lines they stand on. JSON is YAML too.
+func themeFile(path string, data []byte) (values map[string]string, lines map[string]int, err error) {
+	values, lines = map[string]string{}, map[string]int{}
+	file, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("theme %s: %s", path, strings.TrimSpace(yaml.FormatError(err, false, false)))
+	}
+	if len(file.Docs) != 1 {
+		return nil, nil, fmt.Errorf("theme %s: expected one document of keys and colours, found %d", path, len(file.Docs))
+	}
+	body, ok := file.Docs[0].Body.(ast.MapNode)
+	if !ok {
+		return nil, nil, fmt.Errorf("theme %s: expected keys and colours, such as accent: \"#5fb8d6\"", path)
+	}
+	for i := body.MapRange(); i.Next(); {
+		key, line := i.Key().GetToken().Value, i.Key().GetToken().Position.Line
+		if before, twice := lines[key]; twice {
+			return nil, nil, fmt.Errorf("theme %s:%d: %s is given twice, first on line %d", path, line, key, before)
+		}
+		value, ok := i.Value().(*ast.StringNode)
+		if !ok {
+			hint := ""
+			if _, null := i.Value().(*ast.NullNode); null {
+				hint = "; a colour wants quotes, for # begins a comment"
+			}
+			return nil, nil, fmt.Errorf("theme %s:%d: %s: expected a text, such as \"#5fb8d6\"%s", path, line, key, hint)
+		}
+		values[key], lines[key] = value.Value, line
+	}
+	return values, lines, nil
 }
 
 var hexColour = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)

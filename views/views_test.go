@@ -258,9 +258,27 @@ func TestPaletteFile(t *testing.T) {
 	if err != nil || p.Accent.Index != 74 || p.Bad != Palettes[1].Bad {
 		t.Errorf("%+v, %v", p, err)
 	}
-	for _, bad := range []string{`[]`, `{}`, `{"name":"auto"}`, `{"name":"x","base":"y"}`, `{"name":"x","acent":"#000000"}`, `{"name":"x","bad":"red"}`, `{"name":"x","bad":"#12345g"}`} {
-		if _, err := ParsePalette("x.json", []byte(bad)); err == nil {
-			t.Errorf("%s was accepted", bad)
+	p, err = ParsePalette("x.yaml", []byte("# mine\nname: dusk\nbase: light # as by day\naccent: \"#5fb8d6\"\n"))
+	if err != nil || p.Accent.Index != 74 || p.Bad != Palettes[1].Bad {
+		t.Errorf("%+v, %v", p, err)
+	}
+	for bad, want := range map[string]string{`[]`: "expected keys", `{}`: "name", `{"name":"auto"}`: "x:1: name", `{"name":"x","base":"y"}`: "x:1: base",
+		`{"name":"x","acent":"#000000"}`: "unknown key", `{"name":"x","bad":"red"}`: "#5fb8d6", `{"name":"x","bad":"#12345g"}`: "#5fb8d6",
+		"name: x\nbad: #123456\n": "x:2: bad: expected a text", "name: x\n\nwarn: \"#12\"\n": "x:3: warn", "name: x\nname: y\n": "already defined", "name: [x": "x",
+		"name: x\n---\nname: y\n": "one document", "": "expected"} {
+		if _, err := ParsePalette("x", []byte(bad)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", bad, err, want)
 		}
 	}
+}
+
+// FuzzPalette: whatever a theme file holds, it is a palette or an error.
+func FuzzPalette(f *testing.F) {
+	f.Add([]byte("name: x\nbad: \"#123456\"\n"))
+	f.Add([]byte(`{"name":"x","base":"light"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if p, err := ParsePalette("x", data); err == nil && p.Name == "" {
+			t.Error("a palette without a name")
+		}
+	})
 }
