@@ -114,12 +114,12 @@ func processorSeconds(b *testing.B) float64 {
 // how many times faster weir was on the clock, "x-pandas-cpu" by processor time (which tells also on a busy machine).
 func BenchmarkFile(b *testing.B) {
 	csv := benchCSV(b)
-	columns := strings.TrimSuffix(csv, ".csv") + ".parquet"
-	const convert = "import sys, pandas as pd; pd.read_csv(sys.argv[1]).to_parquet(sys.argv[2])"
-	if out, err := exec.Command("python3", "-c", convert, csv, columns).CombinedOutput(); err != nil {
+	columns, quoted := strings.TrimSuffix(csv, ".csv")+".parquet", strings.TrimSuffix(csv, ".csv")+".quoted"
+	const convert = "import sys, pandas as pd; d = pd.read_csv(sys.argv[1]); d.to_parquet(sys.argv[2]); d.to_csv(sys.argv[3], index=False, quoting=1)"
+	if out, err := exec.Command("python3", "-c", convert, csv, columns, quoted).CombinedOutput(); err != nil {
 		b.Skipf("no pandas to compare with: %v %s", err, out)
 	}
-	for _, path := range []string{csv, columns} {
+	for _, path := range []string{csv, quoted, columns} {
 		b.Run(strings.TrimPrefix(filepath.Ext(path), "."), func(b *testing.B) {
 			info, err := os.Stat(path)
 			if err != nil {

@@ -132,7 +132,7 @@ func BenchmarkNestedParquet(b *testing.B) {
 	const make = `
 import sys, pyarrow as pa, pyarrow.parquet as pq
 t = pq.read_table("testdata/nested/rows.parquet")
-pq.write_table(pa.concat_tables([t] * 500), sys.argv[1], row_group_size=50000)
+pq.write_table(pa.concat_tables([t] * 100), sys.argv[1], row_group_size=10000)
 `
 	if out, err := exec.Command("python3", "-c", make, path).CombinedOutput(); err != nil {
 		b.Skipf("no pyarrow to make the file with: %v %s", err, out)
@@ -147,12 +147,12 @@ pq.write_table(pa.concat_tables([t] * 500), sys.argv[1], row_group_size=50000)
 	used := processorSeconds(b)
 	for b.Loop() {
 		report, err := ValidateFiles(context.Background(), p, []string{path}, FileOptions{})
-		if err != nil || report.Rows != 200_000 || report.ExitCode() != ExitBroken {
+		if err != nil || report.Rows != 40_000 || report.ExitCode() != ExitBroken {
 			b.Fatal(err, report.Files, report.ExitCode())
 		}
 	}
 	weir, cpu := b.Elapsed().Seconds()/float64(b.N), (processorSeconds(b)-used)/float64(b.N)
-	out, err := exec.Command("python3", "-c", pandasNested, path, "2").CombinedOutput()
+	out, err := exec.Command("python3", "-c", pandasNested, path, "1").CombinedOutput()
 	fields := strings.Fields(string(out))
 	if err != nil || len(fields) < 2 {
 		b.Skipf("no pandas to compare with: %v %s", err, out)

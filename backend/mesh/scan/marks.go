@@ -51,7 +51,7 @@ type marker struct {
 	data  []byte
 	comma uint64
 	at    int // of the next block
-	// quote is the index of the next quote, len(data) if there is none.
+	// quote is where the next quote is at the earliest, len(data) if there is none.
 	quote int
 	// What the last byte of the block before was: inside quotes (all ones), one behind which a field may open, a quote that
 	// closed.
@@ -84,15 +84,13 @@ func (m *marker) marks(ends []uint64) int {
 		block := (*[blockBytes]byte)(data[at:])
 		mark := marksOf(block, comma, lf)
 		if at+blockBytes > quote || m.inside|m.closed != 0 {
+			m.at = at + blockBytes
 			var ok bool
 			if mark, ok = m.quoted(block, mark); !ok {
 				m.at = at
 				return i
 			}
-			if at+blockBytes > quote {
-				m.quote = m.nextQuote(at + blockBytes)
-				quote = m.quote
-			}
+			quote = m.quote
 		}
 		m.opening = mark >> 63
 		ends[i] = mark
@@ -106,6 +104,12 @@ func (m *marker) marks(ends []uint64) int {
 // one; a doubled quote closes and opens again.
 func (m *marker) quoted(block *[blockBytes]byte, mark uint64) (uint64, bool) {
 	quotes := marksOfOne(block, ones*'"')
+	// Behind a block with many quotes the next one has some too; behind any other they are looked for.
+	if one := quotes & (quotes - 1); one&(one-1) != 0 {
+		m.quote = m.at
+	} else if m.quote < m.at {
+		m.quote = m.nextQuote(m.at)
+	}
 	// Bit i of the sum of all bits up to it, without carries, is whether byte i is inside quotes (an opening quote is, a
 	// closing one is not).
 	inside := quotes
