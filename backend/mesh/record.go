@@ -36,7 +36,7 @@ func (e *Engine) JudgeRecord(ctx context.Context, topic string, record []byte, a
 		var found []judge.Fault
 		err := errs[0]
 		if err == nil {
-			found, err = judge.Record(*product, values[0], arrived)
+			found, err = judge.Record(*product, values[0], arrived, e.columnsOf(p.key))
 		}
 		if err != nil {
 			faults = append(faults, RecordFault{Product: name, Rule: safetext.Clean("undecodable"), What: safetext.Error(err), Severity: string(contract.Warning)})
@@ -56,6 +56,21 @@ func (e *Engine) JudgeRecord(ctx context.Context, topic string, record []byte, a
 		}
 	}
 	return by, faults
+}
+
+// columnsOf are the columns that the rows of a product's window have.
+func (e *Engine) columnsOf(key string) (names []string) {
+	s := e.Snapshot()
+	for i := range s.Products {
+		if p := &s.Products[i]; p.Domain.String()+"/"+p.Name.String() == key {
+			for k := range p.Columns {
+				if c := &p.Columns[k]; c.Nulls < c.Rows {
+					names = append(names, c.Name.String())
+				}
+			}
+		}
+	}
+	return names
 }
 
 // fedBy is the product if that topic feeds it, else nil.

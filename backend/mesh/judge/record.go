@@ -15,8 +15,9 @@ type Fault struct {
 }
 
 // Record judges one record of a topic on its own, as of when it arrived. Rules about many rows (their number, their
-// age, repeated values) are left out: no single record is to blame. The error says why the record cannot be decoded.
-func Record(p contract.Product, record []byte, arrived time.Time) ([]Fault, error) {
+// age, repeated values) are left out: no single record is to blame. columns are those the data have otherwise: one that
+// this record lacks is null in it. The error says why the record cannot be decoded.
+func Record(p contract.Product, record []byte, arrived time.Time, columns []string) ([]Fault, error) {
 	j := New(p, Options{Live: true, MaxDistinct: 1})
 	defer func() { _ = j.Close() }() // one row needs no temporary file
 	if err := j.JSON(record, Where{At: arrived}); err != nil {
@@ -44,8 +45,12 @@ func Record(p contract.Product, record []byte, arrived time.Time) ([]Fault, erro
 		case r.Kind == contract.Nulls && len(c.slots) == 0:
 			for _, slot := range j.roots {
 				if null(slot) {
-					_, limit := percents(1, r.Limits[0].A)
-					add(j.columns[slot].name, "null", "≤ "+limit)
+					add(j.columns[slot].name, "null", tolerated(r))
+				}
+			}
+			for _, name := range columns {
+				if slot, ok := j.names[name]; !ok || t.columns[slot].present == 0 {
+					add(name, "missing", tolerated(r))
 				}
 			}
 		case r.Kind == contract.Nulls && c.parent < 0:
