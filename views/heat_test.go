@@ -125,6 +125,9 @@ func TestMapShowsEveryState(t *testing.T) {
 func TestMapFitsAndIsComplete(t *testing.T) {
 	for _, nodes := range []int{1, 14, 333, 1000, 10_000} {
 		for _, groups := range []int{1, 3, 17, 40, 120} {
+			if nodes == 10_000 && groups != 3 && groups != 120 {
+				continue
+			}
 			s, _ := fleetOf(viewstest.Broken, nodes, NoColour, false)
 			for i, n := range s.Snap.Edge.NodeData {
 				n.Labels = map[string]safetext.Text{"rack": safetext.Sprintf("rack-%03d", i%groups)}

@@ -157,6 +157,7 @@ func (e *Engine) takeOver(ctx context.Context) error {
 func (e *Engine) keepUp(ctx context.Context) error {
 	tick := time.NewTicker(keepUpEvery)
 	defer tick.Stop()
+	told := ""
 	for {
 		select {
 		case <-ctx.Done():
@@ -167,7 +168,11 @@ func (e *Engine) keepUp(ctx context.Context) error {
 		if err == nil {
 			err = e.keeper.catchUp(ctx)
 		}
-		if err != nil {
+		switch {
+		case err == nil:
+			told = ""
+		case err.Error() != told: // once, however long it lasts
+			told = err.Error()
 			e.cfg.Logger.Warn("edge: the fleet's state is not kept", "error", err)
 		}
 	}
