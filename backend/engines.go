@@ -91,7 +91,7 @@ func (e *engines) build(c *config.Config, o Options, line *timeline.Timeline) er
 		}
 	}
 	if c.Mesh != nil {
-		e.mesh = mesh.New(mesh.Config{Registry: c.Mesh.Registry, Window: c.Mesh.Window, Cluster: cluster, SchemaRegistry: c.Mesh.SchemaRegistry,
+		e.mesh = mesh.New(mesh.Config{Registry: c.Mesh.Registry, Window: c.Mesh.Window, WindowRows: int64(c.Mesh.WindowRows), Cluster: cluster, SchemaRegistry: c.Mesh.SchemaRegistry,
 			Jobs: e.jobs(c), Lineage: lineage(c.Mesh.Lineage), Logger: o.Logger.With("engine", "mesh")})
 		products.mesh = e.mesh
 	}

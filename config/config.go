@@ -163,6 +163,7 @@ type Mesh struct {
 	// SchemaRegistry is the address of a Confluent-compatible schema registry; empty: topics hold JSON.
 	SchemaRegistry string
 	Window         time.Duration
+	WindowRows     int      // above 0: so many of the newest records are judged instead
 	Lineage        *Lineage // nil: told to nobody
 }
 

@@ -160,6 +160,7 @@ func schema(c *Config) []field {
 			{key: "schema_registry", to: &mesh.SchemaRegistry, is: httpURL, fallback: `""`,
 				doc: "a Confluent-compatible one, for topics in Avro or Protobuf; \"\" is none"},
 			{key: "window", to: &mesh.Window, fallback: "5m", min: second, max: 24 * hour, doc: "what of a live topic is judged"},
+			{key: "window_rows", to: &mesh.WindowRows, fallback: "0", max: 10_000_000, doc: "above 0: so many of the newest records are judged instead"},
 			{key: "lineage", use: func() { mesh.Lineage = lineage }, off: true, doc: "what is made from what, as OpenLineage events", fields: []field{
 				{key: "to", to: &lineage.To, is: fileOrURL, required: true, example: "https://lineage.example.com/api/v1/lineage",
 					doc: "a receiver's whole URL, or a file that grows by a line an event"},

@@ -20,8 +20,10 @@ import (
 type Config struct {
 	Registry string        // folder of <domain>/<name>.yaml
 	Window   time.Duration // length of the sliding window; 0 is DefaultWindow
-	Backlog  int64         // records of a partition that are read again at the start, at most; 0 is DefaultBacklog
-	Cluster  kafka.Cluster
+	// WindowRows, above 0, makes the window the newest so many records instead. A contract may say otherwise for itself.
+	WindowRows int64
+	Backlog    int64 // records of a partition that are read again at the start, at most; 0 is DefaultBacklog
+	Cluster    kafka.Cluster
 	// SchemaRegistry is the address of a Confluent-compatible schema registry, http or https; empty: topics hold JSON.
 	SchemaRegistry string
 	// Jobs tells what turns topics into topics beside the contracts, for lineage; it is called every second or so. May be nil.
@@ -94,9 +96,11 @@ type live struct {
 	mu         sync.Mutex // guards what follows
 	entry      Entry
 	judge      *judge.Judge
-	made       *DataProduct // the version the judge is of
-	generation int          // counts the judges; readers that feed an earlier one are ignored
-	findings   []Finding    // of the lint of made
+	made       *DataProduct  // the version the judge is of
+	generation int           // counts the judges; readers that feed an earlier one are ignored
+	findings   []Finding     // of the lint of made
+	window     time.Duration // of the judge; 0: rows
+	rows       int64
 
 	feed    feed
 	verdict verdict
@@ -193,7 +197,7 @@ func (e *Engine) adopt(entries []Entry) {
 			p = &live{key: key}
 			e.products[key] = p
 		}
-		if p.adopt(entry, e.config.Window) {
+		if p.adopt(entry, e.config.Window, e.config.WindowRows) {
 			select {
 			case e.wake <- struct{}{}:
 			default:
@@ -208,7 +212,7 @@ func (e *Engine) adopt(entries []Entry) {
 }
 
 // adopt takes over an entry and tells whether it brought another version of the contract.
-func (p *live) adopt(entry Entry, window time.Duration) bool {
+func (p *live) adopt(entry Entry, window time.Duration, rows int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.entry = entry
@@ -217,7 +221,14 @@ func (p *live) adopt(entry Entry, window time.Duration) bool {
 	}
 	// A new version of the contract starts with an empty window, which its feed fills again from the topic.
 	p.made = entry.Product
-	p.judge = judge.New(withRefresh(*entry.Product), judge.Options{Window: window, Live: true})
+	if entry.Product.Window > 0 || entry.Product.WindowRows > 0 {
+		window, rows = entry.Product.Window, entry.Product.WindowRows
+	}
+	if rows > 0 {
+		window = 0
+	}
+	p.window, p.rows = window, rows
+	p.judge = judge.New(withRefresh(*entry.Product), judge.Options{Window: window, Rows: rows, Live: true})
 	p.findings = findings(*entry.Product)
 	p.generation++
 	p.feed.forget()
@@ -239,7 +250,7 @@ func (e *Engine) sorted() []*live {
 // judgeAll looks at every window and publishes the snapshot.
 func (e *Engine) judgeAll(now time.Time) {
 	all := e.sorted()
-	s := &Snapshot{At: now, Registry: safetext.Clean(e.config.Registry), Window: e.config.Window, Products: make([]Product, 0, len(all))}
+	s := &Snapshot{At: now, Registry: safetext.Clean(e.config.Registry), Window: e.config.Window, WindowRows: e.config.WindowRows, Products: make([]Product, 0, len(all))}
 	cluster := e.clusterError.Load()
 	for _, p := range all {
 		s.Products = append(s.Products, p.judgeNow(now, cluster, e))

@@ -352,3 +352,32 @@ func TestAvroIsReadByItsSchemaAndTheRegistryIsWaitedFor(t *testing.T) {
 		}
 	}
 }
+
+func TestAWindowByCountHoldsTheNewestRecordsForAsLongAsItTakes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, time.Minute, kafka.EmbeddedTopic{Name: "orders", Partitions: 2})
+	w.file("shop/orders.yaml", `apiVersion: v3.1.0
+kind: DataContract
+id: orders
+version: 1.0.0
+status: active
+customProperties: [{property: window, value: 20 rows}]
+schema:
+- name: orders
+  properties: [{name: id, logicalType: integer, unique: true}, {name: email, quality: [{metric: nullValues, unit: percent, mustBeLessThan: 10}]}]
+`)
+	w.until("orders", "had no data", is(NoData))
+	row := func(i int) string { return fmt.Sprintf(`{"id":%d,"email":"e"}`, i) }
+	w.send("orders", 0, many(50, row)...)
+	p := w.until("orders", "held", func(p Product) bool { return p.State == Holds && p.Rows == 20 })
+	if p.WindowRows != 20 || p.Window != 0 {
+		t.Errorf("a window of %s and %d rows", p.Window, p.WindowRows)
+	}
+	offset := w.send("orders", 1, `{"id":100,"email":null}`, `{"id":100,"email":null}`)
+	p = w.until("orders", "broke", func(p Product) bool { return p.State == Broken && len(p.Issues) == 2 })
+	if i := p.Issues[0]; i.Failed != 1 || i.Of != 20 || i.Samples[0].Offset != offset || p.Issues[1].Failed != 2 {
+		t.Errorf("%+v", p.Issues)
+	}
+	w.send("orders", 0, many(19, func(i int) string { return row(i + 200) })...) // the first of the two has left
+	w.until("orders", "had one null left", func(p Product) bool { return p.State == Holds && p.Rows == 20 && p.Columns[1].Nulls == 1 })
+}

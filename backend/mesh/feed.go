@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -318,7 +319,7 @@ func (e *Engine) startReaders(ctx context.Context, client sarama.Client, p *live
 	f.mu.Unlock()
 	if !running {
 		f.stop()
-		if err := e.startFeed(client, f, generation, topic, partitions); err != nil {
+		if err := e.startFeed(client, p, generation, topic, partitions); err != nil {
 			return err
 		}
 	}
@@ -338,7 +339,15 @@ func (e *Engine) startReaders(ctx context.Context, client sarama.Client, p *live
 }
 
 // startFeed finds where each partition is to be read from.
-func (e *Engine) startFeed(client sarama.Client, f *feed, generation int, topic string, partitions []int32) error {
+func (e *Engine) startFeed(client sarama.Client, p *live, generation int, topic string, partitions []int32) error {
+	p.mu.Lock()
+	window, rows := p.window, p.rows
+	p.mu.Unlock()
+	backlog := e.config.Backlog
+	if rows > 0 { // by count: an equal share of each partition
+		window, backlog = math.MaxInt64, (rows+int64(len(partitions))-1)/int64(len(partitions))
+	}
+	f := &p.feed
 	parts := make(map[int32]*part, len(partitions))
 	for _, id := range partitions {
 		f.mu.Lock()
@@ -347,7 +356,7 @@ func (e *Engine) startFeed(client sarama.Client, f *feed, generation int, topic 
 			resume = known.next
 		}
 		f.mu.Unlock()
-		start, end, err := e.startAt(client, topic, id, resume)
+		start, end, err := startAt(client, topic, id, resume, window, backlog)
 		if err != nil {
 			return fmt.Errorf("partition %s/%d: %w", topic, id, err)
 		}
@@ -365,7 +374,7 @@ func (e *Engine) startFeed(client sarama.Client, f *feed, generation int, topic 
 
 // startAt is where a partition is read from: where it was left, else the window's start but not more than the backlog
 // before the end.
-func (e *Engine) startAt(client sarama.Client, topic string, id int32, resume int64) (start, end int64, err error) {
+func startAt(client sarama.Client, topic string, id int32, resume int64, window time.Duration, backlog int64) (start, end int64, err error) {
 	if end, err = client.GetOffset(topic, id, sarama.OffsetNewest); err != nil {
 		return 0, 0, err
 	}
@@ -376,11 +385,13 @@ func (e *Engine) startAt(client sarama.Client, topic string, id int32, resume in
 	if err != nil {
 		return 0, 0, err
 	}
-	start, err = client.GetOffset(topic, id, time.Now().Add(-e.config.Window).UnixMilli())
-	if err != nil || start < 0 { // no record that new
-		start = end
+	if window < math.MaxInt64 {
+		start, err = client.GetOffset(topic, id, time.Now().Add(-window).UnixMilli())
+		if err != nil || start < 0 { // no record that new
+			start = end
+		}
 	}
-	return min(max(start, end-e.config.Backlog, oldest), end), end, nil
+	return min(max(start, end-backlog, oldest), end), end, nil
 }
 
 // startReader reads a partition from where its feed stands.

@@ -24,10 +24,12 @@ type Snapshot struct {
 	At       time.Time
 	Registry safetext.Text // the folder
 	Window   time.Duration
-	Products []Product // by domain, then name
-	Error    safetext.Text
-	Lineage  *Delivery // how lineage is delivered as OpenLineage events; nil where it is not configured
-	Log      []event.Event
+	// WindowRows, above 0, is the window instead of Window: so many of the newest records.
+	WindowRows int64
+	Products   []Product // by domain, then name
+	Error      safetext.Text
+	Lineage    *Delivery // how lineage is delivered as OpenLineage events; nil where it is not configured
+	Log        []event.Event
 }
 
 // Product is a data product and the judgement on its contract.
@@ -43,12 +45,14 @@ type Product struct {
 	Feed         safetext.Text // the topic or file it is judged on; empty when it has none
 	State        State
 	Since        time.Time
-	Rows         int64 // rows in the window
-	Undecodable  int64 // records in the window that could not be decoded
-	Shared       bool  // the pipeline brings the topic's records; nobody reads them a second time
-	Behind       int64 // records not judged yet because the pipeline, which brings them, lags; 0 unless it has for a second
-	Schema       bool  // schema_compliance
-	Quality      bool  // quality_compliance
+	Window       time.Duration // what is judged: the records of so long,
+	WindowRows   int64         // or, where that is 0, so many of the newest
+	Rows         int64         // rows in the window
+	Undecodable  int64         // records in the window that could not be decoded
+	Shared       bool          // the pipeline brings the topic's records; nobody reads them a second time
+	Behind       int64         // records not judged yet because the pipeline, which brings them, lags; 0 unless it has for a second
+	Schema       bool          // schema_compliance
+	Quality      bool          // quality_compliance
 	Issues       []Issue
 	Columns      []Column
 	JudgedAt     time.Time

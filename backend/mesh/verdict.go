@@ -48,7 +48,7 @@ func withRefresh(p DataProduct) DataProduct {
 func (p *live) judgeNow(now time.Time, cluster *string, e *Engine) Product {
 	log := &e.log
 	p.mu.Lock()
-	entry, findings, made := p.entry, p.findings, p.made
+	entry, findings, made, window, rows := p.entry, p.findings, p.made, p.window, p.rows
 	var out judge.Outcome
 	judged := p.judge != nil
 	if judged {
@@ -86,10 +86,10 @@ func (p *live) judgeNow(now time.Time, cluster *string, e *Engine) Product {
 		v.state, v.since = state, now
 	}
 	if made != nil {
-		e.reporter.judged(&p.told, *made, topic, state, out, e.config.Window, now)
+		e.reporter.judged(&p.told, *made, topic, state, out, window, now)
 	}
 	shown := v.product(entry, out, topic, problem, now)
-	shown.Findings = findings
+	shown.Findings, shown.Window, shown.WindowRows = findings, window, rows
 	shown.Shared, shown.Behind = p.feed.shared(now)
 	return shown
 }

@@ -3,7 +3,9 @@ package contract
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
 var odcsVersion = regexp.MustCompile(`^v?3\.[0-2]\.[0-9]+$`)
@@ -173,7 +175,7 @@ func (r *reader) team(n *node) []string {
 }
 
 // custom reads the custom properties "consumers" and "upstream" (what the product is made from), each a list or names
-// separated by commas: ODCS has no keys of its own for them.
+// separated by commas, and "window": ODCS has no keys of its own for them.
 func (r *reader) custom(n *node, p *Product) {
 	for _, e := range r.list(n, "customProperties") {
 		var property string
@@ -196,8 +198,35 @@ func (r *reader) custom(n *node, p *Product) {
 			p.Consumers = append(p.Consumers, r.names(value, property)...)
 		case property == "upstream":
 			p.Upstream = append(p.Upstream, r.names(value, property)...)
+		case property == "window":
+			r.window(value, p)
 		}
 	}
+}
+
+// The bounds of a window.
+const (
+	minWindow     = time.Second
+	maxWindow     = 24 * time.Hour
+	maxWindowRows = 10_000_000
+)
+
+// window reads the custom property "window": a duration such as 5m, or a count such as 100000 rows.
+func (r *reader) window(n *node, p *Product) {
+	text := r.str(n, "window")
+	if count, ok := strings.CutSuffix(text, "rows"); ok {
+		rows, err := strconv.ParseInt(strings.TrimSpace(count), 10, 64)
+		if err != nil || rows < 1 || rows > maxWindowRows {
+			r.fail(n, "window: expected a count from 1 to %d rows, found %s", maxWindowRows, found(n))
+		}
+		p.WindowRows = rows
+		return
+	}
+	length, err := time.ParseDuration(text)
+	if err != nil || length < minWindow || length > maxWindow {
+		r.fail(n, "window: expected a duration from 1s to 24h such as 5m, or a count such as 100000 rows, found %s", found(n))
+	}
+	p.Window = length
 }
 
 // names reads a list, or a text of names separated by commas.

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Format is the shape a product's file is written in.
@@ -39,6 +40,11 @@ type Product struct {
 	Topic string
 	// Tables are the ODCS schema objects' names; the first one is judged.
 	Tables []string
+
+	// Window and WindowRows say what of a live topic is judged, by time or by count, where the contract itself does (the ODCS
+	// custom property "window", such as 5m or 100000 rows); both 0: as the registry is configured.
+	Window     time.Duration
+	WindowRows int64
 
 	// RequiredColumns and MaxNull are the article's quality_sla; MaxNull is a fraction. ODCS leaves them empty and -1.
 	RequiredColumns []string

@@ -35,9 +35,10 @@ type Judge struct {
 	arrived int64
 	newest  []int64
 
-	ring  ring
-	total sheet  // scratch of Outcome
-	sheet *sheet // where the current row is counted
+	ring    ring
+	byCount *rows  // nil unless the window is one by count
+	total   sheet  // scratch of Outcome
+	sheet   *sheet // where the current row is counted
 
 	// The row at hand.
 	row    uint64 // its generation
@@ -63,9 +64,12 @@ func New(p contract.Product, o Options) *Judge {
 		o.MaxDistinct = DefaultMaxDistinct
 	}
 	j := &Judge{product: p, options: o, names: map[string]int{}}
+	if o.Rows > 0 {
+		j.options.Window, j.byCount = 0, newRows(o.Rows)
+	}
 	j.compile()
-	j.ring = newRing(o.Window, j)
-	if o.Window <= 0 {
+	j.ring = newRing(j.options.Window, j)
+	if !j.sliding() {
 		j.sheet = j.ring.only()
 	}
 	return j
@@ -142,7 +146,13 @@ func (j *Judge) Undecodable(record []byte, w Where, err error) {
 // ErrTooOld tells of a record from before the window.
 var ErrTooOld = errors.New("from before the window")
 
+// sliding tells whether records leave.
+func (j *Judge) sliding() bool { return j.options.Window > 0 || j.byCount != nil }
+
 func (j *Judge) begin(w Where) bool {
+	if j.byCount != nil {
+		j.sheet = j.byCount.begin(j)
+	}
 	if j.options.Window > 0 {
 		if j.sheet = j.ring.at(w.At); j.sheet == nil {
 			return false
@@ -224,6 +234,9 @@ func (j *Judge) finish() {
 	for _, i := range j.perRow {
 		j.duplicate(i)
 	}
+	if j.byCount != nil {
+		j.take()
+	}
 }
 
 func (j *Judge) observe() {
@@ -253,8 +266,11 @@ func (j *Judge) note(f *finding, slot int, whole bool) {
 	if f.count == 1 {
 		f.first = j.where
 	}
-	if len(f.samples) < KeepSamples {
+	switch {
+	case j.byCount == nil && len(f.samples) < KeepSamples:
 		f.samples = append(f.samples, Sample{Where: j.where, Value: j.render(slot, whole)})
+	case j.byCount != nil && j.sheet != &j.byCount.row && len(f.samples) < KeepSamples:
+		f.samples = append(f.samples, Sample{Where: j.where, Value: j.render(slot, whole), number: j.byCount.next})
 	}
 }
 
@@ -497,7 +513,7 @@ func (j *Judge) duplicate(i int) {
 		j.sheet.rowsOf[c.dups] = append(j.sheet.rowsOf[c.dups], uint32(j.where.Offset))
 		return
 	}
-	if j.options.Window > 0 {
+	if j.sliding() {
 		j.sheet.hashes[c.dups] = append(j.sheet.hashes[c.dups], h)
 	}
 	if j.distincts[c.dups].add(h, j.where) {
@@ -516,6 +532,9 @@ func (j *Judge) undecodable(record []byte, err error) {
 	}
 	if len(f.samples) < KeepSamples {
 		f.samples = append(f.samples, Sample{Where: j.where, Value: err.Error()})
+	}
+	if j.byCount != nil {
+		j.take()
 	}
 }
 

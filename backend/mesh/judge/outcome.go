@@ -129,7 +129,7 @@ func rank(i Issue) int {
 
 // sum adds the sheets up, the newest first, so that samples are of the newest rows.
 func (j *Judge) sum() *sheet {
-	if j.options.Window <= 0 {
+	if !j.sliding() {
 		s := &j.ring.sheets[0]
 		s.grow(j)
 		return s

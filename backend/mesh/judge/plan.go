@@ -15,6 +15,8 @@ import (
 type Options struct {
 	// Window is the length of the sliding window; 0 judges all rows there ever were, as of a file.
 	Window time.Duration
+	// Rows, if above 0, makes the window the newest so many records instead, undecodable ones included; at most DefaultMaxRows.
+	Rows int64
 	// Live tells that Where.At is the time of arrival, so that lateness means something.
 	Live bool
 	// Columnar tells that the feed has columns of its own (CSV, Parquet): one that is missing is missing from all
@@ -141,7 +143,7 @@ func (j *Judge) addCheck(rule contract.Rule) {
 		}
 	case contract.Duplicates:
 		c.dups = len(j.distincts)
-		if j.options.Window > 0 {
+		if j.sliding() {
 			j.distincts = append(j.distincts, newWatched(j.options.MaxDistinct))
 		} else {
 			j.distincts = append(j.distincts, newExact(j.options.MaxDistinct))

@@ -7,6 +7,8 @@ import "time"
 type Sample struct {
 	Where
 	Value string
+
+	number int64 // of the record in a window by count
 }
 
 // finding is what is known of the rows that fail one check.
@@ -34,6 +36,11 @@ type sheet struct {
 	hashes      [][]uint64
 	rowsOf      [][]uint32 // rows of the hashes, where they are deferred
 	garbage     finding
+
+	// Of a window by count: the traces of its records, how many of them have left, and how many of the hashes.
+	traces []uint32
+	head   int
+	popped []int
 }
 
 func (s *sheet) grow(j *Judge) {
@@ -110,6 +117,13 @@ type ring struct {
 }
 
 func newRing(window time.Duration, j *Judge) ring {
+	if j.byCount != nil {
+		r := ring{judge: j, sheets: make([]sheet, j.byCount.sheets())}
+		for i := range r.sheets {
+			r.sheets[i].index = -1
+		}
+		return r
+	}
 	if window <= 0 {
 		return ring{judge: j, sheets: make([]sheet, 1)}
 	}
