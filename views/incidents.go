@@ -172,6 +172,8 @@ func (s *Scene) evidence(x *timeline.Incident) Goto {
 		return Goto{Pane: EdgeNodes, Root: Level{Filter: "state:" + state}}
 	case "cloud":
 		return Goto{Pane: EdgeNodes, Root: Level{Section: cloudSection}}
+	case "dead":
+		return Goto{Pane: Throughput, Root: Level{Section: deadSection}}
 	case "predictions":
 		return Goto{Pane: Predictions}
 	case "feature":

@@ -102,6 +102,9 @@ func pipelineTroubles(p *pipeline.Snapshot, add func(event.Severity, Pane, strin
 		}
 		add(severity, Throughput, plural(n, "partition", "partitions")+" "+string(worst))
 	}
+	if share, too := p.LosesTooMany(); too {
+		add(event.Warning, Throughput, percent(share)+" dead letters")
+	}
 	switch p.Features.State {
 	case "down":
 		add(event.Critical, Throughput, "feature store down")

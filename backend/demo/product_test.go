@@ -51,7 +51,10 @@ func TestWeirSeesEveryFault(t *testing.T) {
 		{"broker-slow", func(s *timeline.Snapshot) bool {
 			return s.Pipeline.EventsPerSecond > 0 && s.Pipeline.EndToEnd.P90 > 300 && s.Pipeline.State == pipeline.Running
 		}},
-		{"poison-events", deadOf("decode")},
+		{"poison-events", func(s *timeline.Snapshot) bool {
+			_, too := s.Pipeline.LosesTooMany()
+			return too && deadOf("decode")(s)
+		}},
 		{"null-spike", broken("email")},
 		{"schema-break", broken("session_id")},
 		{"traffic-drop", func(s *timeline.Snapshot) bool {

@@ -51,6 +51,12 @@ func TestRules(t *testing.T) {
 		{"pipeline stopped", func(s *timeline.Snapshot) { s.Pipeline.State = pipeline.Stopped }, "lag"},
 		{"partitions stall", func(s *timeline.Snapshot) { s.Pipeline.Partitions[1].Verdict = pipeline.VerdictStall }, "p4, lag 20800"},
 		{"partitions warn", func(s *timeline.Snapshot) { s.Pipeline.Partitions[1].Verdict = pipeline.VerdictWarn }, "does not fall"},
+		{"dead letters", func(s *timeline.Snapshot) {
+			s.Pipeline.MinuteHandled, s.Pipeline.MinuteDead = 1000, 21
+			for _, stage := range []string{"features", "decode", "decode"} {
+				s.Pipeline.Dead = append(s.Pipeline.Dead, pipeline.DeadLetter{Stage: stage, Reason: text("cut short")})
+			}
+		}, "2.1 % of the last minute's records decode: cut short (2 of the newest 3) features: cut short (1 of the newest 3)"},
 		{"feature store down", func(s *timeline.Snapshot) { s.Pipeline.Features.State = "down" }, "every prediction"},
 		{"feature store slow", func(s *timeline.Snapshot) { s.Pipeline.Features.State = "slow" }, "latency"},
 		{"feature drifted", func(s *timeline.Snapshot) {

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -87,6 +88,11 @@ func (f *finder) pipeline(p *pipeline.Snapshot) {
 	if p.State == pipeline.Running {
 		f.verdicts(p, topic)
 	}
+	if share, too := p.LosesTooMany(); too {
+		f.add(event.Warning, "dead letters", topic, time.Time{}, fmt.Sprintf("%.1f %% of the last minute's records", 100*share))
+		f.touches(deadReasons(p)...)
+		f.next("", "see their reasons and bytes; tell who writes "+topic+", then replay what can be mended")
+	}
 	since := p.Features.Since
 	switch p.Features.State {
 	case "down":
@@ -110,6 +116,21 @@ func (f *finder) pipeline(p *pipeline.Snapshot) {
 		f.touches("whoever acts on " + p.Predictions.String())
 		f.next("model rollback", "see which bins grew, then which feature moved; go back to the model before it if it is new")
 	}
+}
+
+// deadReasons is why the newest dead letters are there, the most frequent reason first.
+func deadReasons(p *pipeline.Snapshot) []string {
+	count := map[string]int{}
+	for i := range p.Dead {
+		count[p.Dead[i].Stage+": "+p.Dead[i].Reason.String()]++
+	}
+	list := slices.SortedFunc(maps.Keys(count), func(a, b string) int {
+		return cmp.Or(count[b]-count[a], strings.Compare(a, b))
+	})
+	for i, r := range list {
+		list[i] = fmt.Sprintf("%s (%d of the newest %d)", r, count[r], len(p.Dead))
+	}
+	return few(list, 4)
 }
 
 // verdicts tells of partitions that do not go on as they should, those of one verdict together.

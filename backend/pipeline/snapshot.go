@@ -45,6 +45,9 @@ type Snapshot struct {
 	Redelivered  uint64 // records taken again after a rebalance or restart, as far as this process saw them
 	Stalls       uint64 // memberships of the group started over because partitions stood still for no reason known
 
+	// Of the last minute: records acknowledged, and how many of them as dead letters.
+	MinuteHandled, MinuteDead uint64
+
 	EventsPerSecond float64 // acknowledged predictions and dead letters, over the last second or so
 	// EndToEnd runs from the event's own timestamp to the broker's acknowledgement; Processing from the moment the
 	// record was taken from the broker.
@@ -183,4 +186,21 @@ type DeadLetter struct {
 	Offset    int64
 	Size      int           // bytes of the record's value
 	Sample    safetext.Text // the value's first bytes
+}
+
+// What share of a minute's records may be dead letters, and how many, before it is more than a few odd records. Of a
+// steady world a few in ten thousand are; a producer that breaks shows in hundredths.
+const (
+	deadShare = 0.01
+	deadCount = 10
+)
+
+// LosesTooMany tells whether more of the last minute's records became dead letters than a few odd ones, and what share
+// that is, from 0 to 1.
+func (s *Snapshot) LosesTooMany() (share float64, too bool) {
+	if s.MinuteHandled == 0 {
+		return 0, false
+	}
+	share = float64(s.MinuteDead) / float64(s.MinuteHandled)
+	return share, share > deadShare && s.MinuteDead >= deadCount
 }

@@ -20,6 +20,8 @@ type stats struct {
 	endToEnd   latencies
 	processing latencies
 	scores     scores
+	handled    tally // acknowledged, dead letters included
+	lost       tally // of them dead letters
 	rate       rate
 	scored     scoreTime
 	dead       []DeadLetter // a ring of KeepDead, the newest at deadNext-1
@@ -55,6 +57,8 @@ func (s *stats) acknowledged(b *batch, now time.Time) {
 			}
 		}
 	}
+	s.handled.add(now, predicted+dead)
+	s.lost.add(now, dead)
 	s.rate.add(now, predicted+dead)
 	s.scored.add(b.scoring, predicted)
 	s.predicted.Add(uint64(predicted))
@@ -83,6 +87,7 @@ func (s *stats) fill(out *Snapshot, now time.Time) {
 	out.EndToEnd = s.endToEnd.quantiles(now)
 	out.Processing = s.processing.quantiles(now)
 	out.Histogram = s.scores.histogram(now)
+	out.MinuteHandled, out.MinuteDead = s.handled.sum(now), s.lost.sum(now)
 	out.EventsPerSecond = s.rate.perSecond(now)
 	out.Model.ScoreMicros = s.scored.micros()
 	out.Dead = make([]DeadLetter, len(s.dead))

@@ -141,6 +141,27 @@ func (s *scores) at(now time.Time) *[Bins]uint32 {
 	return &s.slots[i]
 }
 
+// tally counts what happened in the last minute. The zero value is ready; the owner locks.
+type tally struct {
+	clock slotClock
+	slots [windowSlots]uint64
+}
+
+func (t *tally) at(now time.Time) *uint64 {
+	i := t.clock.advance(now, slotLength, windowSlots, func(i int) { t.slots[i] = 0 })
+	return &t.slots[i]
+}
+
+func (t *tally) add(now time.Time, n int) { *t.at(now) += uint64(n) }
+
+func (t *tally) sum(now time.Time) (n uint64) {
+	t.at(now)
+	for _, c := range t.slots {
+		n += c
+	}
+	return n
+}
+
 // bin is the bin of a probability: [0, 0.05) is the first, [0.95, 1] the last.
 func bin(p float64) int { return min(int(p*Bins), Bins-1) }
 

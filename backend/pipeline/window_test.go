@@ -168,3 +168,30 @@ func TestVerdict(t *testing.T) {
 		})
 	}
 }
+
+// TestLosesTooMany has a few odd records, many odd records among a great many, and a producer that breaks.
+func TestLosesTooMany(t *testing.T) {
+	for _, c := range []struct {
+		handled, dead uint64
+		too           bool
+	}{{0, 0, false}, {3, 3, false}, {900, 9, false}, {2000, 20, false}, {2000, 21, true}, {10, 10, true}, {120_000, 48, false}} {
+		s := Snapshot{MinuteHandled: c.handled, MinuteDead: c.dead}
+		if _, too := s.LosesTooMany(); too != c.too {
+			t.Errorf("%d dead of %d: %t", c.dead, c.handled, too)
+		}
+	}
+}
+
+// TestTally counts what is younger than a minute.
+func TestTally(t *testing.T) {
+	var c tally
+	at := time.Unix(1_000_000, 0)
+	c.add(at, 3)
+	c.add(at.Add(30*time.Second), 4)
+	for after, want := range map[time.Duration]uint64{31 * time.Second: 7, 61 * time.Second: 4, 2 * time.Minute: 0} {
+		copied := c
+		if n := copied.sum(at.Add(after)); n != want {
+			t.Errorf("%d after %v, want %d", n, after, want)
+		}
+	}
+}
