@@ -129,7 +129,7 @@ func (s *Scene) storeAndModel(p *pipeline.Snapshot, w int) []string {
 	}
 	if len(p.Features.Drift) > 0 {
 		f.gap()
-		f.head("drift of features, against the first values seen")
+		f.head("drift of features, against their baseline")
 		for i := range p.Features.Drift {
 			d := &p.Features.Drift[i]
 			style, sign, text := Faint, s.Theme.Glyphs.Unknown, "too few values to tell"

@@ -115,7 +115,7 @@ func ofDrift(read func(*pipeline.FeatureDrift) float64) func(*timeline.Snapshot,
 var featureLabel = []string{"feature"}
 
 var featureFamilies = []family{
-	{"feature_psi", "Population stability index of the feature's last minute against the first values this process saw.", gauge, featureLabel,
+	{"feature_psi", "Population stability index of the feature's last minute against its baseline.", gauge, featureLabel,
 		ofDrift(func(d *pipeline.FeatureDrift) float64 { return d.PSI })},
 	{"feature_psi_threshold", "What the index would exceed by chance once in a thousand.", gauge, featureLabel,
 		ofDrift(func(d *pipeline.FeatureDrift) float64 { return d.Threshold })},

@@ -1,7 +1,7 @@
 // Package features looks up the online features of entities.
 //
 // Stores stack: NewDrift(NewCache(NewEncoder(NewFeast(…)))) asks Feast for what is not cached, turns texts into the
-// numbers of their tables, keeps the rows for a while, and tells how far they drift from the first ones.
+// numbers of their tables, keeps the rows for a while, and tells how far they drift from a baseline.
 //
 // # When something is wrong
 //

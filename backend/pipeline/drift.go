@@ -1,15 +1,18 @@
 package pipeline
 
-import "math"
+import (
+	"math"
+
+	"weir/backend/features"
+)
 
 // minDrift is how many predictions a judgement on drift needs.
 const minDrift = 100
 
 // psi compares a histogram of n counts with the shares of a baseline of m = size samples: the population stability index
-// Σ(qᵢ−pᵢ)ln(qᵢ/pᵢ), and the threshold it exceeds by chance once in a thousand when nothing drifted. Without drift PSI is
-// about (1/n + 1/m)·χ²(bins−1) (B. Yurdakul and J. Naranjo, "Statistical properties of the population stability index",
-// Journal of Risk Model Validation 14, 2020); a size of 0 means that the baseline is known exactly, and 1/m is 0. That
-// holds only where some five counts are expected of each bin, so that thinner ones are joined with their neighbours.
+// Σ(qᵢ−pᵢ)ln(qᵢ/pᵢ), and the threshold it exceeds by chance once in a thousand when nothing drifted. A size of 0 means
+// that the baseline is known exactly. The threshold holds only where some five counts are expected of each bin, so that
+// thinner ones are joined with their neighbours.
 // Both are NaN when it cannot be told.
 func psi(counts []uint64, baseline []float64, size uint64) (index, threshold float64) {
 	n, sum := uint64(0), 0.0
@@ -25,10 +28,11 @@ func psi(counts []uint64, baseline []float64, size uint64) (index, threshold flo
 	if n < minDrift || len(baseline) != len(counts) || sum <= 0 {
 		return math.NaN(), math.NaN()
 	}
-	bins, least := 0, float64(n)
+	m := math.Inf(1)
 	if size > 0 {
-		least = min(least, float64(size))
+		m = float64(size)
 	}
+	bins, least := 0, min(float64(n), m)
 	p, q, lastP, lastQ := 0.0, 0.0, 0.0, 0.0
 	for i, share := range baseline {
 		p += share / sum
@@ -48,22 +52,11 @@ func psi(counts []uint64, baseline []float64, size uint64) (index, threshold flo
 	if bins < 2 {
 		return math.NaN(), math.NaN()
 	}
-	spread := 1 / float64(n)
-	if size > 0 {
-		spread += 1 / float64(size)
-	}
-	return index, chiSquared999(bins-1) * spread
+	return index, features.DriftByChance(bins, float64(n), m)
 }
 
 // psiTerm is one bin's part. Half a count keeps an empty bin finite.
 func psiTerm(p, count float64, n uint64) float64 {
 	q := math.Max(count, 0.5) / float64(n)
 	return (q - p) * math.Log(q/p)
-}
-
-// chiSquared999 is the 99.9th percentile of χ² with k degrees of freedom (Wilson and Hilferty, 1931).
-func chiSquared999(k int) float64 {
-	const z = 3.0902323061678132 // the normal distribution's 99.9th percentile
-	v := 2 / (9 * float64(k))
-	return float64(k) * math.Pow(1-v+z*math.Sqrt(v), 3)
 }

@@ -166,7 +166,11 @@ func (e *Engine) RollbackModel() (version string, err error) {
 	}
 	back := e.oldModel
 	e.oldModel = e.force(back)
-	e.tell(event.Model, event.Warning, "model "+back.version.String(), "in force again: rolled back")
+	next := ""
+	if e.oldModel.source == back.source { // a file that was replaced
+		next = "; the next start loads what the file holds then"
+	}
+	e.tell(event.Model, event.Warning, "model "+back.version.String(), "in force again: rolled back%s", next)
 	return back.version.String(), nil
 }
 

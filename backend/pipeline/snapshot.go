@@ -154,7 +154,8 @@ type Features struct {
 	Drift       []FeatureDrift // in the order of the configured names; nil where nobody observes it
 }
 
-// FeatureDrift is how far the last minute's values of one feature are from the first ones this process saw.
+// FeatureDrift is how far the last minute's values of one feature are from its baseline: recorded, of the model's
+// training or, without either, the first values under this model.
 type FeatureDrift struct {
 	Name safetext.Text
 	// PSI is the population stability index and Threshold what it would exceed by chance once in a thousand; both are

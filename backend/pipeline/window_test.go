@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"weir/backend/features"
 )
 
 func TestLatencyBucketsHoldTheirMiddle(t *testing.T) {
@@ -124,7 +126,7 @@ func TestPSI(t *testing.T) {
 			t.Errorf("baseline %s gives %g", name, index)
 		}
 	}
-	if got := chiSquared999(19); math.Abs(got-43.82) > 0.2 { // from the table of χ²
+	if got := features.DriftByChance(20, 1, math.Inf(1)); math.Abs(got-43.82) > 0.2 { // from the table of χ²
 		t.Errorf("χ² of 19 degrees at 0.999 is %g, want 43.82", got)
 	}
 }
