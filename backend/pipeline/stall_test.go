@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -169,4 +171,53 @@ func TestStandingStill(t *testing.T) {
 	if n := e.Snapshot().Stalls; n != 1 {
 		t.Errorf("%d stalls", n)
 	}
+}
+
+// TestDiesWhileItGivesPartitionsUp kills a worker that has a name in the group (KIP-345) between the two steps of a
+// cooperative rebalance: it was told to give partitions up and has not joined again to say that it did. Kafka hands its
+// next process what was left to it and calls the group stable, with partitions that nobody holds.
+func TestDiesWhileItGivesPartitionsUp(t *testing.T) {
+	const partitions = 4
+	w := newWorld(t, partitions)
+	worker := func(instance string, store time.Duration) *process {
+		spec, err := json.Marshal(workerSpec{Brokers: w.brokers, Topic: w.topic, Delivery: AtLeastOnce, Instance: instance, MaxEvents: 100, StoreTakes: store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return start(t, "worker", "WEIR_TEST_SPEC="+string(spec))
+	}
+	w.produce(events(0, 1000)...)
+	first := worker("first", time.Hour)
+	w.until("the first holds all partitions", func() bool { return len(w.assigned("first")) == partitions })
+	worker("second", 0)
+	w.until("the first was told to give some up", func() bool {
+		return len(w.assigned("first")) == partitions/2 && len(w.assigned("second")) == 0
+	})
+	first.kill()
+	worker("first", 0)
+	lag := w.lagOf(partitions)
+	w.until("everything is predicted", func() bool { return lag() == 0 })
+}
+
+// assigned are the partitions that the broker says a member of the group has, by its name.
+func (w *world) assigned(instance string) []int32 {
+	w.t.Helper()
+	admin, err := sarama.NewClusterAdmin(w.brokers, w.cluster.Config())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = admin.Close() }()
+	groups, err := admin.DescribeConsumerGroups([]string{w.config().Group})
+	if err != nil || len(groups) != 1 {
+		return nil
+	}
+	for _, m := range groups[0].Members {
+		if m.GroupInstanceId == nil || *m.GroupInstanceId != instance {
+			continue
+		}
+		if a, err := m.GetMemberAssignment(); err == nil && a != nil {
+			return a.Topics[w.topic]
+		}
+	}
+	return nil
 }
