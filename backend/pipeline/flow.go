@@ -124,11 +124,10 @@ func (f *flow) stop() {
 }
 
 // collect joins the claims' chunks to batches. A batch leaves when it is full or has waited for long enough. While there
-// is nothing ahead of it that would keep it waiting anyway, it leaves earlier: with a part of that many records or
-// after a part of that wait, whichever comes first, so that neither a trickle nor the rest of a burst waits in vain and
-// requests still carry enough to be worth their while.
+// is nothing ahead of it that would keep it waiting anyway, an eighth of the records or of the wait is enough: neither a
+// trickle nor the rest of a burst waits in vain then, and a request still carries enough to be worth its while.
 func (f *flow) collect() {
-	const part = 1. / 8
+	const enough = 8 // the part of a batch, or of its wait, that is enough while nothing is ahead
 	soft, hard, wait, idle := f.e.cfg.MaxEvents, f.e.cfg.MaxEvents, f.e.cfg.MaxWait, true
 	if f.e.cfg.Delivery == ExactlyOnce { // each transaction costs the broker more than a request
 		hard, wait, idle = soft*transactionMax, max(wait, transactionWait), false
@@ -137,9 +136,9 @@ func (f *flow) collect() {
 		b     *batch
 		rest  []*sarama.ConsumerMessage // of last, not yet in a batch
 		last  chunk
-		ripe  bool                        // b is to leave
-		some  = int(part * float64(soft)) // records that are worth a request
-		short = time.Duration(float64(wait) * part)
+		ripe  bool            // b is to leave
+		some  = soft / enough // records that are worth a request
+		short = wait / enough
 		late  bool // b has waited for short
 		timer = time.NewTimer(time.Hour)
 	)
@@ -251,9 +250,7 @@ func (f *flow) publish() {
 		if f.ctx.Err() != nil {
 			return
 		}
-		if f.ahead.Add(-1) == 0 {
-			leaveToken(f.caughtUp)
-		}
+		f.settled()
 		b.reset()
 		select {
 		case f.free <- b:
@@ -280,6 +277,13 @@ func (f *flow) settle(b *batch, acknowledged bool) {
 	f.mu.Unlock()
 	if acknowledged && f.out.commits() {
 		leaveToken(f.commit)
+	}
+}
+
+// settled tells the collector of a batch that left it and is settled now.
+func (f *flow) settled() {
+	if f.ahead.Add(-1) == 0 {
+		leaveToken(f.caughtUp)
 	}
 }
 

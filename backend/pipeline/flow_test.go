@@ -1,0 +1,68 @@
+package pipeline
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// TestWhenABatchLeaves gives records to the collector and looks how long it keeps them.
+func TestWhenABatchLeaves(t *testing.T) {
+	const n, wait = 1000, 20 * time.Millisecond
+	for _, test := range []struct {
+		name     string
+		delivery string
+		records  int
+		ahead    int32 // batches not settled yet
+		want     time.Duration
+	}{
+		{"a trickle, nothing ahead", AtLeastOnce, 1, 0, wait / 8},
+		{"the rest of a burst, nothing ahead", AtLeastOnce, n / 8, 0, 0},
+		{"a trickle behind another batch", AtLeastOnce, 1, 1, wait},
+		{"the rest of a burst behind another batch", AtLeastOnce, n - 1, 1, wait},
+		{"a full one behind another", AtLeastOnce, n, 1, 0},
+		{"a transaction, nothing ahead", ExactlyOnce, n - 1, 0, transactionWait},
+		{"a full transaction", ExactlyOnce, n, 1, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := New(Config{MaxEvents: n, MaxWait: wait, Delivery: test.delivery})
+				f := e.newFlow(nil, nil)
+				f.ahead.Store(test.ahead)
+				f.wg.Go(f.collect)
+				defer f.stop()
+				records := make([]*sarama.ConsumerMessage, test.records)
+				for i := range records {
+					records[i] = &sarama.ConsumerMessage{Offset: int64(i)}
+				}
+				begun := time.Now()
+				f.chunks <- chunk{&claim{}, records, begun}
+				b := <-f.order
+				if got := time.Since(begun); got != test.want || len(b.records) != test.records {
+					t.Errorf("%d records left after %v, want %v", len(b.records), got, test.want)
+				}
+			})
+		})
+	}
+}
+
+// TestABatchLeavesWhenTheOneAheadIsSettled keeps a batch waiting only for as long as there is one ahead.
+func TestABatchLeavesWhenTheOneAheadIsSettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New(Config{MaxWait: time.Second})
+		f := e.newFlow(nil, nil)
+		f.ahead.Store(1)
+		f.wg.Go(f.collect)
+		defer f.stop()
+		begun := time.Now()
+		f.chunks <- chunk{&claim{}, []*sarama.ConsumerMessage{{}}, begun}
+		time.Sleep(500 * time.Millisecond)
+		f.settled()
+		<-f.order
+		if got := time.Since(begun); got != 500*time.Millisecond {
+			t.Errorf("it left after %v", got)
+		}
+	})
+}
