@@ -178,7 +178,7 @@ func schema(c *Config) []field {
 			{key: "refresh", to: &c.Console.Refresh, fallback: "1s", min: 100 * ms, max: minute, doc: "how often it is drawn"},
 			{key: "theme", to: &c.Console.Theme, is: themeName, fallback: "auto", doc: "auto asks the terminal"},
 			{key: "read_only", to: &c.Console.ReadOnly, fallback: "false", doc: "true: no command changes the world"},
-			{key: "keys", to: &c.Console.Keys, off: true, example: `{freeze: [space, p], quit: [ctrl+c]}`, doc: "keys of your own, by the name the help gives"},
+			{key: "keys", to: &c.Console.Keys, off: true, example: `{freeze: [space, f], quit: [ctrl+c]}`, doc: "keys of your own, by the name the help gives"},
 			{key: "time_zone", to: &c.Console.TimeZone, is: oneOf("local", "utc"), fallback: "local", doc: "of every time shown"},
 		}},
 		{key: "http", doc: "A port for probes and scripts: /healthz /readyz /metrics /snapshot.", fields: []field{
