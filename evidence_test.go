@@ -18,7 +18,7 @@ func TestEvidence(t *testing.T) {
 	press(t, term, "\r")
 	see(t, term, "FINDING")
 	press(t, term, "\r")
-	see(t, term, "Issues   Columns   About")
+	see(t, term, "Issues   Columns   Lineage   About")
 	press(t, term, "\r")
 	see(t, term, "counts as")
 	press(t, term, "\r")

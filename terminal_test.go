@@ -26,30 +26,36 @@ func press(t *testing.T, term *ptytest.Terminal, keys string) {
 	}
 }
 
-// TestTriage drives the real program through a whole triage: a contract breaks, down to the record, freeze, back to
-// before it broke, export, quit.
+// TestTriage drives the real program through a whole triage: a contract breaks, what it touches and what to do, down to
+// the record, freeze, back to before it broke, export, quit.
 func TestTriage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs the real program for some seconds")
 	}
 	term := shell(t, 120, 36, binary(t))
-	press(t, term, "weir demo --seed 11 --fault schema-break@4s\r")
+	press(t, term, "weir demo --seed 11 --fault null-spike@5s\r")
 	see(t, term, "14 of 14 reporting")
 	see(t, term, `contracts? broken`)
-	press(t, term, "!")
-	see(t, term, `enter zoom`)
+	see(t, term, "i why")
+	press(t, term, "i")
+	see(t, term, `incidents? goe?s? on`)
+	press(t, term, "/contract\r")
+	see(t, term, `/contract \d+ of \d+`)
 	press(t, term, "\r")
-	see(t, term, "FINDING")
-	press(t, term, "\r")
-	see(t, term, "Issues   Columns   About")
+	see(t, term, "WHAT IT TOUCHES")
+	see(t, term, "see the failing rows, then tell")
+	press(t, term, "\r") // enter: from the incident to its evidence, the rule, the samples, the record
+	see(t, term, "Issues   Columns   Lineage   About")
 	press(t, term, "\r")
 	see(t, term, "counts as")
 	press(t, term, " ")
 	see(t, term, "HELD")
+	press(t, term, "\r")
+	see(t, term, "kcat -C -t user_events")
 	press(t, term, ":export json evidence.json\r")
 	see(t, term, "wrote .*evidence.json")
-	press(t, term, ":at -9s\r") // before it broke: the evidence is not of this moment
-	see(t, term, "holds at this moment|not registered")
+	press(t, term, "\x1b[H") // home: the oldest moment there is, when nothing was broken yet
+	see(t, term, "holds at this moment|not registered|have not reported|not configured|not among the samples")
 	press(t, term, "l")
 	see(t, term, "LIVE")
 	press(t, term, "q")
