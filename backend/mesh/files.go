@@ -64,6 +64,13 @@ const maxRow = 16 << 20
 // them. The error is only about what kept anything from being judged (no file, a cancelled context); what is wrong with
 // a file is in the report, whose ExitCode tells what it comes to.
 func ValidateFiles(ctx context.Context, p DataProduct, files []string, o FileOptions) (report Report, err error) {
+	if len(p.Objects) > 0 {
+		names := make([]string, len(p.Objects))
+		for i, object := range p.Objects {
+			names[i] = object.Key()
+		}
+		return Report{}, fmt.Errorf("%s has several schema objects; say which one the files are: %s", p.Key(), strings.Join(names, ", "))
+	}
 	if o.Now.IsZero() {
 		o.Now = time.Now()
 	}

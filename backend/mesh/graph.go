@@ -196,7 +196,7 @@ func (g *graph) resolve(name, from string) (LinkKind, string) {
 	}
 	var found []string
 	for _, key := range g.keys {
-		if strings.HasSuffix(key, "/"+name) && key != from {
+		if (strings.HasSuffix(key, "/"+name) || strings.HasSuffix(key, "."+name)) && key != from { // or an object of a contract
 			found = append(found, key)
 		}
 	}

@@ -82,24 +82,41 @@ func WriteShow(w io.Writer, product DataProduct) error {
 	field("owners", orNobody(product.Owners))
 	field("consumers", orNobody(product.Consumers))
 	field("refresh", product.Refresh)
-	field("topic", or(product.Topic, product.Name+" (by its name, if the cluster has it)"))
-	if len(product.Columns) > 0 {
-		p.line("  columns")
-		p.columns(product.Columns, "    ")
+	if len(product.Objects) > 0 {
+		for _, o := range product.Objects {
+			p.line("  %s", o.Key())
+			if p.err == nil {
+				p.err = writeRules(&p, o, "    ")
+			}
+		}
+		return p.err
 	}
-	p.line("  rules")
+	field("topic", or(product.Topic, product.Name+" (by its name, if the cluster has it)"))
+	if p.err == nil {
+		p.err = writeRules(&p, product, "  ")
+	}
+	for _, s := range product.SLA {
+		p.line("  service level %s %s %s %s", s.Property, s.Value, s.Unit, s.Element)
+	}
+	return p.err
+}
+
+// writeRules writes the columns and rules of one product.
+func writeRules(p *printer, product DataProduct, indent string) error {
+	if len(product.Columns) > 0 {
+		p.line("%scolumns", indent)
+		p.columns(product.Columns, indent+"  ")
+	}
+	p.line("%srules", indent)
 	for _, r := range product.Rules {
 		severity := ""
 		if !r.Breaks() {
 			severity = "  (" + string(r.Severity) + ")"
 		}
-		p.line("    %s%s%s", r.Title(), limitsOf(r), severity)
+		p.line("%s  %s%s%s", indent, r.Title(), limitsOf(r), severity)
 		if r.Kind == contract.Unjudged {
-			p.line("      not judged: %s", r.Why)
+			p.line("%s    not judged: %s", indent, r.Why)
 		}
-	}
-	for _, s := range product.SLA {
-		p.line("  service level %s %s %s %s", s.Property, s.Value, s.Unit, s.Element)
 	}
 	return p.err
 }

@@ -59,6 +59,20 @@ type Entry struct {
 	Since   time.Time // when this version, or this error, was first seen
 }
 
+// each gives an entry for each product of the file: an ODCS contract may have several schema objects.
+func (e *Entry) each() []Entry {
+	if e.Product == nil || len(e.Product.Objects) == 0 {
+		return []Entry{*e}
+	}
+	entries := make([]Entry, len(e.Product.Objects))
+	for i := range e.Product.Objects {
+		entries[i] = *e
+		entries[i].Product = &e.Product.Objects[i]
+		entries[i].Name = entries[i].Product.Name
+	}
+	return entries
+}
+
 // stamp tells whether a file changed.
 type stamp struct {
 	size int64
@@ -112,7 +126,7 @@ func (r *Registry) Scan() (entries []Entry, changed bool, err error) {
 		}
 	}
 	for _, e := range r.files {
-		entries = append(entries, *e)
+		entries = append(entries, e.each()...)
 	}
 	slices.SortFunc(entries, func(a, b Entry) int {
 		if c := strings.Compare(a.Domain, b.Domain); c != 0 {
@@ -256,13 +270,35 @@ func (r *Registry) List(domain string) ([]DataProduct, error) {
 	return products, nil
 }
 
-// Get gives one product as its file is now. The error wraps ErrNotFound or ErrUnparsed.
+// Get gives one product as its file is now. For the name of an ODCS contract with several schema objects that is the
+// contract, with its objects; each of them has a name of its own, contract.object. The error wraps ErrNotFound or
+// ErrUnparsed.
 func (r *Registry) Get(domain, name string) (DataProduct, error) {
 	for _, err := range []error{contract.CheckIdentifier("domain", domain), contract.CheckIdentifier("name", name)} {
 		if err != nil {
 			return DataProduct{}, fmt.Errorf("%w: %w", ErrNotFound, err)
 		}
 	}
+	p, err := r.get(domain, name)
+	if !errors.Is(err, ErrNotFound) {
+		return p, err
+	}
+	if i := strings.LastIndexByte(name, '.'); i > 0 {
+		whole, wholeErr := r.get(domain, name[:i])
+		if errors.Is(wholeErr, ErrUnparsed) {
+			return DataProduct{}, wholeErr
+		}
+		for _, o := range whole.Objects {
+			if o.Name == name {
+				return o, nil
+			}
+		}
+	}
+	return DataProduct{}, err
+}
+
+// get gives what a file holds.
+func (r *Registry) get(domain, name string) (DataProduct, error) {
 	for _, ext := range []string{".yaml", ".yml"} {
 		data, err := r.read(path.Join(domain, name+ext))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -437,7 +473,11 @@ func Find(r *Registry, ref string) (DataProduct, error) {
 	var keys []string
 	var match Entry
 	for _, e := range entries {
-		if e.Name == ref {
+		of := strings.TrimSuffix(path.Base(e.Path), path.Ext(e.Path)) // an ODCS contract with several objects
+		if e.Name == ref || of == ref && !slices.Contains(keys, e.Domain+"/"+of) {
+			if e.Name != ref {
+				e.Name = of
+			}
 			keys, match = append(keys, e.Domain+"/"+e.Name), e
 		}
 	}

@@ -52,6 +52,9 @@ const (
 // Diff lists what changed from an old version of a product to a new one: columns first, then rules, then the rest.
 func Diff(old, new Product) []Change {
 	d := &differ{}
+	if len(old.Objects)+len(new.Objects) > 0 {
+		return d.objects(old, new)
+	}
 	d.columns(old.Columns, new.Columns, "")
 	d.rules(old, new)
 	if old.Topic != new.Topic && (old.Topic != "" || new.Topic != "") {
@@ -63,6 +66,48 @@ func Diff(old, new Product) []Change {
 	d.plain("version", old.Version, new.Version)
 	if old.Version == new.Version && slices.ContainsFunc(d.changes, func(c Change) bool { return c.Consumers || c.Producers }) {
 		d.add("version: still "+or(new.Version, "none"), false, false, "the contract changed, its version did not")
+	}
+	return d.changes
+}
+
+// objects compares contracts of several schema objects, each with the one of its name.
+func (d *differ) objects(old, new Product) []Change {
+	of := func(p Product) []Product {
+		if len(p.Objects) > 0 {
+			return p.Objects
+		}
+		return []Product{p}
+	}
+	table := func(p Product) string { return strings.Join(p.Tables, "") }
+	find := func(all []Product, name string) *Product {
+		if i := slices.IndexFunc(all, func(p Product) bool { return table(p) == name }); i >= 0 {
+			return &all[i]
+		}
+		return nil
+	}
+	told := map[string]bool{}
+	for _, was := range of(old) {
+		is := find(of(new), table(was))
+		if is == nil {
+			d.add("schema object "+table(was)+": removed", true, false, "consumers of it have none any more")
+			continue
+		}
+		for _, c := range Diff(was, *is) {
+			if what, _, _ := strings.Cut(c.What, ":"); slices.Contains([]string{"owners", "consumers", "refresh", "version"}, what) { // of the contract: told once
+				if told[c.What] {
+					continue
+				}
+				told[c.What] = true
+			} else {
+				c.What = table(was) + "." + c.What
+			}
+			d.changes = append(d.changes, c)
+		}
+	}
+	for _, is := range of(new) {
+		if find(of(old), table(is)) == nil {
+			d.add("schema object "+table(is)+": new", false, false, "")
+		}
 	}
 	return d.changes
 }

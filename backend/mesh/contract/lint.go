@@ -20,9 +20,27 @@ type Finding struct {
 // would promise what nobody checks.
 func Lint(p Product) []Finding {
 	l := &linter{product: p}
+	for i, o := range p.Objects {
+		for _, f := range Lint(o) {
+			if f.Policy && f.Line == 0 && i > 0 {
+				continue // about the contract: said once
+			}
+			if !f.Policy || f.Line > 0 {
+				f.Message = o.Name + ": " + f.Message
+			}
+			l.findings = append(l.findings, f)
+		}
+	}
+	if len(p.Objects) > 0 {
+		return l.sorted()
+	}
 	l.rules()
 	l.columns(p.Columns, "")
 	l.policy()
+	return l.sorted()
+}
+
+func (l *linter) sorted() []Finding {
 	slices.SortStableFunc(l.findings, func(a, b Finding) int {
 		if r := rank(a.Severity) - rank(b.Severity); r != 0 {
 			return r

@@ -195,9 +195,9 @@ func (r *reader) custom(n *node, p *Product) {
 		switch {
 		case value == nil:
 		case property == "consumers":
-			p.Consumers = append(p.Consumers, r.names(value, property)...)
+			p.Consumers = append(p.Consumers, r.listed(value, property)...)
 		case property == "upstream":
-			p.Upstream = append(p.Upstream, r.names(value, property)...)
+			p.Upstream = append(p.Upstream, r.listed(value, property)...)
 		case property == "window":
 			r.window(value, p)
 		}
@@ -229,8 +229,8 @@ func (r *reader) window(n *node, p *Product) {
 	p.Window = length
 }
 
-// names reads a list, or a text of names separated by commas.
-func (r *reader) names(n *node, what string) []string {
+// listed reads a list, or a text of names separated by commas.
+func (r *reader) listed(n *node, what string) []string {
 	if n.kind == listNode {
 		return r.strs(n, what)
 	}
@@ -243,33 +243,40 @@ func (r *reader) names(n *node, what string) []string {
 	return out
 }
 
-// servers finds the Kafka topic: the topic a server of type kafka names, else the first schema object's name.
+// servers finds the Kafka topic of the schema object that is read: the topic that a server of type kafka names, else the
+// object's own name. A contract of several objects has a topic for each, so a server's topic is that of the object of its name.
 func (r *reader) servers(n *node, p *Product) {
-	kafka, topic := false, ""
+	kafka, named := false, []string(nil)
 	for _, s := range r.list(n, "servers") {
 		if s.kind != mapNode {
 			r.fail(s, "servers: expected a mapping, found %s", s.kind)
 			continue
 		}
-		isKafka, named := false, ""
+		isKafka, topic := false, ""
 		for i, k := range s.keys {
 			switch k.text {
 			case "type":
 				isKafka = strings.EqualFold(s.entries[i].text, "kafka")
 			case "topic":
-				named = s.entries[i].text
+				topic = s.entries[i].text
 			}
 		}
-		if isKafka && !kafka {
-			kafka, topic = true, named
+		if isKafka {
+			kafka, named = true, append(named, topic)
 		}
 	}
-	if kafka && topic == "" && len(p.Tables) > 0 {
-		topic = p.Tables[0]
+	switch {
+	case !kafka:
+	case len(p.Tables) <= 1 && named[0] != "":
+		p.Topic = named[0]
+	case len(p.Tables) > 1 && slices.Contains(named, r.names[r.object][0]):
+		p.Topic = r.names[r.object][0]
+	case len(p.Tables) > 0:
+		p.Topic = p.Tables[r.object]
 	}
-	p.Topic = topic
 }
 
+// schema reads the schema object that is asked for, and of the others their names.
 func (r *reader) schema(n *node, p *Product) {
 	for i, object := range r.list(n, "schema") {
 		var name, physical string
@@ -283,7 +290,9 @@ func (r *reader) schema(n *node, p *Product) {
 			case "physicalName":
 				physical = r.str(v, key)
 			case "properties":
-				columns, rules = r.properties(v, "", 0)
+				if i == r.object {
+					columns, rules = r.properties(v, "", 0)
+				}
 			case "quality":
 				quality = v
 			case "id", "physicalType", "description", "businessName", "tags", "customProperties", "authoritativeDefinitions",
@@ -296,19 +305,15 @@ func (r *reader) schema(n *node, p *Product) {
 		if name == "" {
 			r.fail(object, "schema object: the key \"name\" is missing")
 		}
-		if quality != nil {
-			rules = append(rules, r.quality(quality, nil)...)
-		}
 		if physical == "" {
 			physical = name
 		}
-		p.Tables = append(p.Tables, physical)
-		if i > 0 {
-			p.Rules = append(p.Rules, Rule{
-				Name: "schema", Label: name, Kind: Unjudged, Severity: Warning, Line: object.line, Col: object.col,
-				Why: "only the first schema object of a contract is judged; give this one a contract of its own",
-			})
+		p.Tables, r.names = append(p.Tables, physical), append(r.names, [2]string{name, physical})
+		if i != r.object {
 			continue
+		}
+		if quality != nil {
+			rules = append(rules, r.quality(quality, nil)...)
 		}
 		p.Columns, p.Rules = columns, append(p.Rules, rules...)
 		if key := primaryKey(columns); len(key) > 0 {
@@ -318,6 +323,25 @@ func (r *reader) schema(n *node, p *Product) {
 			p.Rules = append(p.Rules, Rule{Name: "unexpected_columns", Kind: Drift, Severity: Warning, Schema: true, Line: object.line, Col: object.col})
 		}
 	}
+}
+
+// objects makes a product of each schema object of a contract that has several: their contract's name, a dot and their own.
+// p, which is of the first, becomes what they have in common.
+func (r *reader) objects(root *node, domain, name string, p *Product) {
+	taken := map[string]bool{}
+	for i := range p.Tables {
+		one := reader{object: i}
+		o := one.odcs(root, domain, name)
+		r.errs = append(r.errs, one.errs...)
+		o.Name = p.Name + "." + slug(one.names[i][0], "object")
+		if CheckIdentifier("name", o.Name) != nil || taken[o.Name] {
+			r.fail(root, "schema: %q would be called %q, which is not a name or taken; give each object a short name of its own", one.names[i][0], o.Name)
+		}
+		taken[o.Name] = true
+		o.Tables = o.Tables[i : i+1]
+		p.Objects = append(p.Objects, o)
+	}
+	p.Columns, p.Rules, p.SLA, p.Topic = nil, nil, nil, ""
 }
 
 // primaryKey are the columns of the primary key in the order of their positions.

@@ -38,8 +38,11 @@ type Product struct {
 	// Topic is the Kafka topic the product names itself (an ODCS server of type kafka). Empty: the topic of the
 	// product's name, if there is one.
 	Topic string
-	// Tables are the ODCS schema objects' names; the first one is judged.
+	// Tables are the ODCS schema objects' names in the data.
 	Tables []string
+	// Objects are the products of an ODCS contract with several schema objects, one each. The contract itself then has no
+	// column, rule or topic: what is judged are its objects.
+	Objects []Product
 
 	// Window and WindowRows say what of a live topic is judged, by time or by count, where the contract itself does (the ODCS
 	// custom property "window", such as 5m or 100000 rows); both 0: as the registry is configured.
@@ -181,7 +184,9 @@ func Parse(data []byte, domain, name string) (Product, error) {
 	var r reader
 	var p Product
 	if isODCS(root) {
-		p = r.odcs(root, domain, name)
+		if p = r.odcs(root, domain, name); len(p.Tables) > 1 && r.err() == nil {
+			r.objects(root, domain, name, &p)
+		}
 	} else {
 		p = r.article(root)
 	}
@@ -189,6 +194,9 @@ func Parse(data []byte, domain, name string) (Product, error) {
 		return Product{}, err
 	}
 	p.Source = slices.Clone(data)
+	for i := range p.Objects {
+		p.Objects[i].Source = p.Source
+	}
 	return p, nil
 }
 

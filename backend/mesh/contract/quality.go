@@ -233,6 +233,10 @@ func (r *reader) sla(n *node, defaultElement string, p *Product) {
 			r.fail(e, "service level: the key \"property\" is missing")
 			continue
 		}
+		if table, _, dotted := strings.Cut(strings.TrimSpace(s.Element), "."); dotted && len(r.names) > 1 &&
+			!slices.Contains(r.names[r.object][:], table) && slices.ContainsFunc(r.names, func(n [2]string) bool { return slices.Contains(n[:], table) }) {
+			continue // it speaks of another schema object
+		}
 		s.Element = withoutTable(s.Element, p.Columns)
 		p.SLA = append(p.SLA, s)
 		if rules := slaRules(s, place{e.line, e.col}); len(rules) > 0 {

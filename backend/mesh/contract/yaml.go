@@ -244,7 +244,11 @@ func (e *Error) Error() string {
 func errorAt(at place, what string) error { return &Error{Line: at.line, Col: at.col, What: what} }
 
 // reader walks a node tree and collects all that is wrong with it.
-type reader struct{ errs []error }
+type reader struct {
+	errs   []error
+	object int         // of the ODCS schema objects the one that is read
+	names  [][2]string // the schema objects' names, and those in the data
+}
 
 func (r *reader) fail(n *node, format string, args ...any) {
 	r.errs = append(r.errs, &Error{Line: n.line, Col: n.col, What: fmt.Sprintf(format, args...)})
