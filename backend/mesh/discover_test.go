@@ -154,6 +154,17 @@ func TestATopicIsProfiledWithoutAGroup(t *testing.T) {
 	if err != nil || p.Rows != 59 || p.Undecodable != 1 || len(p.Columns) != 3 {
 		t.Errorf("%v %+v", err, p)
 	}
+	var draft bytes.Buffer
+	if err := WriteDraft(&draft, p, "web", "visits"); err != nil {
+		t.Fatal(err)
+	}
+	product, err := contract.Parse(draft.Bytes(), "web", "visits")
+	if err != nil || product.Topic != "user_events" || !strings.Contains(draft.String(), "1 record could not be decoded") {
+		t.Errorf("the draft's topic is %q: %v\n%s", product.Topic, err, draft.String())
+	}
+	if p, err := ProfileTopic(context.Background(), cluster, "user_events", TopicOptions{Records: 60, For: time.Nanosecond}); err != nil || p.Rows > 59 {
+		t.Errorf("when the time is up: %v, %d rows", err, p.Rows)
+	}
 	if _, err := ProfileTopic(context.Background(), cluster, "absent", TopicOptions{Records: 60}); err == nil || !strings.Contains(err.Error(), "topic absent") {
 		t.Error(err)
 	}

@@ -330,19 +330,27 @@ func TestDamagedParquetIsAnErrorAtMost(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
+	nested, err := filepath.Glob("testdata/nested/*.parquet")
+	if err != nil || len(nested) == 0 {
+		t.Fatal(nested, err)
+	}
+	inside := odcs(t, `{name: address, logicalType: object, properties: [{name: zip, logicalType: integer}]}, {name: lines, unique: true}, {name: attributes, unique: true}`)
 	p := odcs(t, `{name: user_id, unique: true, logicalType: integer}, {name: timestamp, required: true, logicalType: string}`)
 	random := rand.New(rand.NewPCG(11, 7))
 	for i := range 600 {
-		data, err := os.ReadFile(files[i%len(files)])
+		file, product := files[i%len(files)], p
+		switch {
+		case i%5 == 0:
+			file, product = nested[i%2], inside
+		case i%2 == 0:
+			product = articleProduct
+		}
+		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 1 + random.IntN(4) {
 			data[random.IntN(len(data))] = byte(random.IntN(256))
-		}
-		product := p
-		if i%2 == 0 {
-			product = articleProduct
 		}
 		if _, err := ValidateFiles(context.Background(), product, []string{"-"}, FileOptions{Stdin: bytes.NewReader(data), Format: "parquet"}); err != nil {
 			t.Fatal(err)

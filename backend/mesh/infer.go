@@ -23,6 +23,9 @@ func WriteDraft(w io.Writer, p Profile, domain, name string) error {
 		}
 	}
 	d := &draft{printer{w: w}}
+	if p.Undecodable > 0 {
+		d.line("# %s could not be decoded and are left out.", plural(int(p.Undecodable), "record"))
+	}
 	d.line("# Drafted by weir from %s: %s rows. Comments say what the data showed; decide what is meant, then register it.", p.Source, grouped(p.Rows))
 	d.line("apiVersion: v3.1.0")
 	d.line("kind: DataContract")
@@ -36,8 +39,15 @@ func WriteDraft(w io.Writer, p Profile, domain, name string) error {
 	d.line("team: []  # members with role owner: whom to call when the contract breaks")
 	d.line("customProperties:")
 	d.line("  - {property: consumers, value: []}  # who relies on these data")
+	if p.Topic != "" {
+		d.line("servers:")
+		d.line("  - {server: cluster, type: kafka, format: json, host: %s}", quoted(p.Broker))
+	}
 	d.line("schema:")
 	d.line("  - name: %s", quoted(name))
+	if p.Topic != "" {
+		d.line("    physicalName: %s", quoted(p.Topic))
+	}
 	d.line("    logicalType: object")
 	if len(p.Columns) == 0 {
 		d.line("    properties: []")

@@ -15,6 +15,8 @@ import (
 // Profile is what was seen of the columns of a data set.
 type Profile struct {
 	Source string // the file, files or topic
+	Topic  string // with a broker of its cluster; empty of files
+	Broker string
 	Rows   int64
 	// Undecodable counts records that were no rows.
 	Undecodable int64

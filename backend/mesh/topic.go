@@ -72,7 +72,12 @@ func ProfileTopic(ctx context.Context, cluster kafka.Cluster, topic string, o To
 		}
 	}
 	out := t.judge.Outcome(time.Now())
-	return p.profile("topic "+topic, out.Rows, out.Undecodable), nil
+	profile = p.profile("topic "+topic, out.Rows, out.Undecodable)
+	profile.Topic = topic
+	if brokers := cluster.Brokers(); len(brokers) > 0 {
+		profile.Broker = brokers[0]
+	}
+	return profile, nil
 }
 
 // tail reads the newest records of a topic's partitions.
