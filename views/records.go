@@ -216,14 +216,12 @@ func (s *Scene) join(left, right *facts, w int) []string {
 	}
 	rows := make([]string, 0, max(len(left.rows), len(right.rows)))
 	for i := range cap(rows) {
-		a, b := s.NewLine(left.w).String(), ""
+		a, b := s.NewLine(left.w).String(), s.NewLine(right.w).String()
 		if i < len(left.rows) {
 			a = left.rows[i]
 		}
 		if i < len(right.rows) {
 			b = right.rows[i]
-		} else {
-			b = s.NewLine(right.w).String()
 		}
 		rows = append(rows, a+"    "+b)
 	}

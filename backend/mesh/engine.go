@@ -60,6 +60,8 @@ type Engine struct {
 	tapFailed atomic.Bool
 	pace      pace
 
+	masks maskCache // what Masks said of fields, until a contract changes
+
 	registryError atomic.Pointer[string]
 	clusterError  atomic.Pointer[string]
 	snapshot      atomic.Pointer[Snapshot]
@@ -198,6 +200,7 @@ func (e *Engine) adopt(entries []Entry) {
 			e.products[key] = p
 		}
 		if p.adopt(entry, e.config.Window, e.config.WindowRows) {
+			e.masks.forget()
 			select {
 			case e.wake <- struct{}{}:
 			default:
@@ -207,6 +210,7 @@ func (e *Engine) adopt(entries []Entry) {
 	for key := range e.products {
 		if !seen[key] {
 			delete(e.products, key) // feedAll stops its readers
+			e.masks.forget()
 		}
 	}
 }

@@ -2,6 +2,8 @@ package mesh
 
 import (
 	"context"
+	"strings"
+	"sync"
 	"time"
 
 	"weir/backend/mesh/contract"
@@ -86,6 +88,53 @@ func (p *live) fedBy(topic string) *DataProduct {
 // Masks tells whether the values of a field are to be masked in what is shown of a topic's records: one of the products
 // the topic feeds classifies a column of that name so, at whatever depth, or none knows it and its name tells.
 func (e *Engine) Masks(topic, field string) bool {
+	masked, known, version := e.masks.get(topic, field)
+	if !known {
+		masked = e.masksNow(topic, field)
+		e.masks.put(topic, field, masked, version)
+	}
+	return masked
+}
+
+// maskCache remembers which fields are masked: names are looked at by a regular expression, and a record has many. It
+// is safe for concurrent use.
+type maskCache struct {
+	mu      sync.Mutex
+	version int // counts the changes of contracts
+	masked  map[[2]string]bool
+}
+
+// maxMasks bounds the fields remembered: names come from records, and there is no end to them.
+const maxMasks = 10_000
+
+func (c *maskCache) get(topic, field string) (masked, known bool, version int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	masked, known = c.masked[[2]string{topic, field}]
+	return masked, known, c.version
+}
+
+// put remembers what was found out when the contracts had that version.
+func (c *maskCache) put(topic, field string, masked bool, version int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.version != version || len(field) > 256 {
+		return
+	}
+	if c.masked == nil || len(c.masked) >= maxMasks {
+		c.masked = map[[2]string]bool{}
+	}
+	c.masked[[2]string{strings.Clone(topic), strings.Clone(field)}] = masked
+}
+
+func (c *maskCache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.version++
+	c.masked = nil
+}
+
+func (e *Engine) masksNow(topic, field string) bool {
 	declared := false
 	for _, p := range e.sorted() {
 		product := p.fedBy(topic)

@@ -45,6 +45,15 @@ func TestJudgeRecordAndMasks(t *testing.T) {
 			t.Errorf("%s is masked: %v", field, got)
 		}
 	}
+	open, err := contract.Parse([]byte("apiVersion: v3.1.0\nkind: DataContract\nid: x\nversion: 1.1.0\nstatus: active\n"+
+		"servers: [{server: k, type: kafka, host: localhost:9092, topic: user_events}]\nschema:\n- name: user_events\n  properties: [{name: nick, classification: public}]\n"), "commerce", "raw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.adopt([]Entry{{Domain: "commerce", Name: "raw", Product: &open}})
+	if e.Masks("user_events", "nick") || !e.Masks("user_events", "card") {
+		t.Error("a new version of the contract does not count")
+	}
 	if !e.Masks("others", "card") {
 		t.Error("a card's number of a topic without a contract is shown")
 	}
