@@ -80,7 +80,7 @@ func (s *Scene) incidents(page Page, path []Level, w int) Page {
 				style, _ := s.severity(list[i].Severity)
 				return style, string(list[i].Severity)
 			}},
-			{Title: "MESSAGE", Width: 14, Grow: 3, Cell: func(i int) (Style, string) { return Plain, list[i].Message.String() }},
+			{Title: "MESSAGE", Width: 28, Grow: 3, Cell: func(i int) (Style, string) { return Plain, list[i].Message.String() }},
 			{Title: "TOUCHES", Width: 20, Grow: 2, Rank: 5, Cell: func(i int) (Style, string) { return Faint, texts(list[i].Touches) }},
 		},
 	}
