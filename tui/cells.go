@@ -134,16 +134,16 @@ func (k *inks) turn(a, b uint16) string {
 	seq := "\x1b[" + join(map[bool]string{true: "0"}[b != 0], to.attributes, to.fg, to.bg) + "m"
 	if added, ok := strings.CutPrefix(to.attributes, from.attributes); ok {
 		fg, bg := to.fg, to.bg
-		switch {
-		case fg == from.fg:
+		switch fg {
+		case from.fg:
 			fg = ""
-		case fg == "":
+		case "":
 			fg = "39"
 		}
-		switch {
-		case bg == from.bg:
+		switch bg {
+		case from.bg:
 			bg = ""
-		case bg == "":
+		case "":
 			bg = "49"
 		}
 		if step := "\x1b[" + join(strings.TrimPrefix(added, ";"), fg, bg) + "m"; len(step) < len(seq) && b != 0 {
