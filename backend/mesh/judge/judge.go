@@ -55,7 +55,8 @@ type Judge struct {
 	parsed   int8 // whether number is that of the value at hand: 0 not tried, 1 it is, -1 the value is no number
 	scanners []*scan.JSON
 	scratch  []byte
-	excess   int64 // fields beyond MaxColumns
+	excess   int64  // fields beyond MaxColumns
+	looks    uint64 // how often a window was looked at
 }
 
 // New makes a judge of a product's contract.
@@ -266,12 +267,24 @@ func (j *Judge) note(f *finding, slot int, whole bool) {
 	if f.count == 1 {
 		f.first = j.where
 	}
-	switch {
-	case j.byCount == nil && len(f.samples) < KeepSamples:
-		f.samples = append(f.samples, Sample{Where: j.where, Value: j.render(slot, whole)})
-	case j.byCount != nil && j.sheet != &j.byCount.row && len(f.samples) < KeepSamples:
-		f.samples = append(f.samples, Sample{Where: j.where, Value: j.render(slot, whole), number: j.byCount.next})
+	if j.byCount != nil && j.sheet == &j.byCount.row {
+		return // take gives it its sample
 	}
+	if f.look != j.looks {
+		f.look, f.since = j.looks, 0
+	}
+	if f.since == KeepSamples || !j.sliding() && len(f.samples) == KeepSamples {
+		return // of a file the first tell most
+	}
+	f.since++
+	sample := Sample{Where: j.where, Value: j.render(slot, whole)}
+	if j.byCount != nil {
+		sample.number = j.byCount.next
+	}
+	if len(f.samples) == KeepSamples { // the newest tell more than those somebody has seen
+		f.samples = f.samples[:copy(f.samples, f.samples[1:])]
+	}
+	f.samples = append(f.samples, sample)
 }
 
 // judge runs the checks of a column, or field, on its value.

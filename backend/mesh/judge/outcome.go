@@ -83,6 +83,9 @@ func (o Outcome) Broken() bool { return !o.Schema || !o.Quality }
 // Outcome says what the counters mean at a moment.
 func (j *Judge) Outcome(now time.Time) Outcome {
 	j.Advance(now)
+	if j.sliding() {
+		j.looks++
+	}
 	t := j.sum()
 	e := &evaluation{Judge: j, t: t, now: now}
 	e.out = Outcome{Rows: t.rows, Undecodable: t.undecodable, Excess: j.excess, Schema: true, Quality: true, Garbage: slices.Clone(t.garbage.samples), Watched: 1}

@@ -15,7 +15,9 @@ type Sample struct {
 type finding struct {
 	count       int64
 	first, last Where
-	samples     []Sample // the first KeepSamples
+	samples     []Sample // the first KeepSamples; of a window, the first after the newest look at it
+	look        uint64
+	since       int // samples taken since that look
 }
 
 // tally is what is known of one column.
