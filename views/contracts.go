@@ -118,7 +118,10 @@ func (s *Scene) finding(p *mesh.Product, m *mesh.Snapshot) (Style, string) {
 			return Bad, text
 		}
 	case mesh.NoData:
-		return Faint, "no data in " + brief(m.Window)
+		if p.WindowRows > 0 {
+			return Faint, "no data yet"
+		}
+		return Faint, "no data in " + strings.TrimPrefix(window(m, p), "the last ")
 	case mesh.Waiting, mesh.Bad:
 		return Warn, or(p.Error.String(), string(p.State))
 	case mesh.Holds:
@@ -149,7 +152,10 @@ func (s *Scene) product(page Page, path []Level, w int) Page {
 	f := s.facts(w)
 	style, sign := s.productState(p.State)
 	f.add("state", style, sign+" "+string(p.State)+" since "+s.ago(p.Since))
-	f.add("window", Plain, count(p.Rows)+" rows in the last "+brief(m.Window)+", "+count(p.Undecodable)+" undecodable, judged "+s.ago(p.JudgedAt))
+	f.add("window", Plain, count(p.Rows)+" rows in "+window(m, p)+", "+count(p.Undecodable)+" undecodable, judged "+s.ago(p.JudgedAt))
+	if p.Behind > 0 {
+		f.add("behind", Warn, plural(int(p.Behind), "record is", "records are")+" not judged yet: the pipeline, which brings them, lags")
+	}
 	f.add("compliance", Plain, "schema "+holds(p.Schema)+", quality "+holds(p.Quality))
 	if !p.Error.IsEmpty() {
 		f.add("error", Bad, p.Error.String())
@@ -333,4 +339,16 @@ func (s *Scene) issue(page Page, p *mesh.Product, path []Level, w int) Page {
 	page.Opens, page.Opened = true, "record"
 	page.Empty = "This rule keeps no sample rows."
 	return page
+}
+
+// window is which records a product is judged on: those of so long, or so many of the newest.
+func window(m *mesh.Snapshot, p *mesh.Product) string {
+	switch {
+	case p.WindowRows > 0:
+		return "the newest " + count(p.WindowRows)
+	case p.Window > 0:
+		return "the last " + brief(p.Window)
+	default:
+		return "the last " + brief(m.Window)
+	}
 }

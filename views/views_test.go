@@ -8,6 +8,7 @@ import (
 
 	"github.com/charmbracelet/x/ansi"
 
+	"weir/backend/mesh"
 	"weir/backend/pipeline"
 	"weir/backend/safetext"
 	"weir/backend/timeline"
@@ -281,4 +282,18 @@ func FuzzPalette(f *testing.F) {
 			t.Error("a palette without a name")
 		}
 	})
+}
+
+// TestWindowOfAContract names the records a product is judged on, and those that wait for the pipeline.
+func TestWindowOfAContract(t *testing.T) {
+	m := &mesh.Snapshot{Window: 5 * time.Minute}
+	for want, p := range map[string]*mesh.Product{
+		"the last 5m":        {},
+		"the last 10m":       {Window: 10 * time.Minute},
+		"the newest 100,000": {WindowRows: 100_000},
+	} {
+		if got := window(m, p); got != want {
+			t.Errorf("%+v: %q, want %q", p, got, want)
+		}
+	}
 }
