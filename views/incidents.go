@@ -68,7 +68,7 @@ func (s *Scene) incidents(page Page, path []Level, w int) Page {
 				}
 				return Strong, list[i].Rule
 			}},
-			{Title: "SUBJECT", Width: 12, Grow: 1, Most: 28, Name: true, Cell: func(i int) (Style, string) { return Plain, list[i].Subject.String() }},
+			{Title: "SUBJECT", Width: 12, Grow: 2, Most: 28, Name: true, Cell: func(i int) (Style, string) { return Plain, list[i].Subject.String() }},
 			{Title: "SINCE", Width: 8, Cell: func(i int) (Style, string) { return Faint, s.clock(list[i].Since) },
 				Less: func(a, b int) bool { return list[a].Since.After(list[b].Since) }},
 			{Title: "FOR", Width: 4, Right: true, Cell: func(i int) (Style, string) { return Plain, brief(s.lasted(&list[i])) },
@@ -81,7 +81,7 @@ func (s *Scene) incidents(page Page, path []Level, w int) Page {
 				return style, string(list[i].Severity)
 			}},
 			{Title: "MESSAGE", Width: 28, Grow: 3, Cell: func(i int) (Style, string) { return Plain, list[i].Message.String() }},
-			{Title: "TOUCHES", Width: 20, Grow: 2, Rank: 5, Cell: func(i int) (Style, string) { return Faint, texts(list[i].Touches) }},
+			{Title: "TOUCHES", Width: 20, Grow: 1, Rank: 5, Cell: func(i int) (Style, string) { return Faint, texts(list[i].Touches) }},
 		},
 	}
 	page.Empty = "Nothing is wrong that weir knows of, and nothing was within the last hour."

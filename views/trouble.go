@@ -38,6 +38,9 @@ func Troubles(x *timeline.Snapshot) []Trouble {
 		}
 	}
 	if p := x.Pipeline; p != nil {
+		if x.PipelineStopped() {
+			add(event.Critical, Throughput, "pipeline stopped")
+		}
 		pipelineTroubles(p, add)
 	}
 	if m := x.Mesh; m != nil {
@@ -81,8 +84,6 @@ func pipelineTroubles(p *pipeline.Snapshot, add func(event.Severity, Pane, strin
 		add(event.Critical, Throughput, "pipeline waits: "+p.Waiting.String())
 	case pipeline.Paused:
 		add(event.Warning, Throughput, "pipeline paused")
-	case pipeline.Stopped:
-		add(event.Critical, Throughput, "pipeline stopped")
 	}
 	worst, n := pipeline.VerdictOK, 0
 	for i := range p.Partitions {

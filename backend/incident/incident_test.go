@@ -97,6 +97,25 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// TestAPipelineThatHasNotBegun has an engine before its first start, in its first moment, and stopped by command.
+func TestAPipelineThatHasNotBegun(t *testing.T) {
+	s := world(10)
+	s.Pipeline.State, s.Pipeline.Since = pipeline.Stopped, start
+	for _, c := range []struct {
+		engine timeline.Engine
+		want   int
+	}{
+		{timeline.Engine{Name: "pipeline", State: timeline.EngineStopped, Since: start}, 0},
+		{timeline.Engine{Name: "pipeline", State: timeline.EngineRunning, Since: start.Add(time.Millisecond)}, 0},
+		{timeline.Engine{Name: "pipeline", State: timeline.EngineRunning, Since: start.Add(-time.Minute)}, 1},
+	} {
+		s.Engines = []timeline.Engine{c.engine}
+		if found := Find(s); len(found) != c.want {
+			t.Errorf("%+v: found %+v", c.engine, found)
+		}
+	}
+}
+
 // TestAnIncidentLasts follows one from its beginning to its end, over a moment in which it seemed to be gone.
 func TestAnIncidentLasts(t *testing.T) {
 	tracker := New()

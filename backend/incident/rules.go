@@ -26,7 +26,7 @@ func Find(s *timeline.Snapshot) []timeline.Incident {
 		}
 	}
 	if s.Pipeline != nil {
-		f.pipeline(s.Pipeline)
+		f.pipeline(s.Pipeline, s.PipelineStopped())
 	}
 	if s.Mesh != nil {
 		for i := range s.Mesh.Products {
@@ -68,7 +68,7 @@ func (f *finder) next(command, what string) {
 	f.last().Command, f.last().Next = command, safetext.Clean(what)
 }
 
-func (f *finder) pipeline(p *pipeline.Snapshot) {
+func (f *finder) pipeline(p *pipeline.Snapshot, stopped bool) {
 	topic := p.Events.String()
 	all := fmt.Sprintf("%d partitions of %s, lag %d", len(p.Partitions), topic, p.Lag)
 	switch p.State {
@@ -76,14 +76,15 @@ func (f *finder) pipeline(p *pipeline.Snapshot) {
 		f.add(event.Critical, "pipeline waits", topic, p.Since, p.Waiting.String())
 		f.touches(all, "nothing is predicted meanwhile, nothing is lost")
 		f.next("", "bring back what it waits for; it goes on by itself")
-	case pipeline.Stopped:
-		f.add(event.Critical, "pipeline stopped", topic, p.Since, "the engine has stopped")
-		f.touches(all)
-		f.next("resume", "let it go on")
 	case pipeline.Paused:
 		f.add(event.Warning, "pipeline paused", topic, p.Since, "by command")
 		f.touches(all)
 		f.next("resume", "let it go on when the reason is over")
+	}
+	if stopped {
+		f.add(event.Critical, "pipeline stopped", topic, p.Since, "the engine has stopped")
+		f.touches(all)
+		f.next("resume", "let it go on")
 	}
 	if p.State == pipeline.Running {
 		f.verdicts(p, topic)

@@ -50,6 +50,21 @@ type Engine struct {
 	Error    safetext.Text
 }
 
+// PipelineStopped tells whether the pipeline has stopped since its engine was started. One that has not begun yet is
+// not there either, but nothing is wrong with it.
+func (s *Snapshot) PipelineStopped() bool {
+	p := s.Pipeline
+	if p == nil || p.State != pipeline.Stopped {
+		return false
+	}
+	for i := range s.Engines {
+		if e := &s.Engines[i]; e.Name == "pipeline" {
+			return e.State == EngineRunning && !p.Since.Before(e.Since)
+		}
+	}
+	return true
+}
+
 // EngineState says whether an engine runs.
 type EngineState string
 
