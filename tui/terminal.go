@@ -67,17 +67,18 @@ func (t *terminal) take() error {
 	return nil
 }
 
-// give leaves the terminal as it was found.
+// give leaves the terminal as it was found. Its modes come first: a line that is typed as soon as the shell's screen is
+// back must end as the shell expects it to.
 func (t *terminal) give() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.saved == nil {
 		return nil
 	}
-	t.painter.leave()
-	t.painter.out.settle()
 	err := term.Restore(int(t.in.Fd()), t.saved)
 	t.saved = nil
+	t.painter.leave()
+	t.painter.out.settle()
 	return err
 }
 
