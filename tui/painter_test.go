@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
 	"github.com/charmbracelet/x/vt"
 
 	"weir/backend/safetext"
@@ -24,6 +25,7 @@ type canvas struct {
 
 func newCanvas(t testing.TB, w, h int) *canvas {
 	c := &canvas{t: t, p: newPainter(nil), screen: vt.NewEmulator(w, h), w: w, h: h}
+	_, _ = c.screen.Write([]byte(ansi.ResetModeAutoWrap)) // as enter does
 	c.p.up = true
 	c.p.resize(w, h)
 	return c
@@ -38,6 +40,7 @@ func (c *canvas) paint(frame string) int {
 		c.t.Fatal(err)
 	}
 	whole := vt.NewEmulator(c.w, c.h)
+	_, _ = whole.Write([]byte(ansi.ResetModeAutoWrap))
 	for y, row := range strings.Split(frame, "\n") {
 		_, _ = fmt.Fprintf(whole, "\x1b[%d;1H%s\x1b[m", y+1, row)
 	}
