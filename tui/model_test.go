@@ -2,12 +2,14 @@ package tui
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
 
+	"weir/backend/mesh"
 	"weir/config"
 	"weir/views"
 	"weir/views/viewstest"
@@ -43,6 +45,26 @@ func TestDrillFromPaneToRecord(t *testing.T) {
 	c.sees("kcat -C -t user_events -p 0 -o 99120 -c 1", `"email":null`)
 	c.keys("esc", "esc", "esc", "esc")
 	c.sees("5 Events")
+}
+
+// TestASampleIsReadOn opens a row that breaks a rule; then newer rows take its place, then the rule holds.
+func TestASampleIsReadOn(t *testing.T) {
+	line := viewstest.Timeline(viewstest.Broken, viewstest.Usual)
+	c := newConsole(t, settings{line: line})
+	c.keys("4", "enter", "enter", "enter", "enter")
+	c.sees("kcat -C -t user_events -p 0 -o 99120 -c 1")
+	c.lacks("as of")
+	next := viewstest.Snapshot(viewstest.Broken, viewstest.Usual, viewstest.Usual.Ticks)
+	product := slices.IndexFunc(next.Mesh.Products, func(p mesh.Product) bool { return len(p.Issues) > 0 })
+	m := *next.Mesh
+	m.Products = slices.Clone(m.Products)
+	m.Products[product].Issues = nil
+	next.Mesh = &m
+	line.Append(next)
+	c.send(tickMsg{})
+	c.sees("kcat -C -t user_events -p 0 -o 99120 -c 1", "as of", "newer rows have taken its place", `"email":null`)
+	c.keys("enter")
+	c.sees("Throughput → partition 0 → record 0/99120")
 }
 
 // TestEscapesThatComeAtOnce has keys arrive in one read after an escape, which terminals tell as alt.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"weir/backend/mesh"
 	"weir/backend/safetext"
@@ -275,45 +276,95 @@ func texts(list []safetext.Text) string {
 	return strings.Join(out, ", ")
 }
 
-// issue is one broken rule with its samples, and one sample in full.
+func issueOf(p *mesh.Product, key string) *mesh.Issue {
+	for i := range p.Issues {
+		if issueKey(&p.Issues[i]) == key {
+			return &p.Issues[i]
+		}
+	}
+	return nil
+}
+
+func sampleOf(p *mesh.Product, key, where string) (*mesh.Issue, *mesh.Sample) {
+	if x := issueOf(p, key); x != nil {
+		for i := range x.Samples {
+			if m := &x.Samples[i]; place(m.Partition, m.Offset) == where {
+				return x, m
+			}
+		}
+	}
+	return nil, nil
+}
+
+// sampled looks for a sample row in the snapshot, then in those before it: the newest rows that break a rule take the
+// place of the older ones within a second, and whoever reads one wants to read on.
+func (s *Scene) sampled(p *mesh.Product, key, where string) (*mesh.Issue, *mesh.Sample, time.Time) {
+	if x, m := sampleOf(p, key, where); m != nil {
+		return x, m, s.Snap.At
+	}
+	for i := len(s.Past) - 1; i >= 0; i-- {
+		if s.Past[i].Mesh == nil {
+			continue
+		}
+		for j := range s.Past[i].Mesh.Products {
+			q := &s.Past[i].Mesh.Products[j]
+			if q.Domain != p.Domain || q.Name != p.Name {
+				continue
+			}
+			if x, m := sampleOf(q, key, where); m != nil {
+				return x, m, s.Past[i].At
+			}
+		}
+	}
+	return nil, nil, time.Time{}
+}
+
+// sample is one row that breaks a rule, in full.
+func (s *Scene) sample(page Page, p *mesh.Product, key, where string, w int) Page {
+	page.Crumbs = append(page.Crumbs, where)
+	partition, _, _ := strings.Cut(where, "/")
+	if x := s.Snap.Pipeline; x != nil && p.Feed == x.Events && partition != where {
+		page.Opens, page.Opened = true, "what became of it"
+		page.Goto = &Goto{Pane: Throughput, Path: []Level{{Key: partition}, {Key: where}}}
+	}
+	x, m, at := s.sampled(p, key, where)
+	if m == nil {
+		page.Missing, page.Empty = true, "The record "+where+" is not among the samples of the last minutes."
+		if page.Goto != nil {
+			page.Empty += " Enter reads it from the broker."
+		}
+		return page
+	}
+	f := s.facts(w)
+	f.add("record", Strong, p.Feed.String()+" "+where)
+	f.add("at", Plain, s.ago(m.At))
+	f.add("breaks", Bad, x.Message.String())
+	if at.Before(s.Snap.At) {
+		f.add("as of", Faint, s.clock(at)+": newer rows have taken its place among the samples, or the rule holds by now")
+	}
+	if m.Partition >= 0 {
+		f.add("read it", Faint, "kcat -C -t "+p.Feed.String()+" -p "+digits(int64(m.Partition))+" -o "+digits(m.Offset)+" -c 1")
+	}
+	f.gap()
+	f.head("the row, sensitive columns masked")
+	f.text(Plain, m.Value.String())
+	page.Table.Text = f.rows
+	return page
+}
+
+// issue is one broken rule with its samples.
 func (s *Scene) issue(page Page, p *mesh.Product, path []Level, w int) Page {
 	key := path[2].Key
 	page.Crumbs = append(page.Crumbs, key)
-	var x *mesh.Issue
-	for i := range p.Issues {
-		if issueKey(&p.Issues[i]) == key {
-			x = &p.Issues[i]
-		}
+	if len(path) > 3 {
+		return s.sample(page, p, key, path[3].Key, w)
 	}
+	x := issueOf(p, key)
 	if x == nil {
 		page.Missing, page.Empty = true, "This rule holds at this moment: "+key+"."
 		return page
 	}
 	f := s.facts(w)
-	if len(path) > 3 {
-		page.Crumbs = append(page.Crumbs, path[3].Key)
-		for i := range x.Samples {
-			if m := &x.Samples[i]; place(m.Partition, m.Offset) == path[3].Key {
-				f.add("record", Strong, p.Feed.String()+" "+place(m.Partition, m.Offset))
-				f.add("at", Plain, s.ago(m.At))
-				f.add("breaks", Bad, x.Message.String())
-				if m.Partition >= 0 {
-					f.add("read it", Faint, "kcat -C -t "+p.Feed.String()+" -p "+digits(int64(m.Partition))+" -o "+digits(m.Offset)+" -c 1")
-				}
-				f.gap()
-				f.head("the row, sensitive columns masked")
-				f.text(Plain, m.Value.String())
-				page.Table.Text = f.rows
-				if x := s.Snap.Pipeline; x != nil && m.Partition >= 0 && p.Feed == x.Events {
-					page.Opens, page.Opened = true, "what became of it"
-					page.Goto = &Goto{Pane: Throughput, Path: []Level{{Key: digits(int64(m.Partition))}, {Key: place(m.Partition, m.Offset)}}}
-				}
-				return page
-			}
-		}
-		page.Missing, page.Empty = true, "The record "+path[3].Key+" is not among the samples of this moment."
-		return page
-	}
 	f.add("message", Bad, x.Message.String())
 	f.add("rule", Plain, x.Rule+" on column "+or(x.Column.String(), "–"))
 	f.add("expected", Plain, x.Expected.String())
