@@ -62,7 +62,18 @@ func TestModelsThatCome(t *testing.T) {
 		t.Helper()
 		w.produce(events(total, total+10)...)
 		total += 10
-		w.until("they are predicted", func() bool { return e.Snapshot().Predicted == uint64(total) })
+		w.until("they are predicted", func() bool { // at least once: an event may come again
+			if e.Snapshot().Predicted < uint64(total) {
+				return false
+			}
+			seen := w.predictions()
+			for i := range total {
+				if len(seen[fmt.Sprintf("\"u%d\"", i)]) == 0 {
+					return false
+				}
+			}
+			return true
+		})
 	}
 	inForce := func(version string) {
 		t.Helper()
@@ -101,8 +112,8 @@ func TestModelsThatCome(t *testing.T) {
 	got, seen := map[string]int{}, w.predictions()
 	for i := range total {
 		ps := seen[fmt.Sprintf("\"u%d\"", i)]
-		if len(ps) != 1 {
-			t.Fatalf("u%d has %d predictions", i, len(ps))
+		if len(ps) == 0 {
+			t.Fatalf("u%d has no prediction", i)
 		}
 		got[ps[0].ModelVersion]++
 	}
