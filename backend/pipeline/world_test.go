@@ -303,14 +303,10 @@ func (w *world) predictions() map[string][]prediction {
 	return out
 }
 
-// until waits for a condition: on a real broker so long that a member which stands still can have started over.
+// until waits for a condition.
 func (w *world) until(what string, ok func() bool) {
 	w.t.Helper()
-	patience := 30 * time.Second
-	if os.Getenv("WEIR_KAFKA") != "" {
-		patience = 100 * time.Second
-	}
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(30 * time.Second)
 	for !ok() {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("waited in vain until %s", what)
