@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"weir/backend/jsonlex"
 )
 
 // summary is the answer of GET {node}/data/summary.
@@ -118,7 +120,7 @@ func deepest(body []byte) int {
 	for i := 0; i < len(body); i++ {
 		switch body[i] {
 		case '"':
-			i = stringEnd(body, i) - 1
+			i = jsonlex.StringEnd(body, i) - 1
 		case '{', '[':
 			depth++
 			most = max(most, depth)
@@ -127,19 +129,6 @@ func deepest(body []byte) int {
 		}
 	}
 	return most
-}
-
-// stringEnd is the index after the JSON string that starts at i; len(b) when it does not end.
-func stringEnd(b []byte, i int) int {
-	for i++; i < len(b); i++ {
-		switch b[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
-		}
-	}
-	return len(b)
 }
 
 // eachKey calls f with each key of the top-level object and the text of its value. Body is one valid JSON object.
@@ -157,7 +146,7 @@ func eachKey(body []byte, f func(key, value string) error) error {
 		case c == '}':
 			return nil
 		}
-		end := stringEnd(body, i)
+		end := jsonlex.StringEnd(body, i)
 		key := string(body[i+1 : end-1])
 		if strings.IndexByte(key, '\\') >= 0 { // an escaped spelling is the same key
 			if err := json.Unmarshal(body[i:end], &key); err != nil {
@@ -180,13 +169,13 @@ func eachKey(body []byte, f func(key, value string) error) error {
 func valueEnd(b []byte, i int) int {
 	switch b[i] {
 	case '"':
-		return stringEnd(b, i)
+		return jsonlex.StringEnd(b, i)
 	case '{', '[':
 		depth := 0
 		for ; i < len(b); i++ {
 			switch b[i] {
 			case '"':
-				i = stringEnd(b, i) - 1
+				i = jsonlex.StringEnd(b, i) - 1
 			case '{', '[':
 				depth++
 			case '}', ']':

@@ -98,6 +98,19 @@ func Float(number []byte) float64 {
 	return f
 }
 
+// StringEnd is the index after the string that begins, with its quote, at i; len(b) where it does not end.
+func StringEnd(b []byte, i int) int {
+	for i++; i < len(b); i++ {
+		switch b[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return len(b)
+}
+
 // AppendUnescaped appends what a string means; raw is what stands between its quotes. Half a surrogate pair, which no
 // UTF-8 can hold, and escapes that JSON does not know become U+FFFD, and whole is false.
 func AppendUnescaped(out, raw []byte) (text []byte, whole bool) {

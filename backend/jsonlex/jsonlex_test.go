@@ -108,3 +108,11 @@ func FuzzAgainstEncodingJSON(f *testing.F) {
 		}
 	})
 }
+
+func TestStringEnd(t *testing.T) {
+	for text, want := range map[string]int{`""`: 2, `"a",1`: 3, `"a\"b" `: 6, `"a\\"b`: 5, `"open`: 5, `"open\`: 6} {
+		if end := StringEnd([]byte(text), 0); end != want {
+			t.Errorf("%s ends at %d, want %d", text, end, want)
+		}
+	}
+}

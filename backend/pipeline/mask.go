@@ -6,6 +6,7 @@ import (
 
 	"github.com/IBM/sarama"
 
+	"weir/backend/jsonlex"
 	"weir/backend/safetext"
 )
 
@@ -62,7 +63,7 @@ func maskFields(b []byte, sensitive func(name string) bool) []byte {
 			i++
 			continue
 		}
-		end := stringEnd(b, i)
+		end := jsonlex.StringEnd(b, i)
 		colon := skipSpace(b, end)
 		if colon >= len(b) || b[colon] != ':' {
 			i = end
@@ -103,19 +104,6 @@ func nameOf(token []byte) string {
 	return string(bytes.TrimSuffix(token, []byte{'"'}))
 }
 
-// stringEnd is the place after the string that begins at i, or the end of b.
-func stringEnd(b []byte, i int) int {
-	for i++; i < len(b); i++ {
-		switch b[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
-		}
-	}
-	return len(b)
-}
-
 func skipSpace(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || b[i] == '\n' || b[i] == '\r') {
 		i++
@@ -131,12 +119,12 @@ func valueEnd(b []byte, i int) int {
 	}
 	switch b[i] {
 	case '"':
-		return stringEnd(b, i)
+		return jsonlex.StringEnd(b, i)
 	case '{', '[':
 		for depth := 0; i < len(b); {
 			switch b[i] {
 			case '"':
-				i = stringEnd(b, i)
+				i = jsonlex.StringEnd(b, i)
 				continue
 			case '{', '[':
 				depth++
