@@ -152,14 +152,15 @@ func (e *Engine) compare(n *node, v verdict, now time.Time) verdict {
 	t.move(n, p)
 	n.askedAt, n.seriesCount = now, v.sum.RecordCount
 	if s := t.sharing[p]; fresh && s.n > 1 {
-		e.suspect(n, s.other(n), &v.sum)
+		e.suspect(n, n.paired(s.other(n)), &v.sum)
 	}
 	e.judgePair(n, now)
 	for _, x := range n.suspects {
 		e.judgePair(x, now)
 	}
 	if w := n.twin; w != nil {
-		if now.Sub(w.other.pub.PolledAt) > sameMoment/2 {
+		// While the two answer alike there is nothing to learn: idle nodes of one image would ask each other for ever.
+		if n.print != w.other.print && now.Sub(w.other.pub.PolledAt) > sameMoment/2 {
 			e.enqueueIfRunning(w.other)
 		}
 		if w.sure && w.other.pub.Valid {
@@ -167,6 +168,19 @@ func (e *Engine) compare(n *node, v verdict, now time.Time) verdict {
 		}
 	}
 	return v
+}
+
+// paired is who n's payload is evidence with, where several share it: who is already suspected with n, else whoever.
+func (n *node) paired(whoever *node) *node {
+	if n.twin != nil && n.twin.other.print == n.print {
+		return n.twin.other
+	}
+	for _, x := range n.suspects {
+		if x.print == n.print {
+			return x
+		}
+	}
+	return whoever
 }
 
 // suspect counts that a, which answered now, and b share a payload.
