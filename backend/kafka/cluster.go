@@ -99,6 +99,7 @@ func (c Cluster) Config() *sarama.Config {
 		s.Metadata.Timeout, s.Metadata.Retry.Max = c.timeout, 0
 		s.Admin.Timeout, s.Admin.Retry.Max = c.timeout, 0
 	}
+	s.Consumer.IsolationLevel = sarama.ReadCommitted // a record of an aborted transaction never was
 	s.Producer.MaxMessageBytes = MaxRecord
 	s.Producer.RequiredAcks = sarama.WaitForAll
 	if c.tls != nil {

@@ -160,7 +160,6 @@ type member struct {
 func (e *Engine) newMember() (*member, error) {
 	c := e.cfg.Cluster.Config()
 	c.Consumer.Return.Errors = true
-	c.Consumer.IsolationLevel = sarama.ReadCommitted
 	c.Consumer.Offsets.AutoCommit.Enable = false
 	// Where the group has no offset we say so ourselves, once (seed): a partition added later then starts at its
 	// beginning whatever pipeline.start says, and loses nothing.

@@ -212,7 +212,6 @@ func readTopic(cluster kafka.Cluster, topic string) ([]*sarama.ConsumerMessage, 
 	c := cluster.Config()
 	c.Producer.Return.Successes = true
 	c.Producer.Partitioner = sarama.NewManualPartitioner
-	c.Consumer.IsolationLevel = sarama.ReadCommitted
 	c.Consumer.MaxWaitTime = 50 * time.Millisecond
 	client, err := sarama.NewClient(cluster.Brokers(), c)
 	if err != nil {
