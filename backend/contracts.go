@@ -16,9 +16,9 @@ import (
 type contracts struct{ mesh *mesh.Engine }
 
 // Batch implements pipeline.Tap: what the pipeline reads is judged as it passes.
-func (c *contracts) Batch(topic string, records []*sarama.ConsumerMessage) {
+func (c *contracts) Batch(topic string, from int64, records []*sarama.ConsumerMessage) {
 	if c.mesh != nil {
-		c.mesh.Batch(topic, records)
+		c.mesh.Batch(topic, from, records)
 	}
 }
 

@@ -66,7 +66,7 @@ func (p *part) has(offset int64) bool {
 	return false
 }
 
-// judged takes note that the records from first to last were judged and tells whether next moved on.
+// judged takes note that whatever records there are from first to last were judged and tells whether next moved on.
 func (p *part) judged(first, last int64) bool {
 	was := p.next
 	if first > p.next {

@@ -48,10 +48,11 @@ type mark struct {
 	at  time.Time
 }
 
-// Batch judges records of a topic that somebody else reads anyway, by the products that topic feeds. Those judged already,
-// and those that do not follow on what was judged, are left to the feed's own readers. It keeps no record, and a panic of
-// the judge's is not the caller's.
-func (e *Engine) Batch(topic string, records []*sarama.ConsumerMessage) {
+// Batch judges records of a topic that somebody else reads anyway, by the products that topic feeds. They are of one
+// partition, in their order, and all there are from the offset from on, so that offsets without a record (transactions
+// leave such) are no gap. Those judged already, and those that do not follow on what was judged, are left to the feed's
+// own readers. It keeps no record, and a panic of the judge's is not the caller's.
+func (e *Engine) Batch(topic string, from int64, records []*sarama.ConsumerMessage) {
 	products := e.onTopic.Load()
 	if products == nil || e.tapFailed.Load() {
 		return
@@ -63,23 +64,16 @@ func (e *Engine) Batch(topic string, records []*sarama.ConsumerMessage) {
 		}
 	}()
 	for _, p := range (*products)[topic] {
-		for rest := records; len(rest) > 0; {
-			n := 1
-			for n < len(rest) && rest[n].Partition == rest[0].Partition {
-				n++
-			}
-			e.tap(p, topic, rest[:n])
-			rest = rest[n:]
-		}
+		e.tap(p, topic, from, records)
 	}
 }
 
-// tap judges records of one partition, in the order of their offsets.
-func (e *Engine) tap(p *live, topic string, records []*sarama.ConsumerMessage) {
+// tap judges a run of one partition's records by one product.
+func (e *Engine) tap(p *live, topic string, from int64, records []*sarama.ConsumerMessage) {
 	if e.schemas != nil && slices.ContainsFunc(records, func(m *sarama.ConsumerMessage) bool { return framed(m.Value) }) {
 		return // the schema registry may have to be waited for
 	}
-	id, first, last := records[0].Partition, records[0].Offset, records[len(records)-1].Offset
+	id, last := records[0].Partition, records[len(records)-1].Offset
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f := &p.feed
@@ -92,7 +86,7 @@ func (e *Engine) tap(p *live, topic string, records []*sarama.ConsumerMessage) {
 	now := time.Now()
 	part.tap.next, part.tap.at, f.tapAt = max(part.tap.next, last+1), now, now
 	// The pipeline scores batches side by side, so that one may overtake another. While a reader runs, that is no matter.
-	out := first > part.next && (!part.tap.feeds || len(part.ahead) >= maxAhead)
+	out := from > part.next && (!part.tap.feeds || len(part.ahead) >= maxAhead)
 	end := part.target
 	if len(part.tap.marks) > 0 && now.Sub(part.tap.marks[0].at) > time.Second {
 		end = last + 1 // it lies behind: the records' own times tell when they came
@@ -103,7 +97,7 @@ func (e *Engine) tap(p *live, topic string, records []*sarama.ConsumerMessage) {
 	}
 	p.judgeRecords(part, id, records, nil, nil, end, now)
 	f.mu.Lock()
-	if part.judged(first, last) {
+	if part.judged(from, last) {
 		part.tap.moved = now
 	}
 	f.mu.Unlock()

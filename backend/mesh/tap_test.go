@@ -19,7 +19,8 @@ type fakePipeline struct {
 	wg     sync.WaitGroup
 }
 
-func (w *world) pipeline(topic string, partitions int32) *fakePipeline {
+// pipeline reads a topic from its beginning, in batches of so many records at most.
+func (w *world) pipeline(topic string, partitions int32, most int) *fakePipeline {
 	w.t.Helper()
 	consumer, err := sarama.NewConsumer(w.engine.config.Cluster.Brokers(), w.engine.config.Cluster.Config())
 	if err != nil {
@@ -34,6 +35,7 @@ func (w *world) pipeline(topic string, partitions int32) *fakePipeline {
 		}
 		p.wg.Go(func() {
 			defer r.Close()
+			from := int64(0)
 			for {
 				var batch []*sarama.ConsumerMessage
 				select {
@@ -42,22 +44,19 @@ func (w *world) pipeline(topic string, partitions int32) *fakePipeline {
 				case m := <-r.Messages():
 					batch = append(batch, m)
 				}
-				for len(batch) < 50 && len(r.Messages()) > 0 {
+				for len(batch) < most && len(r.Messages()) > 0 {
 					batch = append(batch, <-r.Messages())
 				}
 				p.mu.Lock()
-				lose := p.skip
+				if first := batch[:1]; !p.skip {
+					if len(batch) > 1 { // one batch overtakes another, as where several are scored at once
+						w.engine.Batch(topic, batch[0].Offset+1, batch[1:])
+					}
+					w.engine.Batch(topic, from, first)
+				}
 				p.skip = false
-				var held []*sarama.ConsumerMessage
-				if held == nil && len(batch) > 1 { // one batch overtakes another, as where several are scored at once
-					held, batch = batch[:1], batch[1:]
-				}
-				if !lose {
-					w.engine.Batch(topic, batch)
-					w.engine.Batch(topic, held)
-				}
-				held = nil
 				p.mu.Unlock()
+				from = batch[len(batch)-1].Offset + 1
 			}
 		})
 	}
@@ -119,7 +118,7 @@ func TestThePipelinesRecordsAreJudgedOnceWhoeverBringsThem(t *testing.T) {
 	w.run()
 	w.file("commerce/user_events.yaml", userEvents)
 	w.until("user_events", "had no data", is(NoData))
-	p := w.pipeline("user_events", partitions)
+	p := w.pipeline("user_events", partitions, 50)
 	stop := w.produce("user_events", partitions)
 	w.untilFed(true) // the readers end
 	p.mu.Lock()      // the pipeline stands still: readers start where it left off
@@ -148,6 +147,71 @@ func TestThePipelinesRecordsAreJudgedOnceWhoeverBringsThem(t *testing.T) {
 	q = w.until("user_events", "broke", func(q Product) bool { return q.State == Broken && q.Rows == 2*sent })
 	if last := q.Issues[0].Samples[0]; last.Partition != 2 || last.Offset > offset {
 		t.Errorf("samples %+v", q.Issues[0].Samples)
+	}
+}
+
+// TestTransactionsAreJudgedAsThePipelineReadsThem: markers and aborted records leave offsets that no reader is shown. They are
+// no gap to whoever brings the others, and what was aborted is not judged.
+func TestTransactionsAreJudgedAsThePipelineReadsThem(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 10*time.Minute, kafka.EmbeddedTopic{Name: "user_events", Partitions: 1})
+	w.stop()
+	w.engine.pace = pace{probe: 50 * time.Millisecond, silent: 10 * time.Second, idle: 10 * time.Second, behind: time.Minute, fresh: 3}
+	w.file("commerce/user_events.yaml", userEvents)
+	c := w.engine.config.Cluster.Config()
+	c.Producer.Return.Successes = true
+	c.Producer.Idempotent, c.Net.MaxOpenRequests, c.Producer.Transaction.ID = true, 1, "writer"
+	producer, err := sarama.NewSyncProducer(w.engine.config.Cluster.Brokers(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = producer.Close() })
+	sent := int64(0)
+	transaction := func(commit bool) {
+		t.Helper()
+		value := `{"user_id":"u","timestamp":null}` // would break the contract
+		if commit {
+			value = good(int(sent))
+			sent++
+		}
+		err := producer.BeginTxn()
+		if err == nil {
+			_, _, err = producer.SendMessage(&sarama.ProducerMessage{Topic: "user_events", Value: sarama.StringEncoder(value)})
+		}
+		if end := producer.AbortTxn; err == nil {
+			if commit {
+				end = producer.CommitTxn
+			}
+			err = end()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 30 {
+		transaction(i%3 > 0)
+	}
+	w.run()
+	w.until("user_events", "was read by a reader of its own", func(q Product) bool { return q.Rows >= sent })
+	w.pipeline("user_events", 1, 1)
+	fed := func() bool {
+		f := &w.engine.sorted()[0].feed
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return len(f.parts) == 1 && f.parts[0].tap.feeds && f.parts[0].reader == nil
+	}
+	for begun := time.Now(); !fed(); {
+		if time.Since(begun) > time.Minute {
+			t.Fatal("the pipeline never fed the judge")
+		}
+		transaction(true)
+	}
+	for i := range 2 * maxAhead { // more spans than are remembered, if they were gaps
+		transaction(i%3 > 0)
+	}
+	q := w.until("user_events", "counted all", func(q Product) bool { return q.Rows >= sent })
+	if q.Rows != sent || q.State != Holds || !fed() {
+		t.Errorf("%d rows of %d, %s, fed by the pipeline %v: %+v", q.Rows, sent, q.State, fed(), q.Issues)
 	}
 }
 

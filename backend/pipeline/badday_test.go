@@ -3,7 +3,9 @@ package pipeline
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -143,6 +145,8 @@ func testTransactionalEvents(t *testing.T, w *world, config Config) {
 			t.Fatal(err)
 		}
 	}
+	var shown shownRuns
+	config.Tap = &shown
 	e, _ := w.run(config)
 	write(events(0, 5), p.CommitTxn)
 	write(events(5, 10), p.AbortTxn)
@@ -155,4 +159,34 @@ func testTransactionalEvents(t *testing.T, w *world, config Config) {
 	if got := w.predictions(); len(got) != 7 || len(got[`"u7"`]) != 0 {
 		t.Errorf("%d users", len(got))
 	}
+	if records, next := shown.count(); records != 7 || next != 14 {
+		t.Errorf("the tap was shown %d records, without a gap up to offset %d: %v", records, next, shown.runs)
+	}
+}
+
+// shownRuns are the runs of one partition that a tap was shown.
+type shownRuns struct {
+	mu      sync.Mutex
+	runs    [][2]int64 // from, and the offset after the last
+	records int
+}
+
+func (s *shownRuns) Batch(_ string, from int64, records []*sarama.ConsumerMessage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.runs = append(s.runs, [2]int64{from, records[len(records)-1].Offset + 1})
+	s.records += len(records)
+}
+
+// count is how many records were shown, and up to where the runs follow on one another.
+func (s *shownRuns) count() (records int, next int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	slices.SortFunc(s.runs, func(a, b [2]int64) int { return int(a[0] - b[0]) })
+	for _, r := range s.runs {
+		if r[0] <= next {
+			next = max(next, r[1])
+		}
+	}
+	return s.records, next
 }

@@ -42,6 +42,7 @@ const (
 type segment struct {
 	claim *claim
 	n     int
+	from  int64     // the offset after the claim's record before
 	next  int64     // the offset after its last record
 	taken time.Time // from the broker
 }
@@ -60,7 +61,12 @@ func newBatch() *batch { return &batch{ready: make(chan struct{}, 1)} }
 // add appends records of one claim.
 func (b *batch) add(c *claim, records []*sarama.ConsumerMessage, taken time.Time) {
 	b.records = append(b.records, records...)
-	b.segments = append(b.segments, segment{c, len(records), records[len(records)-1].Offset + 1, taken})
+	from, next := c.collected, records[len(records)-1].Offset+1
+	if from < 0 { // the group had no offset
+		from = records[0].Offset
+	}
+	c.collected = next
+	b.segments = append(b.segments, segment{c, len(records), from, next, taken})
 }
 
 // offsets are what to commit once the batch is acknowledged.

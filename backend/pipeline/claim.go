@@ -19,6 +19,7 @@ type claim struct {
 	next       atomic.Int64 // everything below is acknowledged; -1 while unknown
 	lastRecord atomic.Int64 // timestamp of the last record taken, ms; 0 none
 	seen       int64        // the offset after the newest record ever taken; its own feed's
+	collected  int64        // the offset after the newest record in a batch, negative while unknown; the collector's
 
 	// Guarded by flow.mu.
 	inHand  int   // records handed to the flow and not settled
@@ -66,6 +67,7 @@ func (f *flow) join(source sarama.ConsumerGroupClaim) *claim {
 	c := &claim{topic: source.Topic(), partition: source.Partition(), source: source, settled: make(chan struct{}, 1)}
 	c.next.Store(source.InitialOffset()) // negative while the group has no offset
 	c.marked = source.InitialOffset()
+	c.collected = source.InitialOffset()
 	f.mu.Lock()
 	f.claims[c] = struct{}{}
 	f.mu.Unlock()

@@ -79,7 +79,9 @@ const (
 
 // Tap sees the records of each batch before they are scored, from several goroutines. It must not change or keep them.
 type Tap interface {
-	Batch(topic string, records []*sarama.ConsumerMessage)
+	// Batch shows records of one partition in their order, at least one: all there are from the offset from on. What
+	// lies between holds no record: the markers of transactions, and what was compacted away.
+	Batch(topic string, from int64, records []*sarama.ConsumerMessage)
 }
 
 // ErrModelMismatch is wrapped when the model cannot score the configured features.

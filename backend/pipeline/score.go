@@ -30,7 +30,11 @@ type scorer struct {
 func (s *scorer) run(b *batch) bool {
 	e := s.f.e
 	if e.cfg.Tap != nil {
-		e.cfg.Tap.Batch(e.cfg.Events, b.records)
+		rest := b.records
+		for _, seg := range b.segments {
+			e.cfg.Tap.Batch(e.cfg.Events, seg.from, rest[:seg.n])
+			rest = rest[seg.n:]
+		}
 	}
 	s.decode(b)
 	if len(s.entities) > 0 {
