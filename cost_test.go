@@ -57,23 +57,44 @@ func TestBytes(t *testing.T) {
 	if os.Getenv("WEIR_SLOW") == "" {
 		t.Skip("WEIR_SLOW=1 measures for two minutes")
 	}
+	t.Parallel() // bytes are bytes, whatever else the machine does
 	const measure = 20 * time.Second
-	rate := func(r *ptytest.Raw) float64 { return float64(drain(t, r, measure)) / measure.Seconds() }
-	term := raw(t, costs(t), "demo", "--seed", "7")
-	drain(t, term, 3*time.Second)
-	young := rate(term)            // charts of a young console move every second
-	drain(t, term, 70*time.Second) // then more and more slowly
-	live := rate(term)
-	if _, err := term.Answer(" ", 1, 5*time.Second); err != nil {
-		t.Fatal(err)
-	}
-	drain(t, term, 2*time.Second)
-	fresh := rate(term)
-	drain(t, term, 80*time.Second)
-	frozen := rate(term)
-	term.Stop()
+	rate := func(t *testing.T, r *ptytest.Raw) float64 { return float64(drain(t, r, measure)) / measure.Seconds() }
+	var young, live, fresh, frozen, other float64
+	t.Run("consoles", func(t *testing.T) { // side by side, for each takes two minutes
+		t.Run("live", func(t *testing.T) {
+			t.Parallel()
+			term := raw(t, costs(t), "demo", "--seed", "7")
+			drain(t, term, 3*time.Second)
+			young = rate(t, term)          // charts of a young console move every second
+			drain(t, term, 70*time.Second) // then more and more slowly
+			live = rate(t, term)
+		})
+		t.Run("frozen", func(t *testing.T) {
+			t.Parallel()
+			term := raw(t, costs(t), "demo", "--seed", "7")
+			drain(t, term, 3*time.Second)
+			if _, err := term.Answer(" ", 1, 5*time.Second); err != nil {
+				t.Fatal(err)
+			}
+			drain(t, term, 2*time.Second)
+			fresh = rate(t, term)
+			drain(t, term, 80*time.Second)
+			frozen = rate(t, term)
+		})
+		t.Run("btop", func(t *testing.T) {
+			t.Parallel()
+			btop, err := exec.LookPath("btop")
+			if err != nil {
+				t.Skip("btop is not installed")
+			}
+			term := raw(t, btop, "--utf-force")
+			drain(t, term, 10*time.Second)
+			other = rate(t, term)
+		})
+	})
 	fmt.Printf("| console at 200x50 | bytes/s |\n|---|--:|\n| weir, its first %.0f s, at 2,000 events/s, refresh 1 s | %.0f |\n| weir, after a minute and a half | %.0f |\n"+
-		"| weir, just frozen | %.1f |\n| weir, frozen for two minutes | %.1f |\n", measure.Seconds(), young, live, fresh, frozen)
+		"| weir, just frozen | %.1f |\n| weir, frozen for two minutes | %.1f |\n| btop, refresh 2 s (0: not installed) | %.0f |\n", measure.Seconds(), young, live, fresh, frozen, other)
 	for what, bytes := range map[string]float64{"young": young, "live": live} {
 		if bytes > 4096 {
 			t.Errorf("%s: %.0f bytes/s, want at most 4096", what, bytes)
@@ -82,14 +103,6 @@ func TestBytes(t *testing.T) {
 	if fresh > 16 || frozen > 4 {
 		t.Errorf("frozen: %.0f bytes/s, then %.0f, want no more than its clock", fresh, frozen)
 	}
-	btop, err := exec.LookPath("btop")
-	if err != nil {
-		fmt.Println("| btop | not installed |")
-		return
-	}
-	other := raw(t, btop, "--utf-force")
-	drain(t, other, 10*time.Second)
-	fmt.Printf("| btop, refresh 2 s | %.0f |\n", rate(other))
 }
 
 // TestFrozen counts how often a console that shows a recording, and so has nothing to do at all, is woken.
@@ -97,6 +110,7 @@ func TestFrozen(t *testing.T) {
 	if os.Getenv("WEIR_SLOW") == "" {
 		t.Skip("WEIR_SLOW=1 measures for half a minute")
 	}
+	t.Parallel() // how often it is woken is its own
 	const measure = 20 * time.Second
 	fmt.Printf("| doing nothing at 200x50 | bytes/s | wake-ups/s | processor |\n|---|--:|--:|--:|\n")
 	row := func(name string, r *ptytest.Raw) (wakes float64) {

@@ -20,6 +20,7 @@ var build = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	builtIn = dir
 	path := filepath.Join(dir, "weir")
 	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
 		return path, fmt.Errorf("go build: %w\n%s", err, out)
@@ -27,15 +28,13 @@ var build = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-var built bool
+var builtIn string // the folder build made, if it did
 
 // TestMain removes the program that build made.
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if built {
-		if path, _ := build(); path != "" {
-			_ = os.RemoveAll(filepath.Dir(path))
-		}
+	if builtIn != "" {
+		_ = os.RemoveAll(builtIn)
 	}
 	os.Exit(code)
 }
@@ -43,7 +42,6 @@ func TestMain(m *testing.M) {
 // binary is the path of the real program.
 func binary(t *testing.T) string {
 	t.Helper()
-	built = true
 	path, err := build()
 	if err != nil {
 		t.Fatal(err)
