@@ -133,8 +133,12 @@ func snapshotOf(address string) (r reported, err error) {
 // TestKillNineLosesNothing kills a worker in the middle of its work, twice, and starts it again on the same broker.
 func TestKillNineLosesNothing(t *testing.T) {
 	weir := build(t)
+	t.Parallel() // mostly it waits until a group misses who was killed
 	for _, delivery := range []string{"at_least_once", "exactly_once"} {
-		t.Run(delivery, func(t *testing.T) { killAndCount(t, weir, delivery) })
+		t.Run(delivery, func(t *testing.T) {
+			t.Parallel()
+			killAndCount(t, weir, delivery)
+		})
 	}
 }
 
@@ -371,6 +375,7 @@ func TestRunDemoStaysSmall(t *testing.T) {
 	if underRace {
 		t.Skip("the race detector takes memory of its own")
 	}
+	t.Parallel()
 	p := launch(t, weir, "run", "--demo", "--for", "1m")
 	peak := 0
 	for ended := false; !ended; {
