@@ -1,10 +1,12 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -199,7 +201,10 @@ func (a *Admin) Unreadable(ctx context.Context, topic string, partition int32, f
 func hand(block *sarama.FetchResponseBlock, topic string, partition int32, from, to int64, each func(*sarama.ConsumerMessage) bool) (next int64, more bool) {
 	next = from
 	aborted := make(map[int64]bool)
-	pending := block.AbortedTransactions // by first offset, as the broker sorts them
+	// The broker lists them as they ended: of two that ran side by side, the one that began later may come first.
+	pending := slices.SortedFunc(slices.Values(block.AbortedTransactions), func(a, b *sarama.AbortedTransaction) int {
+		return cmp.Compare(a.FirstOffset, b.FirstOffset)
+	})
 	for _, records := range block.RecordsSet {
 		b := records.RecordBatch
 		if b == nil || b.PartialTrailingRecord {
