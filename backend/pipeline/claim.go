@@ -173,9 +173,7 @@ func (f *flow) feed(c *claim, in <-chan *sarama.ConsumerMessage) {
 // fetching, too: reading on, which alone tells when the partition is taken away, then ends with what was fetched.
 func (f *flow) hand(c *claim, held []*sarama.ConsumerMessage, in <-chan *sarama.ConsumerMessage, over <-chan struct{}) bool {
 	taken := time.Now()
-	shut, changed := f.e.gate.state()
-	if !shut {
-		f.take(c, len(held))
+	if shut, _ := f.offer(c, len(held)); !shut {
 		note := c.noted(held)
 		select {
 		case f.chunks <- chunk{c, held, taken}:
@@ -192,10 +190,10 @@ func (f *flow) hand(c *claim, held []*sarama.ConsumerMessage, in <-chan *sarama.
 	for {
 		var out chan chunk
 		offered := 0 // records on the claim's account while the collector may take them
+		shut, changed := f.offer(c, len(held))
 		if !shut {
 			out, offered = f.chunks, len(held)
 		}
-		f.take(c, offered)
 		note := c.noted(held)
 		select {
 		case out <- chunk{c, held, taken}:
@@ -217,7 +215,6 @@ func (f *flow) hand(c *claim, held []*sarama.ConsumerMessage, in <-chan *sarama.
 			held = append(held, m)
 		case <-changed:
 			f.take(c, -offered)
-			shut, changed = f.e.gate.state()
 		case <-over:
 			f.take(c, -offered)
 			f.group.Resume(this)
@@ -256,6 +253,16 @@ func (e *Engine) took(c *claim, n note) {
 	c.seen = max(c.seen, n.next)
 	c.lastRecord.Store(n.at)
 	c.next.CompareAndSwap(sarama.OffsetOldest, n.first) // the group had no offset
+}
+
+// offer puts n records on the claim's account unless the gate is shut. It looks at the gate afterwards: whoever shuts it
+// and then finds nothing in hand may rely on that nothing comes.
+func (f *flow) offer(c *claim, n int) (shut bool, changed <-chan struct{}) {
+	f.take(c, n)
+	if shut, changed = f.e.gate.state(); shut {
+		f.take(c, -n)
+	}
+	return shut, changed
 }
 
 // take puts n records on the claim's account: before they are handed over, for they may settle the moment after.

@@ -46,10 +46,8 @@ func (e *Engine) Seek(ctx context.Context, to Position) ([]Move, error) {
 	if f == nil {
 		return nil, ErrNotRunning
 	}
-	if shut, _ := e.gate.state(); !shut {
-		e.gate.close()
-		defer e.gate.open()
-	}
+	e.gate.hold()
+	defer e.gate.release()
 	if err := f.idle(ctx); err != nil {
 		return nil, err
 	}

@@ -206,3 +206,44 @@ func TestDrainsIn(t *testing.T) {
 		}
 	}
 }
+
+// TestPauseAndResumeWhileACommandIsAtWork: a seek that still waits for what is in hand neither undoes a pause that comes
+// meanwhile nor lets a resume bring records in under it.
+func TestPauseAndResumeWhileACommandIsAtWork(t *testing.T) {
+	w := newWorld(t, 1)
+	w.store.setAway(errors.New("connection refused"))
+	w.produce(events(0, 10)...)
+	e, _ := w.run(w.config())
+	w.until("it waits with records in hand", func() bool { s := e.Snapshot(); return s.State == Waiting && s.Consumed > 0 })
+	seek := func(meanwhile func()) {
+		t.Helper()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			_, err := e.Seek(ctx, Position{Partition: 0, Offset: Oldest})
+			done <- err
+		}()
+		w.until("the seek holds records back", func() bool {
+			e.gate.mu.Lock()
+			defer e.gate.mu.Unlock()
+			return e.gate.held
+		})
+		meanwhile()
+		cancel()
+		if err := <-done; err == nil {
+			t.Fatal("the seek went on with records in hand")
+		}
+	}
+	seek(e.Pause)
+	if shut, _ := e.gate.state(); !shut || e.Snapshot().State != Paused {
+		t.Fatalf("the gate is shut: %v, the state is %s", shut, e.Snapshot().State)
+	}
+	seek(func() {
+		e.Resume()
+		if shut, _ := e.gate.state(); !shut {
+			t.Error("records come in under a seek")
+		}
+	})
+	w.store.setAway(nil)
+	w.until("all are predicted", func() bool { return e.Snapshot().Predicted == 10 })
+}

@@ -43,10 +43,8 @@ func (e *Engine) defuse(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = admin.Close() }()
-	if shut, _ := e.gate.state(); !shut {
-		e.gate.close()
-		defer e.gate.open()
-	}
+	e.gate.hold()
+	defer e.gate.release()
 	if err := f.idle(ctx); err != nil {
 		return err
 	}
