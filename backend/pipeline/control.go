@@ -43,7 +43,7 @@ func (e *Engine) Seek(ctx context.Context, to Position) ([]Move, error) {
 	e.control.Lock()
 	defer e.control.Unlock()
 	f := e.flow.Load()
-	if f == nil {
+	if f == nil || f.ctx.Err() != nil {
 		return nil, ErrNotRunning
 	}
 	e.gate.hold()
@@ -67,6 +67,9 @@ func (e *Engine) Seek(ctx context.Context, to Position) ([]Move, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Whatever comes of it, the next session starts where the broker says. This one would repeat a move that was refused
+	// with its next commit, and go on below it.
+	defer f.cancel(errMoved)
 	moves := f.move(claims, targets)
 	committed, err := admin.GroupOffsets(ctx, e.cfg.Group, e.cfg.Events)
 	if err != nil {
@@ -78,7 +81,6 @@ func (e *Engine) Seek(ctx context.Context, to Position) ([]Move, error) {
 		}
 		e.tell(event.Pipeline, event.Info, fmt.Sprintf("partition %d", m.Partition), "moved from offset %d to %d", m.From, m.To)
 	}
-	f.cancel(errMoved)
 	return moves, nil
 }
 
@@ -213,8 +215,11 @@ func (f *flow) idle(ctx context.Context) error {
 	}
 }
 
-// move sets and commits offsets.
+// move sets and commits offsets. The session must end then.
 func (f *flow) move(claims []*claim, targets map[int32]int64) []Move {
+	if f.out.commits() {
+		f.commitNow() // afterwards it commits nothing more
+	}
 	f.marking.Lock()
 	defer f.marking.Unlock()
 	f.mu.Lock()

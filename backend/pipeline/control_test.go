@@ -5,9 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/backend/kafka"
 	"weir/backend/model"
 )
 
@@ -246,4 +253,87 @@ func TestPauseAndResumeWhileACommandIsAtWork(t *testing.T) {
 	})
 	w.store.setAway(nil)
 	w.until("all are predicted", func() bool { return e.Snapshot().Predicted == 10 })
+}
+
+// refusing makes a broker refuse commits while on.
+type refusing struct {
+	on      atomic.Bool
+	refused atomic.Int32
+}
+
+func (r *refusing) control(cluster *kfake.Cluster) {
+	cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if !r.on.Load() {
+			return nil, nil, false
+		}
+		r.refused.Add(1)
+		request := q.(*kmsg.OffsetCommitRequest)
+		response := request.ResponseKind().(*kmsg.OffsetCommitResponse)
+		for _, t := range request.Topics {
+			topic := kmsg.OffsetCommitResponseTopic{Topic: t.Topic}
+			for _, p := range t.Partitions {
+				topic.Partitions = append(topic.Partitions, kmsg.OffsetCommitResponseTopicPartition{Partition: p.Partition, ErrorCode: kerr.RebalanceInProgress.Code})
+			}
+			response.Topics = append(response.Topics, topic)
+		}
+		return response, nil, true
+	})
+}
+
+// newRefusingWorld is a world of its own with a broker that refuses commits on demand.
+func newRefusingWorld(t *testing.T, partitions int32) (*world, *refusing) {
+	t.Helper()
+	if os.Getenv("WEIR_KAFKA") != "" {
+		t.Skip("a real broker does not refuse on demand")
+	}
+	w, broker := newWorld(t, 0), new(refusing)
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	broker.control(cluster)
+	w.brokers = cluster.ListenAddrs()
+	w.connect(partitions)
+	return w, broker
+}
+
+// committed is the group's offset of a partition, as the broker has it.
+func (w *world) committed(partition int32) int64 {
+	w.t.Helper()
+	admin, err := kafka.NewAdmin(w.cluster)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = admin.Close() }()
+	offsets, err := admin.GroupOffsets(w.t.Context(), w.config().Group, w.topic)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return offsets[partition].Committed
+}
+
+// TestASeekThatIsRefused moves nothing, not later either.
+func TestASeekThatIsRefused(t *testing.T) {
+	w, broker := newRefusingWorld(t, 2)
+	w.produce(events(0, 100)...)
+	e, _ := w.run(w.config())
+	w.until("all are predicted and committed", func() bool { return e.Snapshot().Predicted == 100 && w.committed(0) == 50 && w.committed(1) == 50 })
+	e.Pause()
+	w.produce(events(100, 200)...)
+	broker.on.Store(true)
+	if _, err := e.Seek(t.Context(), Position{Partition: 0, Offset: Newest}); err == nil {
+		t.Fatal("the broker did not take it, and nobody says so")
+	}
+	broker.on.Store(false)
+	w.until("the other partition can be moved", func() bool {
+		_, err := e.Seek(t.Context(), Position{Partition: 1, Offset: 49})
+		return err == nil
+	})
+	if at := w.committed(0); at != 50 {
+		t.Fatalf("the broker has offset %d of the partition whose move it refused, with 50 records above 50 that nobody has taken", at)
+	}
+	e.Resume()
+	w.until("all are predicted", func() bool { return e.Snapshot().Predicted == 201 })
 }

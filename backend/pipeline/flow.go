@@ -304,6 +304,9 @@ func (f *flow) committer() {
 func (f *flow) commitNow() {
 	f.marking.Lock()
 	defer f.marking.Unlock()
+	if errors.Is(context.Cause(f.ctx), errMoved) {
+		return // a move that was refused would go along
+	}
 	f.mu.Lock()
 	dirty := false
 	for c := range f.claims {
