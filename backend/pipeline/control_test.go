@@ -337,3 +337,26 @@ func TestASeekThatIsRefused(t *testing.T) {
 	e.Resume()
 	w.until("all are predicted", func() bool { return e.Snapshot().Predicted == 201 })
 }
+
+// TestACommitThatFails is repeated, though no record comes that would be committed with it.
+func TestACommitThatFails(t *testing.T) {
+	w, broker := newRefusingWorld(t, 2)
+	broker.on.Store(true)
+	w.produce(events(0, 100)...)
+	e, _ := w.run(w.config())
+	w.until("the last commit was refused", func() bool {
+		f := e.flow.Load()
+		if f == nil {
+			return false
+		}
+		f.marking.Lock() // no commit is on its way
+		defer f.marking.Unlock()
+		marked := int64(0)
+		for _, c := range f.held(-1) {
+			marked += max(c.marked, 0)
+		}
+		return marked == 100
+	})
+	broker.on.Store(false)
+	w.until("the offsets are committed", func() bool { return w.committed(0) == 50 && w.committed(1) == 50 })
+}

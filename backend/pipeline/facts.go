@@ -119,10 +119,29 @@ func (e *Engine) askFacts(ctx context.Context, admin **kafka.Admin) error {
 	if err := e.watchStalls(ctx, *admin, offsets, now); err != nil {
 		return err
 	}
+	e.commitAgain(offsets)
 	if err := e.passMarkers(ctx, *admin, offsets); err != nil {
 		return err
 	}
 	return e.readyTopics(*admin)
+}
+
+// commitAgain repeats a commit that the broker did not take. The session tells nobody that it failed, and would repeat it
+// only with the partition's next record.
+func (e *Engine) commitAgain(offsets map[int32]kafka.Offsets) {
+	f := e.flow.Load()
+	if f == nil || !f.out.commits() {
+		return
+	}
+	f.mu.Lock()
+	for c := range f.claims {
+		f.uncommitted = f.uncommitted || offsets[c.partition].Committed < c.marked
+	}
+	again := f.uncommitted
+	f.mu.Unlock()
+	if again {
+		leaveToken(f.commit)
+	}
 }
 
 // passMarkers moves the low-water mark of idle partitions over offsets that hold no record. A consumer never shows

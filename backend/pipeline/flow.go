@@ -65,6 +65,7 @@ type flow struct {
 	// lookForHoles is for whoever asks for facts; see there.
 	lookForHoles bool
 	gaveUp       chan struct{} // closed and replaced whenever a claim is given up
+	uncommitted  bool          // the broker does not have what was marked
 	marking      sync.Mutex    // held while offsets are marked and committed
 }
 
@@ -308,7 +309,8 @@ func (f *flow) commitNow() {
 		return // a move that was refused would go along
 	}
 	f.mu.Lock()
-	dirty := false
+	dirty := f.uncommitted
+	f.uncommitted = false
 	for c := range f.claims {
 		if next := c.next.Load(); next > c.marked {
 			f.sess.MarkOffset(c.topic, c.partition, next, "")
