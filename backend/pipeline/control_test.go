@@ -360,3 +360,28 @@ func TestACommitThatFails(t *testing.T) {
 	broker.on.Store(false)
 	w.until("the offsets are committed", func() bool { return w.committed(0) == 50 && w.committed(1) == 50 })
 }
+
+// TestAnOffsetBeyondTheEnd is what a group has of a topic that lost records or was made anew: it begins at the oldest
+// record, and what it commits then counts.
+func TestAnOffsetBeyondTheEnd(t *testing.T) {
+	deliveries(t, func(t *testing.T, w *world, c Config) {
+		admin, err := kafka.NewAdmin(w.cluster)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = admin.Close() }()
+		if err := admin.SetNote(c.Group, c.Events, 0, 1000, ""); err != nil {
+			t.Fatal(err)
+		}
+		w.produce(events(0, 10)...)
+		e, stop := w.run(c)
+		w.until("all are predicted and committed", func() bool { return e.Snapshot().Predicted == 10 && w.committed(0) == 10 })
+		stop()
+		w.produce(events(10, 20)...)
+		e, _ = w.run(c)
+		w.until("the new ones are predicted", func() bool { return e.Snapshot().Predicted >= 10 })
+		if n := len(w.predictions()); n != 20 || e.Snapshot().Predicted != 10 {
+			t.Errorf("%d users, %d predicted after the restart", n, e.Snapshot().Predicted)
+		}
+	}, 1)
+}

@@ -314,6 +314,7 @@ func (f *flow) commitNow() {
 	for c := range f.claims {
 		if next := c.next.Load(); next > c.marked {
 			f.sess.MarkOffset(c.topic, c.partition, next, "")
+			f.sess.ResetOffset(c.topic, c.partition, next, "") // the group's offset lay beyond the end of the partition
 			c.marked, dirty = next, true
 		}
 	}
