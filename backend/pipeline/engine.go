@@ -116,6 +116,7 @@ type Engine struct {
 	recorded atomic.Pointer[recordedBaseline]
 
 	control       sync.Mutex   // one command at a time
+	replaying     sync.Mutex   // one replay at a time: the next one sees which letters it replayed
 	oldModel      *loadedModel // what RollbackModel goes back to
 	firstRevision firstOf      // of the model that is called by the configured version
 	baselines     baselineFile

@@ -195,6 +195,8 @@ func (e *Engine) featuresNow(ctx context.Context, d *decoded) ([]LetterFeature, 
 // often they were replayed is added. A letter that was replayed before, by whichever process of the group, is left out;
 // so is one whose bytes are gone. It returns how many were sent, also with an error.
 func (e *Engine) Replay(ctx context.Context, ids []LetterID) (int, error) {
+	e.replaying.Lock()
+	defer e.replaying.Unlock()
 	r, err := e.newReplayer()
 	if err != nil {
 		return 0, err
@@ -208,6 +210,8 @@ func (e *Engine) Replay(ctx context.Context, ids []LetterID) (int, error) {
 
 // ReplayAll is Replay of every letter that matches, of those there are when it starts.
 func (e *Engine) ReplayAll(ctx context.Context, q LetterQuery) (int, error) {
+	e.replaying.Lock()
+	defer e.replaying.Unlock()
 	r, err := e.newReplayer()
 	if err != nil {
 		return 0, err
@@ -359,7 +363,13 @@ func (r *replayer) close() {
 func (r *replayer) add(admin *kafka.Admin, m *sarama.ConsumerMessage) error {
 	l := r.e.letterOf(m)
 	if r.notes == nil {
-		r.notes = r.e.notesOf(admin)
+		partitions, err := admin.Partitions(r.e.cfg.DeadLetters)
+		if err == nil {
+			r.notes, err = r.e.readNotes(admin, partitions)
+		}
+		if err != nil { // to guess would replay a letter twice
+			return fmt.Errorf("nobody can tell which dead letters were replayed before: %w", err)
+		}
 	}
 	if !r.e.replayedAt(l.ID).IsZero() || r.notes[l.ID.Partition].has(l.ID.Offset) || slices.Contains(r.ids, l.ID) {
 		return nil

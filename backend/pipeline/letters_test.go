@@ -2,8 +2,14 @@ package pipeline
 
 import (
 	"context"
+	"errors"
+	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/backend/features"
 )
@@ -137,5 +143,86 @@ func TestDeadLetterTooLargeForItsTopic(t *testing.T) {
 	}
 	if whole != 2 {
 		t.Errorf("the large event is there %d times, want 2", whole)
+	}
+}
+
+// TestReplaysSideBySide asks for the same letters from several consoles at once.
+func TestReplaysSideBySide(t *testing.T) {
+	w := newWorld(t, 1)
+	e, _ := w.run(w.config())
+	w.produce("no", "JSON", "at", "all")
+	w.until("the letters are there", func() bool { return e.Snapshot().DeadLettered == 4 })
+	ids := []LetterID{{0, 0}, {0, 1}, {0, 2}, {0, 3}}
+	sent := make(chan int)
+	const consoles = 4
+	for range consoles {
+		go func() {
+			n, err := e.Replay(t.Context(), ids)
+			if err != nil {
+				t.Error(err)
+			}
+			sent <- n
+		}()
+	}
+	total := 0
+	for range consoles {
+		total += <-sent
+	}
+	w.until("they come back", func() bool { return e.Snapshot().DeadLettered >= 8 })
+	back := 0
+	for _, m := range w.read(w.topic + ".dead") {
+		if headers(m)[HeaderReplays] == "1" {
+			back++
+		}
+	}
+	if total != 4 || back != 4 {
+		t.Errorf("%d were replayed, %d came back, want 4 each", total, back)
+	}
+}
+
+// TestAReplayThatCannotLookUpWhatWasReplayed does not guess.
+func TestAReplayThatCannotLookUpWhatWasReplayed(t *testing.T) {
+	if os.Getenv("WEIR_KAFKA") != "" {
+		t.Skip("a real broker does not refuse on demand")
+	}
+	w := newWorld(t, 0)
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	w.brokers = cluster.ListenAddrs()
+	w.connect(1)
+	c := w.config()
+	a, stop := w.run(c)
+	w.produce("no JSON")
+	w.until("the letter is there", func() bool { return a.Snapshot().DeadLettered == 1 })
+	if n, err := a.ReplayAll(t.Context(), LetterQuery{}); n != 1 || err != nil {
+		t.Fatalf("replayed %d, %v", n, err)
+	}
+	w.until("it comes back", func() bool { return a.Snapshot().DeadLettered == 2 })
+	stop()
+	var refuse atomic.Bool
+	refuse.Store(true)
+	cluster.ControlKey(int16(kmsg.OffsetFetch), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		request := q.(*kmsg.OffsetFetchRequest)
+		asks := request.Group == c.Group+".replayed"
+		for _, g := range request.Groups {
+			asks = asks || g.Group == c.Group+".replayed"
+		}
+		if !asks || !refuse.Load() {
+			return nil, nil, false
+		}
+		return nil, errors.New("the connection breaks"), true
+	})
+	b := New(c) // another process
+	first := []LetterID{{Partition: 0, Offset: 0}}
+	if n, err := b.Replay(t.Context(), first); n != 0 || err == nil {
+		t.Errorf("replayed %d, %v", n, err)
+	}
+	refuse.Store(false)
+	if n, err := b.Replay(t.Context(), first); n != 0 || err != nil {
+		t.Errorf("replayed %d, %v", n, err)
 	}
 }
