@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"bytes"
+	"slices"
 	"strconv"
 	"time"
 
@@ -26,7 +28,7 @@ const (
 	HeaderPartition = "weir.partition"
 	HeaderOffset    = "weir.offset"
 	HeaderTime      = "weir.time" // RFC 3339, UTC: when it was set aside
-	HeaderCut       = "weir.cut"  // the value's length, if the broker took only its beginning
+	HeaderCut       = "weir.cut"  // the value's length, if the broker did not take the letter whole
 )
 
 // sampleBytes is how much of a dead letter's value a snapshot shows.
@@ -47,6 +49,28 @@ func deadHeaders(in *sarama.ConsumerMessage, o *outcome, topic string, now time.
 		out = append(out, &own[i])
 	}
 	return out
+}
+
+// letterHeaders are those of a dead letter that tell of its last failure and of its replays; the others are the record's
+// own, or tell of failures before. Ours are short.
+func letterHeaders(all []*sarama.RecordHeader) []*sarama.RecordHeader {
+	const long = 1 << 10
+	var out []*sarama.RecordHeader
+	for i, h := range all {
+		switch string(h.Key) {
+		case HeaderStage, HeaderReason, HeaderTopic, HeaderPartition, HeaderOffset, HeaderTime, HeaderCut, HeaderReplays, HeaderReplayOf:
+			last := !slices.ContainsFunc(all[i+1:], func(o *sarama.RecordHeader) bool { return bytes.Equal(o.Key, h.Key) })
+			if last && len(h.Value) <= long {
+				out = append(out, h)
+			}
+		}
+	}
+	return out
+}
+
+// isCut tells whether a dead letter is not whole.
+func isCut(headers []*sarama.RecordHeader) bool {
+	return slices.ContainsFunc(headers, func(h *sarama.RecordHeader) bool { return string(h.Key) == HeaderCut })
 }
 
 // deadLetter is what a snapshot shows of a dead letter, its sensitive fields masked.

@@ -374,11 +374,12 @@ func (r *replayer) add(admin *kafka.Admin, m *sarama.ConsumerMessage) error {
 	if !r.e.replayedAt(l.ID).IsZero() || r.notes[l.ID.Partition].has(l.ID.Offset) || slices.Contains(r.ids, l.ID) {
 		return nil
 	}
-	key, value := m.Key, m.Value
-	if l.Size != len(m.Value) { // only the beginning is in the letter
+	key, value, headers := m.Key, m.Value, m.Headers
+	if isCut(m.Headers) { // only the beginning is in the letter
 		whole := false
-		err := admin.Read(context.Background(), r.e.cfg.Events, l.Partition, l.Offset, l.Offset+1, func(m *sarama.ConsumerMessage) bool {
-			key, value, whole = m.Key, m.Value, true
+		err := admin.Read(context.Background(), r.e.cfg.Events, l.Partition, l.Offset, l.Offset+1, func(in *sarama.ConsumerMessage) bool {
+			key, value, whole = in.Key, in.Value, true
+			headers = append(slices.Clone(in.Headers), letterHeaders(m.Headers)...)
 			return false
 		})
 		if errors.Is(err, sarama.ErrOffsetOutOfRange) {
@@ -396,7 +397,7 @@ func (r *replayer) add(admin *kafka.Admin, m *sarama.ConsumerMessage) error {
 	if err != nil {
 		return fmt.Errorf("look up topic %q: %w", r.e.cfg.Events, err)
 	}
-	out := &sarama.ProducerMessage{Topic: r.e.cfg.Events, Partition: l.Partition % int32(len(partitions)), Headers: replayHeaders(m, l)}
+	out := &sarama.ProducerMessage{Topic: r.e.cfg.Events, Partition: l.Partition % int32(len(partitions)), Headers: replayHeaders(headers, l)}
 	if key != nil {
 		out.Key = sarama.ByteEncoder(key)
 	}
@@ -411,16 +412,16 @@ func (r *replayer) add(admin *kafka.Admin, m *sarama.ConsumerMessage) error {
 }
 
 // replayHeaders keeps every header, adds the count, and of a long history the last failures only.
-func replayHeaders(m *sarama.ConsumerMessage, l Letter) []sarama.RecordHeader {
+func replayHeaders(headers []*sarama.RecordHeader, l Letter) []sarama.RecordHeader {
 	failures := 0
-	for _, h := range m.Headers {
+	for _, h := range headers {
 		if string(h.Key) == HeaderStage {
 			failures++
 		}
 	}
-	out := make([]sarama.RecordHeader, 0, len(m.Headers)+2)
+	out := make([]sarama.RecordHeader, 0, len(headers)+2)
 	failure := 0 // counts as we pass them; the headers of one start with its stage
-	for _, h := range m.Headers {
+	for _, h := range headers {
 		switch string(h.Key) {
 		case HeaderReplays, HeaderReplayOf, HeaderCut:
 			continue

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -143,6 +145,55 @@ func TestDeadLetterTooLargeForItsTopic(t *testing.T) {
 	}
 	if whole != 2 {
 		t.Errorf("the large event is there %d times, want 2", whole)
+	}
+}
+
+// TestDeadLetterWhoseKeyOrHeadersAreTooLarge: it is not only the value that can make one too large.
+func TestDeadLetterWhoseKeyOrHeadersAreTooLarge(t *testing.T) {
+	w := newWorld(t, 1)
+	e, _ := w.run(w.config())
+	w.until("the topics are there", func() bool { return len(e.Snapshot().Partitions) == 1 })
+	w.limitTopic(w.topic+".dead", 100_000)
+	c := w.cluster.Config()
+	c.Producer.Return.Successes = true
+	p, err := sarama.NewSyncProducer(w.brokers, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.Close() }()
+	big := bytes.Repeat([]byte("k"), 200_000)
+	for _, m := range []*sarama.ProducerMessage{
+		{Key: sarama.ByteEncoder(big), Value: sarama.StringEncoder("no JSON")},
+		{Value: sarama.StringEncoder("none either"), Headers: []sarama.RecordHeader{{Key: []byte("trace"), Value: big}, {Key: []byte(HeaderReason), Value: big}}},
+	} {
+		m.Topic = w.topic
+		if _, _, err := p.SendMessage(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.produce(event1(1))
+	w.until("all are out", func() bool { s := e.Snapshot(); return s.Predicted == 1 && s.DeadLettered == 2 })
+	letters, err := e.Letters(t.Context(), LetterQuery{})
+	if err != nil || len(letters) != 2 {
+		t.Fatalf("%d letters, %v", len(letters), err)
+	}
+	for _, l := range letters {
+		if l.Stage != stageDecode || !strings.Contains(l.Reason.String(), "not JSON") || l.Topic.String() != w.topic || l.Size > 11 {
+			t.Errorf("letter %+v", l)
+		}
+	}
+	if n, err := e.ReplayAll(t.Context(), LetterQuery{}); err != nil || n != 2 {
+		t.Fatalf("replayed %d, %v", n, err)
+	}
+	w.until("both came back", func() bool { return e.Snapshot().DeadLettered == 4 })
+	whole := 0
+	for _, m := range w.read(w.topic) {
+		if headers := headers(m); headers[HeaderReplays] == "1" && (bytes.Equal(m.Key, big) || headers["trace"] == string(big)) && headers[HeaderStage] == stageDecode {
+			whole++
+		}
+	}
+	if whole != 2 {
+		t.Errorf("%d of 2 went back whole", whole)
 	}
 }
 

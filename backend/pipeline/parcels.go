@@ -13,8 +13,12 @@ import (
 // single record may exceed it.
 const parcelBytes = 512 << 10
 
-// keptBytes is how much stays of a dead letter that the broker does not take whole.
-const keptBytes = 64 << 10
+// How much stays of a dead letter that the broker does not take whole: of its value and, if that is not enough, of its
+// key. Of the headers those that are ours then stay.
+const (
+	keptBytes    = 64 << 10
+	keptKeyBytes = 1 << 10
+)
 
 // parcel is one record batch on its way to one partition.
 type parcel struct {
@@ -90,7 +94,11 @@ func (p *parcels) waits(i int) bool {
 
 // canSplit tells whether split can help a parcel that is too large for the broker.
 func (p *parcels) canSplit(c *parcel) bool {
-	return len(c.records) > 1 || c.topic == p.topics[1] && len(c.records[0].Value) > keptBytes
+	if len(c.records) > 1 || c.topic != p.topics[1] {
+		return len(c.records) > 1
+	}
+	r := c.records[0]
+	return len(r.Value) > keptBytes || len(r.Key) > keptKeyBytes || len(letterHeaders(r.Headers)) < len(r.Headers)
 }
 
 // split makes two parcels of one or, of a single dead letter, one that tells of it without most of its bytes: they
@@ -109,8 +117,14 @@ func (p *parcels) split(c *parcel) {
 		return
 	}
 	r := c.records[0]
-	r.Headers = append(r.Headers, &sarama.RecordHeader{Key: []byte(HeaderCut), Value: strconv.AppendInt(nil, int64(len(r.Value)), 10)})
-	r.Value = r.Value[:keptBytes]
+	if !isCut(r.Headers) || len(r.Value) > keptBytes {
+		r.Headers = append(r.Headers, &sarama.RecordHeader{Key: []byte(HeaderCut), Value: strconv.AppendInt(nil, int64(len(r.Value)), 10)})
+	}
+	if len(r.Value) > keptBytes {
+		r.Value = r.Value[:keptBytes]
+		return
+	}
+	r.Key, r.Headers = r.Key[:min(len(r.Key), keptKeyBytes)], letterHeaders(r.Headers)
 }
 
 // whereIs is where a record was written; the offset is -1 where the broker did not say.
