@@ -66,3 +66,42 @@ func TestABatchLeavesWhenTheOneAheadIsSettled(t *testing.T) {
 		}
 	})
 }
+
+// TestNoRequestIsTooLargeForABroker sends records of 1 MB to each of many partitions, by as many requests as it takes.
+func TestNoRequestIsTooLargeForABroker(t *testing.T) {
+	const partitions, size = 120, 1_000_000
+	w := newWorld(t, partitions)
+	p, err := newProducer(w.cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	var list parcels
+	list.open("", 0, w.topic, partitions)
+	for i := range int32(partitions) {
+		list.add(1, i, new(sarama.Record))
+		list.list[i].bytes = size // as if
+	}
+	sent := 0
+	for {
+		pending, err := p.byLeader(&list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(pending) == 0 {
+			break
+		}
+		for _, request := range pending {
+			if n := len(request) * size; n > requestBytes {
+				t.Fatalf("a request has %d bytes, of at most %d", n, requestBytes)
+			}
+			for _, c := range request {
+				c.done = true
+				sent++
+			}
+		}
+	}
+	if sent != partitions {
+		t.Errorf("%d of %d were sent", sent, partitions)
+	}
+}

@@ -112,7 +112,8 @@ func (p *parcels) split(c *parcel) {
 			r.OffsetDelta = int64(i)
 			added.records = append(added.records, r)
 		}
-		c.records = c.records[:n/2]
+		c.records, added.bytes = c.records[:n/2], c.bytes/2
+		c.bytes -= added.bytes
 		p.list = slices.Insert(p.list, slices.Index(p.list, c)+1, added)
 		return
 	}

@@ -13,6 +13,10 @@ import (
 // produceTimeout is how long a broker may take to get a batch to all its replicas.
 const produceTimeout = 10 * time.Second
 
+// requestBytes bounds one produce request, unless a single parcel is larger. Brokers hang up on one above 100 MiB
+// (socket.request.max.bytes), which large dead letters of many partitions reach.
+const requestBytes = 16 << 20
+
 // producer sends parcels by produce requests of its own making: a batch is handed to the broker whole, where
 // sarama's AsyncProducer takes each record through four channels. It has connections of its own, so that a fetch that
 // waits for records never stands in the way. One goroutine uses it.
@@ -85,9 +89,10 @@ func (p *producer) send(ctx context.Context, list *parcels, s sealer) error {
 	}
 }
 
-// byLeader groups what is to be sent next: of each partition the first parcel that is not done.
+// byLeader groups what is to be sent next: of each partition the first parcel that is not done, as many as one request
+// takes.
 func (p *producer) byLeader(list *parcels) (map[*sarama.Broker][]*parcel, error) {
-	out := make(map[*sarama.Broker][]*parcel, 1)
+	out, bytes := make(map[*sarama.Broker][]*parcel, 1), make(map[*sarama.Broker]int, 1)
 	for i, c := range list.list {
 		if c.done || list.waits(i) {
 			continue
@@ -96,7 +101,11 @@ func (p *producer) byLeader(list *parcels) (map[*sarama.Broker][]*parcel, error)
 		if err != nil {
 			return nil, fmt.Errorf("find the leader of %s/%d on %s: %w", c.topic, c.partition, p.cluster, err)
 		}
+		if len(out[leader]) > 0 && bytes[leader]+c.bytes > requestBytes {
+			continue // by the next request
+		}
 		out[leader] = append(out[leader], c)
+		bytes[leader] += c.bytes
 	}
 	return out, nil
 }
