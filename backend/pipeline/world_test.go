@@ -147,7 +147,9 @@ func (w *world) produce(values ...string) {
 	w.t.Helper()
 	c := w.cluster.Config()
 	c.Producer.Return.Successes = true
-	c.Producer.Retry.Max = 50 // a topic that was just created takes a moment to be known everywhere
+	c.Producer.Retry.Max = 50    // a topic that was just created takes a moment to be known everywhere
+	c.Producer.Idempotent = true // each event is there once, also when an answer is lost
+	c.Net.MaxOpenRequests = 1
 	c.Producer.Partitioner = sarama.NewRoundRobinPartitioner
 	p, err := sarama.NewSyncProducer(w.brokers, c)
 	if err != nil {
