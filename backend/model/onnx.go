@@ -311,7 +311,7 @@ type feed struct {
 	flat    bool // the input is [N], not [N, 1]
 }
 
-// Score runs every row through the graph.
+// Score runs every row through the graph. A row that the graph refuses becomes NaN.
 func (s *onnxScorer) Score(ctx context.Context, frame *Frame, out []float64) error {
 	if err := checkFrame(frame, s.columns, s.wantsNumbers, s.wantsText, out); err != nil {
 		return err
@@ -321,11 +321,24 @@ func (s *onnxScorer) Score(ctx context.Context, frame *Frame, out []float64) err
 			return err
 		}
 		rows := min(rowsAtOnce, frame.Rows-from)
-		if err := s.chunk(frame, from, rows, out[from:from+rows]); err != nil {
-			return err
-		}
+		s.split(frame, from, rows, out[from:from+rows])
 	}
 	return nil
+}
+
+// split scores rows together or, if the graph refuses them, each half alone, down to the rows to blame: an index that a
+// table does not have is refused whenever it is asked for, and the rows beside it are not to wait for it.
+func (s *onnxScorer) split(frame *Frame, from, rows int, out []float64) {
+	if err := s.chunk(frame, from, rows, out); err == nil {
+		return
+	}
+	if rows == 1 {
+		out[0] = math.NaN()
+		return
+	}
+	half := rows / 2
+	s.split(frame, from, half, out[:half])
+	s.split(frame, from+half, rows-half, out[half:])
 }
 
 func checkFrame(frame *Frame, columns int, numbers, text bool, out []float64) error {
@@ -434,5 +447,5 @@ func (s *onnxScorer) rehearse(columns []Column) error {
 	const rows = 2
 	frame := &Frame{Columns: columns, Rows: rows, Numbers: make([]float64, rows*len(columns)), Strings: make([]string, rows*len(columns))}
 	var out [rows]float64
-	return s.Score(context.Background(), frame, out[:])
+	return s.chunk(frame, 0, rows, out[:])
 }

@@ -226,3 +226,41 @@ func TestTensorsOfEveryType(t *testing.T) {
 		}
 	}
 }
+
+// TestARowTheGraphRefuses asks for entries of a table by number, some of which it does not have: those rows cannot be
+// scored, and the others are.
+func TestARowTheGraphRefuses(t *testing.T) {
+	file := onnxFile{
+		inputs:       []valueSpec{{"place", elemInt64, []int{0, 1}}},
+		outputs:      []valueSpec{{"probabilities", elemFloat, []int{0, 1}}},
+		initializers: map[string]*tensor{"table": numbers(elemFloat, []int{3}, 0.25, 0.5, 0.75)},
+		nodes:        []nodeSpec{{op: "Gather", inputs: []string{"table", "place"}, outputs: []string{"probabilities"}}},
+	}
+	const rows = 600
+	frame := &Frame{Columns: []Column{{Name: "place"}}, Rows: rows, Numbers: make([]float64, rows)}
+	want := make([]float64, rows)
+	for r := range rows {
+		place := r % 3
+		frame.Numbers[r], want[r] = float64(place), []float64{0.25, 0.5, 0.75}[place]
+		if r == 7 || r == 8 || r == 599 {
+			frame.Numbers[r], want[r] = 3, math.NaN()
+		}
+	}
+	m, err := LoadONNX(file.write(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	scorer, err := m.Bind(frame.Columns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]float64, rows)
+	if err := scorer.Score(t.Context(), frame, got); err != nil {
+		t.Fatal(err)
+	}
+	for r := range rows {
+		if got[r] != want[r] && !(math.IsNaN(got[r]) && math.IsNaN(want[r])) {
+			t.Errorf("row %d: %g, want %g", r, got[r], want[r])
+		}
+	}
+}
