@@ -302,7 +302,6 @@ type inferenceScorer struct {
 	plan    *inferencePlan
 	body    []byte // the last request, kept for its memory
 	rows    []int  // the rows of the frame that are sent
-	budget  int    // requests left to find rows the server refuses
 	// revision is the model_version of the last answer.
 	revision string
 }
@@ -310,7 +309,7 @@ type inferenceScorer struct {
 // Revision is the version of the model that scored the last frame, as the server reported it.
 func (s *inferenceScorer) Revision() string { return s.revision }
 
-// maxSearch bounds the requests spent on finding the rows of one frame that the server refuses.
+// maxSearch bounds the requests spent on finding rows of a frame that the server takes when it refuses all of them.
 const maxSearch = 64
 
 // prepare asks for the metadata and plans the requests.
@@ -344,8 +343,7 @@ func (s *inferenceScorer) Score(ctx context.Context, frame *Frame, out []float64
 	if len(s.rows) == 0 {
 		return nil
 	}
-	s.budget = maxSearch
-	scored, err := s.send(ctx, frame, s.rows, out)
+	scored, err := s.search(ctx, frame, out)
 	if err == nil || isRefusal(err) && scored > 0 || len(s.rows) == 1 && isBadRequest(err) {
 		return nil
 	}
@@ -371,35 +369,43 @@ func (r *refusal) isAboutRows() bool {
 	return r.status == http.StatusBadRequest || r.status == http.StatusUnprocessableEntity || r.status == http.StatusInternalServerError
 }
 
-// send scores some rows and, if the server refuses them, each half of them; it gives how many were scored, and the
-// last error if that is not all.
-func (s *inferenceScorer) send(ctx context.Context, frame *Frame, rows []int, out []float64) (scored int, err error) {
-	if s.budget == 0 {
-		return 0, fmt.Errorf("%w: it refuses too many rows of the batch", ErrInference)
+// search scores the frame's rows and, where the server refuses some, each half of those, the larger parts first; it gives
+// how many were scored, and the last error if that is not all.
+func (s *inferenceScorer) search(ctx context.Context, frame *Frame, out []float64) (scored int, err error) {
+	budget := maxSearch
+	for todo := [][]int{s.rows}; len(todo) > 0; todo = todo[1:] {
+		if budget == 0 {
+			return scored, fmt.Errorf("%w: it refuses too many rows of the batch", ErrInference)
+		}
+		budget--
+		rows := todo[0]
+		switch e := s.send(ctx, frame, rows, out); {
+		case e == nil:
+			scored += len(rows)
+			budget = 2 * len(s.rows) // it scores others of the frame: enough to find each row that it does not
+		case !isRefusal(e):
+			return scored, e
+		default:
+			if err = e; len(rows) > 1 {
+				todo = append(todo, rows[:len(rows)/2], rows[len(rows)/2:])
+			}
+		}
 	}
-	s.budget--
+	return scored, err
+}
+
+// send scores some rows by one request.
+func (s *inferenceScorer) send(ctx context.Context, frame *Frame, rows []int, out []float64) error {
 	s.body = s.plan.encode(s.body[:0], frame, rows)
 	answer, err := s.model.call(ctx, http.MethodPost, "infer", s.body)
-	if err == nil {
-		revision, err := s.plan.decode(answer, rows, out)
-		if err == nil {
-			s.revision = revision
-			s.model.answeredBy(revision, time.Now())
-			return len(rows), nil
-		}
-		return 0, err
+	if err != nil {
+		return err
 	}
-	if !isRefusal(err) || len(rows) == 1 {
-		return 0, err
+	revision, err := s.plan.decode(answer, rows, out)
+	if err != nil {
+		return err
 	}
-	half := len(rows) / 2
-	first, firstErr := s.send(ctx, frame, rows[:half], out)
-	if firstErr != nil && !isRefusal(firstErr) {
-		return first, firstErr
-	}
-	second, secondErr := s.send(ctx, frame, rows[half:], out)
-	if secondErr == nil {
-		secondErr = firstErr
-	}
-	return first + second, secondErr
+	s.revision = revision
+	s.model.answeredBy(revision, time.Now())
+	return nil
 }

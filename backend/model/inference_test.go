@@ -244,6 +244,40 @@ func TestInferenceFindsTheRowsTheServerRefuses(t *testing.T) {
 	}
 }
 
+// TestInferenceFindsManyRowsTheServerRefuses: as long as it scores others, the server is not to blame.
+func TestInferenceFindsManyRowsTheServerRefuses(t *testing.T) {
+	for name, bad := range map[string]func(i int) bool{
+		"one in ten":     func(i int) bool { return i%10 == 3 },
+		"the first half": func(i int) bool { return i < 128 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := &fakeServer{refuse: func(v float64) int {
+				if v < 0 {
+					return http.StatusBadRequest
+				}
+				return 0
+			}}
+			server := fake.start(t)
+			scorer, err := inferenceModel(t, server.URL).Bind(twoNumbers)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows, want := make([][]float64, 256), make([]float64, 256)
+			for i := range rows {
+				rows[i], want[i] = []float64{50, 0}, 0.5
+				if bad(i) {
+					rows[i], want[i] = []float64{-1, 0}, math.NaN()
+				}
+			}
+			out := make([]float64, len(rows))
+			if err := scorer.Score(t.Context(), frameOf(twoNumbers, rows...), out); err != nil {
+				t.Fatal(err)
+			}
+			near(t, out, want, 1e-12)
+		})
+	}
+}
+
 func TestInferenceSaysWhatWentWrong(t *testing.T) {
 	two := `{"outputs":[{"name":"predict_proba","shape":[2,2],"datatype":"FP64","data":[`
 	for _, c := range []struct {
