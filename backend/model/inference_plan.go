@@ -1,11 +1,14 @@
 package model
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
+
+	"weir/backend/jsonlex"
 )
 
 // inferencePlan is how frames become requests to one model, and its answers probabilities.
@@ -225,7 +228,11 @@ type inferAnswer struct {
 // one. It gives the version of the model that the answer tells, empty where it does not.
 func (p *inferencePlan) decode(body []byte, rows []int, out []float64) (revision string, err error) {
 	var a inferAnswer
-	if err := json.Unmarshal(body, &a); err != nil {
+	err = json.Unmarshal(body, &a)
+	if err != nil && json.Unmarshal(nullForNaN(body), &a) == nil {
+		err = nil
+	}
+	if err != nil {
 		return "", fmt.Errorf("%w: expected JSON with outputs, found %s (%w)", ErrInference, shown(body), err)
 	}
 	var names []string
@@ -261,6 +268,31 @@ func (p *inferencePlan) decode(body []byte, rows []int, out []float64) (revision
 		out[r] = values[i*int(columns)+int(min(1, columns-1))]
 	}
 	return versionText(a.ModelVersion), nil
+}
+
+// nullForNaN is JSON with null in place of the NaN and Infinity that servers in Python and C++ write, of a row whose
+// score is none. JSON has neither.
+func nullForNaN(body []byte) []byte {
+	out := make([]byte, 0, len(body))
+	for i := 0; i < len(body); {
+		if body[i] == '"' {
+			end := jsonlex.StringEnd(body, i)
+			out, i = append(out, body[i:end]...), end
+			continue
+		}
+		n := 0
+		for _, word := range []string{"NaN", "Infinity", "-Infinity"} {
+			if bytes.HasPrefix(body[i:], []byte(word)) {
+				n = len(word)
+			}
+		}
+		if n > 0 {
+			out, i = append(out, "null"...), i+n
+			continue
+		}
+		out, i = append(out, body[i]), i+1
+	}
+	return out
 }
 
 // versionText is a reported version as text; empty where it is none.

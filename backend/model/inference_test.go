@@ -278,6 +278,24 @@ func TestInferenceFindsManyRowsTheServerRefuses(t *testing.T) {
 	}
 }
 
+// TestInferenceTakesAScoreThatIsNone: servers write it in ways that JSON does not know.
+func TestInferenceTakesAScoreThatIsNone(t *testing.T) {
+	for _, word := range []string{"null", "NaN", "Infinity", "-Infinity"} {
+		fake := &fakeServer{answer: `{"model_name":"a \"NaN\"","outputs":[{"name":"predict_proba","shape":[2,2],"datatype":"FP64","data":[` +
+			word + "," + word + `,0.25,0.75]}]}`}
+		server := fake.start(t)
+		scorer, err := inferenceModel(t, server.URL).Bind(twoNumbers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := make([]float64, 2)
+		if err := scorer.Score(t.Context(), frameOf(twoNumbers, []float64{1, 2}, []float64{3, 4}), out); err != nil {
+			t.Errorf("%s: %v", word, err)
+		}
+		near(t, out, []float64{math.NaN(), 0.75}, 1e-12)
+	}
+}
+
 func TestInferenceSaysWhatWentWrong(t *testing.T) {
 	two := `{"outputs":[{"name":"predict_proba","shape":[2,2],"datatype":"FP64","data":[`
 	for _, c := range []struct {
