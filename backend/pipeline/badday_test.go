@@ -81,6 +81,40 @@ func testPartitionAdded(t *testing.T, w *world, c Config) {
 	w.until("all partitions show", func() bool { return len(e.Snapshot().Partitions) == 5 })
 }
 
+// TestRetentionOvertakesTheGroup deletes records that the group has yet to take. They are lost, and counted.
+func TestRetentionOvertakesTheGroup(t *testing.T) { deliveries(t, testRetentionOvertakesTheGroup, 2) }
+
+func testRetentionOvertakesTheGroup(t *testing.T, w *world, c Config) {
+	w.produce(events(0, 20)...)
+	e, stop := w.run(c)
+	w.until("all are predicted and committed", func() bool { return e.Snapshot().Predicted == 20 && w.committed(0) == 10 && w.committed(1) == 10 })
+	stop()
+	if n := e.Snapshot().Overtaken; n != 0 {
+		t.Errorf("%d records were overtaken where nothing was deleted", n)
+	}
+	w.produce(events(20, 60)...)
+	admin, err := sarama.NewClusterAdmin(w.brokers, w.cluster.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close() }()
+	if err := admin.DeleteRecords(w.topic, map[int32]int64{1: 25}); err != nil {
+		t.Fatal(err)
+	}
+	e, _ = w.run(c)
+	w.until("what is left is predicted", func() bool { return e.Snapshot().Predicted == 25 && e.Snapshot().GroupLag == 0 })
+	s := e.Snapshot()
+	told := 0
+	for _, ev := range s.Log {
+		if ev.Subject.String() == "partition 1" && strings.Contains(ev.Message.String(), "15 records, offsets 10 to 24") {
+			told++
+		}
+	}
+	if s.Overtaken != 15 || told != 1 {
+		t.Errorf("%d records were overtaken, told %d times: %v", s.Overtaken, told, s.Log)
+	}
+}
+
 // bombBytes is what the tests take for too much in one record batch.
 const bombBytes = 4 << 20
 

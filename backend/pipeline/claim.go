@@ -8,6 +8,7 @@ import (
 	"github.com/IBM/sarama"
 
 	"weir/backend/event"
+	"weir/backend/kafka"
 )
 
 // claim is one partition held by this process.
@@ -68,6 +69,9 @@ func (f *flow) join(source sarama.ConsumerGroupClaim) *claim {
 	c.next.Store(source.InitialOffset()) // negative while the group has no offset
 	c.marked = source.InitialOffset()
 	c.collected = source.InitialOffset()
+	if c.marked < 0 {
+		f.lookForGap(c)
+	}
 	f.mu.Lock()
 	f.claims[c] = struct{}{}
 	f.mu.Unlock()
@@ -77,6 +81,42 @@ func (f *flow) join(source sarama.ConsumerGroupClaim) *claim {
 	e.claims[c.partition] = c
 	e.mu.Unlock()
 	return c
+}
+
+// lookForGap tells of records that the broker deleted before the group had taken them. The client then begins at the
+// oldest record, as it does where the group has no offset, and does not say which of the two it was.
+func (f *flow) lookForGap(c *claim) {
+	e := f.e
+	f.gaps.Lock()
+	defer f.gaps.Unlock()
+	if time.Since(f.gapsAt) > time.Second { // partitions mostly come together
+		f.offsets = nil
+		admin, err := kafka.NewAdmin(e.cfg.Cluster.WithTimeout(askPatience))
+		if err == nil {
+			f.offsets, err = admin.GroupOffsets(f.ctx, e.cfg.Group, e.cfg.Events)
+			_ = admin.Close()
+		}
+		if err != nil {
+			e.logger.Warn("look up whether records were deleted unseen", "error", err)
+		}
+		f.gapsAt = time.Now()
+	}
+	o, known := f.offsets[c.partition]
+	if !known || o.Committed < 0 {
+		return
+	}
+	e.mu.Lock()
+	from := max(o.Committed, e.overtaken[c.partition]) // of a session that ended before it committed
+	gone := o.Oldest - from
+	if gone > 0 {
+		e.overtaken[c.partition] = o.Oldest
+	}
+	e.mu.Unlock()
+	if gone > 0 {
+		e.stats.overtaken.Add(uint64(gone))
+		e.tell(event.Pipeline, event.Critical, fmt.Sprintf("partition %d", c.partition),
+			"%d records, offsets %d to %d, were deleted by the topic's retention before they were taken", gone, from, o.Oldest-1)
+	}
 }
 
 func (f *flow) leave(c *claim) {

@@ -125,6 +125,8 @@ type Engine struct {
 	claims map[int32]*claim // the partitions held now
 	seen   map[int32]int64  // the offset after the newest record ever taken, of partitions held before
 	told   []int32          // the partitions the log last said are held
+	// overtaken is up to where records of a partition are known to have been deleted before they were taken.
+	overtaken map[int32]int64
 	// lastDead is when a dead letter was last seen, so that the log tells of the first of a burst only.
 	lastDead time.Time
 	replayed map[LetterID]time.Time // dead letters this process replayed
@@ -150,7 +152,7 @@ func New(c Config) *Engine {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: c, logger: c.Logger, claims: make(map[int32]*claim), seen: make(map[int32]int64), replayed: make(map[LetterID]time.Time)}
+	e := &Engine{cfg: c, logger: c.Logger, claims: make(map[int32]*claim), seen: make(map[int32]int64), overtaken: make(map[int32]int64), replayed: make(map[LetterID]time.Time)}
 	name, _ := json.Marshal(c.Entity) // a string always marshals
 	e.prefix = append(append([]byte{'{'}, name...), ':')
 	e.baselines.path = c.Baselines

@@ -11,6 +11,7 @@ import (
 	"github.com/IBM/sarama"
 
 	"weir/backend/event"
+	"weir/backend/kafka"
 )
 
 // Bounds of what is in hand at once. Whenever more comes than goes for a moment, all of it fills up, and a record then
@@ -59,6 +60,10 @@ type flow struct {
 	// caughtUp holds a token when ahead has become 0.
 	caughtUp chan struct{}
 	commit   chan struct{} // a token: there is something to commit
+
+	gaps    sync.Mutex              // guards the two
+	offsets map[int32]kafka.Offsets // of the group, as they were at gapsAt
+	gapsAt  time.Time
 
 	mu     sync.Mutex
 	claims map[*claim]struct{}

@@ -44,6 +44,7 @@ type Snapshot struct {
 	DeadLettered uint64 // dead letters acknowledged by the broker
 	Redelivered  uint64 // records taken again after a rebalance or restart, as far as this process saw them
 	Stalls       uint64 // memberships of the group started over because partitions stood still for no reason known
+	Overtaken    uint64 // records the broker deleted by its retention before the group took them, as far as this process saw
 
 	// Of the last minute: records acknowledged, and how many of them as dead letters.
 	MinuteHandled, MinuteDead uint64

@@ -13,6 +13,7 @@ type stats struct {
 	consumed, predicted, deadLettered, redelivered atomic.Uint64
 	missing                                        atomic.Uint64
 	stalls                                         atomic.Uint64 // memberships started over because partitions stood still
+	overtaken                                      atomic.Uint64 // records deleted before they were taken
 
 	watch func(*batch) // sees each batch acknowledged; a benchmark's
 
@@ -82,6 +83,7 @@ func (s *stats) fill(out *Snapshot, now time.Time) {
 	out.Redelivered = s.redelivered.Load()
 	out.Features.Missing = s.missing.Load()
 	out.Stalls = s.stalls.Load()
+	out.Overtaken = s.overtaken.Load()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out.EndToEnd = s.endToEnd.quantiles(now)
