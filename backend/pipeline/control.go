@@ -14,6 +14,9 @@ import (
 // ErrNotRunning is the error of a command that needs partitions when the pipeline holds none.
 var ErrNotRunning = errors.New("the pipeline holds no partitions now")
 
+// ErrResumed is the error of a drain that Resume ended before the group was left.
+var ErrResumed = errors.New("the pipeline was resumed before it was drained")
+
 // errMoved ends a session whose partitions start elsewhere.
 var errMoved = errors.New("the offsets were moved by a command")
 
@@ -130,8 +133,13 @@ func (e *Engine) Drain(ctx context.Context) error {
 		if parked || !e.running.Load() {
 			return nil
 		}
+		wanted, resumed := e.want.state()
+		if !wanted {
+			return ErrResumed
+		}
 		select {
 		case <-changed:
+		case <-resumed:
 		case <-ctx.Done():
 			return fmt.Errorf("drain: %w; it goes on in the background", ctx.Err())
 		}

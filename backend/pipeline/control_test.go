@@ -91,6 +91,26 @@ func testDrainAndResume(t *testing.T, w *world, c Config) {
 	}
 }
 
+// TestResumeEndsADrain that is still at work: what it waits for does not come any more.
+func TestResumeEndsADrain(t *testing.T) {
+	w := newWorld(t, 1)
+	w.store.setAway(errors.New("connection refused"))
+	w.produce(events(0, 10)...)
+	e, _ := w.run(w.config())
+	w.until("it waits with records in hand", func() bool { s := e.Snapshot(); return s.State == Waiting && s.Consumed > 0 })
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- e.Drain(ctx) }()
+	w.until("it drains", func() bool { shut, _ := e.want.state(); return shut })
+	e.Resume()
+	if err := <-done; err != nil && !errors.Is(err, ErrResumed) { // nil: it was faster
+		t.Error(err)
+	}
+	w.store.setAway(nil)
+	w.until("all are predicted", func() bool { return e.Snapshot().Predicted >= 10 })
+}
+
 // constant says the same of everybody.
 type constant struct {
 	linear
