@@ -12,6 +12,7 @@ type batch struct {
 	records  []*sarama.ConsumerMessage
 	segments []segment
 	outcomes []outcome // one a record
+	bytes    int       // of the records
 
 	arena   []byte          // the predictions' JSON
 	shelf   []sarama.Record // what is sent, one a record
@@ -58,6 +59,18 @@ type outcome struct {
 
 func newBatch() *batch { return &batch{ready: make(chan struct{}, 1)} }
 
+// room is how many of some records the batch takes, up to hard in all, and counts their bytes.
+func (b *batch) room(records []*sarama.ConsumerMessage, hard int) int {
+	n := min(hard-len(b.records), len(records))
+	for i, r := range records[:n] {
+		if b.bytes >= batchBytes {
+			return i
+		}
+		b.bytes += len(r.Key) + len(r.Value)
+	}
+	return n
+}
+
 // add appends records of one claim.
 func (b *batch) add(c *claim, records []*sarama.ConsumerMessage, taken time.Time) {
 	b.records = append(b.records, records...)
@@ -94,5 +107,5 @@ func (b *batch) reset() {
 	b.parcels.reset()
 	clear(b.picks)
 	b.picks, b.model = b.picks[:0], nil
-	b.scoring, b.ok = 0, false
+	b.scoring, b.bytes, b.ok = 0, 0, false
 }

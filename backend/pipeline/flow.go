@@ -21,6 +21,8 @@ const (
 	inFlight       = 2   // batches that wait for the one the broker is about to acknowledge
 	transactionMax = 10  // times MaxEvents that one transaction may take when it lags behind
 	chunkSize      = 256 // records, as many as sarama holds ready of a partition
+	// batchBytes is what the records of a batch may come to before it leaves as if it were full; a few are in hand at once.
+	batchBytes = 16 << 20
 )
 
 // transactionWait is how long a transaction waits for more records; each costs the broker some round trips.
@@ -156,7 +158,7 @@ func (f *flow) collect() {
 				b = f.batch()
 				timer.Reset(short)
 			}
-			n := min(hard-len(b.records), len(rest))
+			n := b.room(rest, hard)
 			if n == 0 {
 				break
 			}
@@ -166,7 +168,7 @@ func (f *flow) collect() {
 			}
 		}
 		if b != nil {
-			ripe = ripe || len(b.records) >= soft || idle && (late || len(b.records) >= some) && f.ahead.Load() == 0
+			ripe = ripe || len(b.records) >= soft || b.bytes >= batchBytes || idle && (late || len(b.records) >= some) && f.ahead.Load() == 0
 		}
 		in, out := f.chunks, f.order
 		if len(rest) > 0 {

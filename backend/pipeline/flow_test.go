@@ -48,6 +48,34 @@ func TestWhenABatchLeaves(t *testing.T) {
 	}
 }
 
+// TestLargeRecordsMakeSmallBatches: what is in hand is bounded in bytes, too.
+func TestLargeRecordsMakeSmallBatches(t *testing.T) {
+	for _, delivery := range []string{AtLeastOnce, ExactlyOnce} {
+		synctest.Test(t, func(t *testing.T) {
+			e := New(Config{Delivery: delivery})
+			f := e.newFlow(nil, nil)
+			f.ahead.Store(1)
+			f.wg.Go(f.collect)
+			defer f.stop()
+			value := make([]byte, batchBytes/8)
+			records := make([]*sarama.ConsumerMessage, 20)
+			for i := range records {
+				records[i] = &sarama.ConsumerMessage{Offset: int64(i), Value: value}
+			}
+			begun := time.Now()
+			f.chunks <- chunk{&claim{}, records, begun}
+			next := int64(0)
+			for _, want := range []int{8, 8, 4} {
+				b := <-f.order
+				if len(b.records) != want || b.records[0].Offset != next || want == 8 && time.Since(begun) > 0 {
+					t.Errorf("%s: %d records from offset %d on left after %v, want %d", delivery, len(b.records), b.records[0].Offset, time.Since(begun), want)
+				}
+				next += int64(len(b.records))
+			}
+		})
+	}
+}
+
 // TestABatchLeavesWhenTheOneAheadIsSettled keeps a batch waiting only for as long as there is one ahead.
 func TestABatchLeavesWhenTheOneAheadIsSettled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
