@@ -201,7 +201,7 @@ func (e *Engine) newMember() (*member, error) {
 
 func (e *Engine) newPublisher() (publisher, error) {
 	if e.cfg.Delivery == ExactlyOnce {
-		return newExactlyOnce(e.cfg.Cluster, e.cfg.Group, e.cfg.Instance)
+		return newExactlyOnce(e.cfg.Cluster, e.cfg.Group, e.name)
 	}
 	sender, err := newProducer(e.cfg.Cluster)
 	return atLeastOnce{sender}, err

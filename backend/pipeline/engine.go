@@ -102,6 +102,7 @@ type Engine struct {
 	// stallPatience is the constant of that name, shorter in tests.
 	stallPatience time.Duration
 
+	name    string // of this process among those of the group
 	prefix  []byte // begins the JSON of a prediction
 	topics  atomic.Pointer[topicCounts]
 	flow    atomic.Pointer[flow]
@@ -155,6 +156,7 @@ func New(c Config) *Engine {
 	e := &Engine{cfg: c, logger: c.Logger, claims: make(map[int32]*claim), seen: make(map[int32]int64), overtaken: make(map[int32]int64), replayed: make(map[LetterID]time.Time)}
 	name, _ := json.Marshal(c.Entity) // a string always marshals
 	e.prefix = append(append([]byte{'{'}, name...), ':')
+	e.name = processName(c.Instance)
 	e.baselines.path = c.Baselines
 	e.topics.Store(&topicCounts{1, 1})
 	e.unreadable = make(chan struct{}, 1)

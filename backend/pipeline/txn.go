@@ -49,20 +49,24 @@ type place struct {
 	partition int32
 }
 
-// newExactlyOnce makes the publisher of one process. With an instance its transactional id outlives the process.
-func newExactlyOnce(c kafka.Cluster, group, instance string) (*exactlyOnce, error) {
-	if instance == "" {
-		raw := make([]byte, 8)
-		if _, err := rand.Read(raw); err != nil {
-			return nil, fmt.Errorf("no randomness for a transactional id: %w", err)
-		}
-		instance = hex.EncodeToString(raw)
-	}
+// newExactlyOnce makes a publisher under the name of one process: what its predecessor left open it ends. With an instance
+// the name outlives the process.
+func newExactlyOnce(c kafka.Cluster, group, name string) (*exactlyOnce, error) {
 	sender, err := newProducer(c)
 	if err != nil {
 		return nil, err
 	}
-	return &exactlyOnce{sender: sender, group: group, id: "weir-" + group + "-" + instance}, nil
+	return &exactlyOnce{sender: sender, group: group, id: "weir-" + group + "-" + name}, nil
+}
+
+// processName is the instance's or, without one, a name that no other process has.
+func processName(instance string) string {
+	if instance != "" {
+		return instance
+	}
+	raw := make([]byte, 8)
+	_, _ = rand.Read(raw) // never fails
+	return hex.EncodeToString(raw)
 }
 
 func (x *exactlyOnce) commits() bool { return false }
