@@ -130,14 +130,15 @@ func (e *Engine) readNewLetters(ctx context.Context) error {
 		if from = max(from, ends[p].Oldest); !known || ends[p].Newest < from {
 			from = max(ends[p].Oldest, ends[p].Newest-browseScan)
 		}
+		reached[p] = from // what lies between the last letter and the end may be a transaction that is open
 		err := e.readRange(ctx, admin, p, from, ends[p].Newest, func(_ *kafka.Admin, m *sarama.ConsumerMessage) error {
 			rows = append(rows, e.rowOf(m))
+			reached[p] = m.Offset + 1
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		reached[p] = ends[p].Newest
 		total += ends[p].Newest - ends[p].Oldest
 	}
 	rows = slices.DeleteFunc(rows, func(l LetterRow) bool { return l.ID.Offset < ends[l.ID.Partition].Oldest })
