@@ -19,8 +19,8 @@ type batch struct {
 	parcels parcels
 	scoring time.Duration // spent on scoring
 	marks   marks
-	picks   []pick // the records somebody looks at, and the model that scored them
-	model   *loadedModel
+	picks   []pick       // the records somebody looks at
+	model   *loadedModel // that scored it; nil when there was nothing to score
 
 	ready chan struct{} // holds one token when scored
 	ok    bool          // scored; false: given up, nobody wants it any more

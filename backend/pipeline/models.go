@@ -177,7 +177,7 @@ func (e *Engine) RollbackModel() (version string, err error) {
 // force swaps the model. The histogram starts anew: it speaks of one model. The caller holds control.
 func (e *Engine) force(m *loadedModel) (old *loadedModel) {
 	old = e.model.Swap(m)
-	e.stats.forgetScores()
+	e.stats.forgetScores(m)
 	e.adoptBaselines(old, m)
 	return old
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/IBM/sarama"
+
 	"weir/backend/features"
 	"weir/backend/model"
 )
@@ -114,6 +116,46 @@ func TestModelsThatCome(t *testing.T) {
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("predictions by version %v, want %v", got, want)
+	}
+}
+
+// TestABatchOnItsWayWhenTheModelIsSwapped is no prediction of the new model: it would be measured against a base line
+// that is not its own.
+func TestABatchOnItsWayWhenTheModelIsSwapped(t *testing.T) {
+	e := New(Config{Store: newFakeStore(), LoadModel: func(context.Context) (model.Model, error) { return modelNamed("aa11"), nil }})
+	if err := e.loadModel(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s := &scorer{f: e.newFlow(nil, nil)}
+	scored := func() *batch {
+		b := newBatch()
+		b.add(&claim{}, []*sarama.ConsumerMessage{{Value: []byte(event1(1))}}, time.Now())
+		if !s.run(b) {
+			t.Fatal("it was not scored")
+		}
+		return b
+	}
+	counted := func() (n uint64) {
+		for _, c := range e.Snapshot().Histogram {
+			n += c
+		}
+		return n
+	}
+	e.stats.acknowledged(scored(), time.Now())
+	if n := counted(); n != 1 {
+		t.Errorf("the histogram counts %d predictions of the first model, want 1", n)
+	}
+	late := scored()
+	if err := e.SwapModel(modelNamed("bb22"), "second"); err != nil {
+		t.Fatal(err)
+	}
+	e.stats.acknowledged(late, time.Now())
+	if n := counted(); n != 0 {
+		t.Errorf("the histogram counts %d predictions before the second model made one", n)
+	}
+	e.stats.acknowledged(scored(), time.Now())
+	if n := counted(); n != 1 || e.Snapshot().Predicted != 3 {
+		t.Errorf("the histogram counts %d predictions of the second model, want 1; %d in all, want 3", n, e.Snapshot().Predicted)
 	}
 }
 

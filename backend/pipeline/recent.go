@@ -118,7 +118,6 @@ func (r *recent) scored(s *scorer, b *batch) {
 	if on == nil {
 		return
 	}
-	b.model = s.model
 	now := time.Now()
 	for _, w := range *on {
 		want, matched := w.want(now), uint64(0)

@@ -45,6 +45,7 @@ func (s *scorer) run(b *batch) bool {
 			e.logger.Error("bind the model", "error", err)
 			return false
 		}
+		b.model = s.model
 		s.fill(b)
 		if !s.score(b) {
 			return false

@@ -21,8 +21,9 @@ type stats struct {
 	endToEnd   latencies
 	processing latencies
 	scores     scores
-	handled    tally // acknowledged, dead letters included
-	lost       tally // of them dead letters
+	scoresOf   *loadedModel // whose predictions scores counts
+	handled    tally        // acknowledged, dead letters included
+	lost       tally        // of them dead letters
 	rate       rate
 	scored     scoreTime
 	dead       []DeadLetter // a ring of KeepDead, the newest at deadNext-1
@@ -41,7 +42,9 @@ func (s *stats) acknowledged(b *batch, now time.Time) {
 		o := &b.outcomes[i]
 		if o.stage == "" {
 			predicted++
-			histogram[bin(o.score)]++
+			if b.model == s.scoresOf { // else it was on its way when the model was swapped
+				histogram[bin(o.score)]++
+			}
 		}
 		if o.at != 0 {
 			endToEnd.add(time.Duration(nanos-o.at), 1)
@@ -105,11 +108,11 @@ func (s *stats) histogram(now time.Time) [Bins]uint64 {
 	return s.scores.histogram(now)
 }
 
-// forgetScores empties the histogram.
-func (s *stats) forgetScores() {
+// forgetScores empties the histogram, which counts the predictions of m from now on.
+func (s *stats) forgetScores(m *loadedModel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.scores = scores{}
+	s.scores, s.scoresOf = scores{}, m
 }
 
 // scoreTime is the mean time to score an event, over the last batches.
