@@ -159,11 +159,16 @@ func (a *Admin) HasRecord(ctx context.Context, topic string, partition int32, fr
 // Unreadable looks in [from, to) of a partition for the first record batch that cannot be read and tells its offsets,
 // [first, next). Where all can be read both are to.
 func (a *Admin) Unreadable(ctx context.Context, topic string, partition int32, from, to int64) (first, next int64, why error, err error) {
+	size := int32(fetchBytes)
 	for first = from; first < to; {
 		if err := ctx.Err(); err != nil {
 			return 0, 0, nil, err
 		}
-		block, err := a.fetch(topic, partition, first, 1) // one batch, whatever its size
+		block, err := a.fetch(topic, partition, first, size)
+		if errors.Is(err, ErrUnreadable) && size > 1 {
+			size = 1 // it is among these: from here on one batch at a time, whatever its size
+			continue
+		}
 		if errors.Is(err, ErrUnreadable) {
 			why = err
 			break

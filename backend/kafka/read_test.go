@@ -2,9 +2,14 @@ package kafka
 
 import (
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/config"
 )
 
 // TestAbortedSideBySide: two transactions of a partition ran side by side and were aborted; the one that began later
@@ -30,5 +35,50 @@ func TestAbortedSideBySide(t *testing.T) {
 	})
 	if want := []int64{2, 6}; !slices.Equal(got, want) || next != 7 || !more {
 		t.Errorf("records %d up to %d, want %d up to 7", got, next, want)
+	}
+}
+
+// TestUnreadableReadsOnInLargeSteps: whoever looks for a batch that cannot be read holds the pipeline up meanwhile, and a
+// backlog has many that can.
+func TestUnreadableReadsOnInLargeSteps(t *testing.T) {
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "events"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(broker.Close)
+	var fetches atomic.Int32
+	broker.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+		broker.KeepControl()
+		fetches.Add(1)
+		return nil, nil, false
+	})
+	cluster, err := NewCluster(config.Kafka{Brokers: broker.ListenAddrs()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := cluster.Config()
+	c.Producer.Return.Successes = true
+	p, err := sarama.NewSyncProducer(cluster.Brokers(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.Close() }()
+	const batches = 200
+	for range batches {
+		if _, _, err := p.SendMessage(&sarama.ProducerMessage{Topic: "events", Value: sarama.StringEncoder("good")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	admin, err := NewAdmin(cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close() }()
+	first, next, why, err := admin.Unreadable(t.Context(), "events", 0, 0, batches)
+	if first != batches || next != batches || why != nil || err != nil {
+		t.Errorf("of %d good batches %d to %d cannot be read: %v, %v", batches, first, next, why, err)
+	}
+	if n := fetches.Load(); n > batches/10 {
+		t.Errorf("%d requests for %d small batches", n, batches)
 	}
 }
