@@ -22,9 +22,13 @@ func verdict(commits []commitSample, high int64, now time.Time) Verdict {
 	if high <= last.offset {
 		return VerdictOK
 	}
-	// Stopped: no commit for longer than the window spans, though the broker moved on since the last one.
+	// Stopped: no commit for longer than the window spans, though the broker moved on since the last one. A window that
+	// is not full yet spans as long as a full one does at least, for commits are looked at once a second.
 	span := last.at.Sub(first.at)
-	if len(commits) == verdictWindow && now.Sub(last.at) > span && high > last.offset+last.lag {
+	if len(commits) < verdictWindow {
+		span = max(span, verdictWindow*time.Second)
+	}
+	if now.Sub(last.at) > span && high > last.offset+last.lag {
 		return VerdictStop
 	}
 	// Rewound: the offset went back and did not come back to where it was.

@@ -161,6 +161,9 @@ func TestVerdict(t *testing.T) {
 		{"went back", window([]int64{50, 60, 70, 10, 20, 30, 40, 50, 55, 60}, grow), 110, 0, VerdictRewind},
 		{"went back and returned", window([]int64{50, 60, 70, 10, 20, 30, 40, 50, 60, 80}, still), 110, 0, VerdictWarn},
 		{"too early", window(still[:3], grow[:3]), 110, 0, VerdictOK},
+		{"no commit, soon after the beginning", window(climb[:2], grow[:2]), 200, 10 * time.Second, VerdictOK},
+		{"no commit since the beginning", window(climb[:2], grow[:2]), 200, 11 * time.Second, VerdictStop},
+		{"nothing to commit since the beginning", window(climb[:2], []int64{0, 0}), 20, time.Hour, VerdictOK},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			now := start.Add(time.Duration(len(test.commits)-1)*time.Second + test.after)
