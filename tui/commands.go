@@ -35,7 +35,10 @@ func uiCommands() []uiCommand {
 			return nil, nil
 		}},
 		{backend.CommandSpec{Name: "zoom", Usage: "[PANE]", Summary: "let a pane fill the screen, or no pane", Complete: words(paneWords()...)}, (*Model).commandZoom},
-		{backend.CommandSpec{Name: "filter", Usage: "[TEXT]", Summary: "filter the pane in focus; without a text, no more"}, func(m *Model, args []string) (tea.Cmd, error) {
+		{backend.CommandSpec{Name: "filter", Usage: "[TEXT]", Summary: "filter the pane in focus; without TEXT, clear its filter"}, func(m *Model, args []string) (tea.Cmd, error) {
+			if err := m.filterable(); err != nil && len(args) > 0 {
+				return nil, err
+			}
 			m.focused().Filter = strings.Join(args, " ")
 			return nil, nil
 		}},

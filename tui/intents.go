@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"errors"
 	"fmt"
 	"time"
 	"unicode"
@@ -111,11 +112,15 @@ func (m *Model) do(in intent, key string) tea.Cmd {
 	case moveBottom:
 		m.move(1 << 30)
 	case filterRows:
+		if err := m.filterable(); err != nil {
+			m.say(views.Warn, err.Error())
+			return nil
+		}
 		m.prompt = newPrompt(promptFilter, m.focused().Filter, m.history[1])
 	case sortRows:
 		m.sort()
 	case reverseRows:
-		m.focused().Reverse = !m.focused().Reverse
+		m.reverse()
 	case groupNext:
 		m.groupNext()
 	case pollNode:
@@ -331,12 +336,28 @@ func (m *Model) move(by int) {
 	drawn.Level.Index, drawn.Level.Offset = l.Index, l.Offset
 }
 
+// filterable tells why the page in focus cannot be filtered; nil when it can.
+func (m *Model) filterable() error {
+	page := &m.screen.Pages[m.console.Focus]
+	if page.Table.Text == nil && (page.Table.Columns != nil || page.Area != nil) || m.focused().Filter != "" {
+		return nil
+	}
+	if !m.console.Zoomed {
+		return errors.New("there is no list here to filter; enter opens the pane")
+	}
+	return errors.New("there is no list here to filter")
+}
+
 // sort goes through the columns, and back to the page's own order.
 func (m *Model) sort() {
 	columns := m.screen.Pages[m.console.Focus].Table.Columns
 	l := m.focused()
-	if m.places() != nil {
-		m.say(views.Faint, "a map goes by the worst group; b groups it by another label")
+	switch {
+	case m.places() != nil:
+		m.say(views.Faint, "the map shows the worst group first; b groups it by another label")
+		return
+	case len(columns) == 0:
+		m.say(views.Warn, "there is no list here to sort")
 		return
 	}
 	for range len(columns) + 1 {
@@ -351,6 +372,14 @@ func (m *Model) sort() {
 	} else {
 		m.say(views.Faint, "sorted by "+columns[l.Sort-1].Title)
 	}
+}
+
+func (m *Model) reverse() {
+	if len(m.screen.Pages[m.console.Focus].Table.Columns) == 0 || m.places() != nil {
+		m.say(views.Warn, "there is no list here to reverse")
+		return
+	}
+	m.focused().Reverse = !m.focused().Reverse
 }
 
 func (m *Model) click(msg tea.MouseClickMsg) tea.Cmd {

@@ -177,6 +177,19 @@ func TestFreezeStepAndLive(t *testing.T) {
 	c.sees("expected a time such as 14:32")
 }
 
+// TestOnlyListsAreFiltered: where there is no list, the keys for lists say so, and no count of rows claims otherwise.
+func TestOnlyListsAreFiltered(t *testing.T) {
+	c := newConsole(t, settings{})
+	for _, where := range [][]string{nil, {"enter", "[", "["}} { // the overview's figures, a text
+		c.keys(where...)
+		for _, try := range [][]string{{"/"}, {":", "'filter foo", "enter"}, {"s"}, {"S"}} {
+			c.keys(try...)
+			c.sees("there is no list here to")
+			c.lacks("/foo", "in the pane's own order")
+		}
+	}
+}
+
 func TestFilterAndSort(t *testing.T) {
 	c := newConsole(t, settings{})
 	c.keys("2", "/", "'site:berlin !ok", "enter")
