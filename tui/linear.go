@@ -61,7 +61,7 @@ type linear struct {
 	m       *Model
 	out     io.Writer
 	err     error
-	told    time.Time // the newest event told
+	told    uint64 // the number of the newest event told
 	summed  time.Time
 	trouble string
 	asking  *question
@@ -99,7 +99,10 @@ func (l *linear) tick() {
 		return
 	}
 	l.events(scene)
-	trouble := fmt.Sprint(views.Troubles(scene.Snap))
+	trouble := ""
+	for _, x := range views.Troubles(scene.Snap) {
+		trouble += fmt.Sprintln(x.Severity, x.Pane, x.Kind)
+	}
 	if trouble != l.trouble || scene.Snap.At.Sub(l.summed) >= summaryEvery {
 		l.say(scene.Summary()...)
 		l.trouble, l.summed = trouble, scene.Snap.At
@@ -108,17 +111,18 @@ func (l *linear) tick() {
 
 func (l *linear) events(scene *views.Scene) {
 	list := scene.Snap.Events
-	first := slices.IndexFunc(list, func(e event.Event) bool { return e.At.After(l.told) })
+	// By their numbers: an engine may tell of what happened before the newest event told.
+	first := slices.IndexFunc(list, func(e event.Event) bool { return e.Seq > l.told })
 	if first < 0 {
 		return
 	}
-	if l.told.IsZero() { // the past is summed up, not told
+	if l.told == 0 { // the past is summed up, not told
 		first = max(len(list)-5, 0)
 	}
 	for i := first; i < len(list); i++ {
 		l.say(scene.EventLine(&list[i]))
 	}
-	l.told = list[len(list)-1].At
+	l.told = list[len(list)-1].Seq
 }
 
 // obey carries out a typed line, and tells whether it was the last.

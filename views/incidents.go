@@ -168,6 +168,8 @@ func (s *Scene) evidence(x *timeline.Incident) Goto {
 	switch kind {
 	case "contract":
 		return Goto{Pane: Contracts, Path: []Level{{Key: subject}}}
+	case "contracts":
+		return Goto{Pane: Contracts}
 	case "nodes":
 		return Goto{Pane: EdgeNodes, Root: Level{Filter: "state:" + state}}
 	case "cloud":

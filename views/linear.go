@@ -24,7 +24,9 @@ func (s *Scene) Summary() []string {
 	}
 	switch {
 	case len(words) > 0:
-		say(s.clock(x.At), " ", x.At.In(s.Zone).Format("MST"), ": ", plural(len(words), "trouble", "troubles"), ": ", strings.Join(words, "; "), ".")
+		say(s.clock(x.At), " ", x.At.In(s.Zone).Format("MST"), ": ", plural(len(words), "problem", "problems"), ": ", strings.Join(words, "; "), ".")
+	case settling(x):
+		say(s.clock(x.At), " ", x.At.In(s.Zone).Format("MST"), ": settling in, nothing is known yet.")
 	default:
 		say(s.clock(x.At), " ", x.At.In(s.Zone).Format("MST"), ": nothing is wrong that weir knows of.")
 	}
@@ -32,7 +34,7 @@ func (s *Scene) Summary() []string {
 		_, _, lag := s.drain(p)
 		state := string(p.State)
 		if !p.Waiting.IsEmpty() {
-			state += " for " + p.Waiting.String()
+			state += " (" + p.Waiting.String() + ")"
 		}
 		say("Throughput: ", state, ", ", rate(p.EventsPerSecond), " events a second, latency p50 ", latency(p.EndToEnd, p.EndToEnd.P50), " p99 ",
 			latency(p.EndToEnd, p.EndToEnd.P99), ", lag ", count(p.Lag), " (", lag, "), ", count(p.DeadLettered), " dead letters.")

@@ -365,7 +365,8 @@ func TrafficText(bytesPerSecond float64) string {
 
 // settling tells whether an engine has not seen its world yet: then nothing is known to be wrong, nor to be well.
 func settling(x *timeline.Snapshot) bool {
-	return x.Pipeline != nil && x.Pipeline.State == pipeline.Starting || x.Edge != nil && x.Edge.ByState[edge.Unknown] > 0 ||
+	p := x.Pipeline
+	return p != nil && (p.State == pipeline.Starting || p.State == pipeline.Stopped && !x.PipelineStopped()) || x.Edge != nil && x.Edge.ByState[edge.Unknown] > 0 ||
 		x.Edge != nil && x.Edge.Nodes == 0
 }
 

@@ -18,6 +18,8 @@ type Trouble struct {
 	Severity event.Severity // Critical or Warning
 	Text     string
 	Pane     Pane // where to look
+	// Kind is the text without the figures that move by themselves: it tells whether the trouble is still the same one.
+	Kind string
 }
 
 // Troubles is what is wrong in a snapshot, the most important first. It looks at states only: the snapshot's own
@@ -27,19 +29,22 @@ func Troubles(x *timeline.Snapshot) []Trouble {
 		return nil
 	}
 	var list []Trouble
-	add := func(s event.Severity, p Pane, text string) { list = append(list, Trouble{s, text, p}) }
+	add := func(s event.Severity, p Pane, kind, text string) {
+		list = append(list, Trouble{s, or(text, kind), p, kind})
+	}
 	for _, e := range x.Engines {
 		if e.State == timeline.EngineFailed {
-			text := e.Name + " engine failed"
+			kind := e.Name + " engine failed"
+			text := kind
 			if d := e.RetryAt.Sub(x.At); d > 0 {
-				text += ", starts again in " + span(d+time.Second-1)
+				text += ", restarts in " + span(d+time.Second-1)
 			}
-			add(event.Critical, paneOf(e.Name), text)
+			add(event.Critical, paneOf(e.Name), kind, text)
 		}
 	}
 	if p := x.Pipeline; p != nil {
 		if x.PipelineStopped() {
-			add(event.Critical, Throughput, "pipeline stopped")
+			add(event.Critical, Throughput, "pipeline stopped", "")
 		}
 		pipelineTroubles(p, add)
 	}
@@ -51,10 +56,10 @@ func Troubles(x *timeline.Snapshot) []Trouble {
 	}
 	if h := x.Host; h != nil {
 		if h.DiskPercent >= 95 {
-			add(event.Warning, Throughput, "disk "+percent(h.DiskPercent/100)+" full")
+			add(event.Warning, Throughput, "disk nearly full", "disk "+percent(h.DiskPercent/100)+" full")
 		}
 		if h.MemoryPercent >= 95 {
-			add(event.Warning, Throughput, "memory "+percent(h.MemoryPercent/100)+" used")
+			add(event.Warning, Throughput, "memory nearly full", "memory "+percent(h.MemoryPercent/100)+" used")
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Trouble) int { return cmp.Compare(weight(a.Severity), weight(b.Severity)) })
@@ -78,39 +83,37 @@ func paneOf(engine string) Pane {
 	return Throughput
 }
 
-func pipelineTroubles(p *pipeline.Snapshot, add func(event.Severity, Pane, string)) {
+// adder notes a trouble. text is what is shown of it where that holds figures that move by themselves, else empty.
+type adder func(s event.Severity, p Pane, kind, text string)
+
+// verdictWords say what partitions with a verdict do.
+var verdictWords = map[pipeline.Verdict]string{
+	pipeline.VerdictStop: "stopped", pipeline.VerdictStall: "stalled", pipeline.VerdictRewind: "rewound", pipeline.VerdictWarn: "not catching up",
+}
+
+// stageFails say what is wrong with the records that became dead letters at a stage.
+var stageFails = map[string]string{
+	"decode": "not decodable", "entity": "no entity", "features": "features missing", "score": "not scored",
+}
+
+func pipelineTroubles(p *pipeline.Snapshot, add adder) {
 	switch p.State {
 	case pipeline.Waiting:
-		add(event.Critical, Throughput, "pipeline waits: "+p.Waiting.String())
+		add(event.Critical, Throughput, "pipeline waiting", "pipeline waiting: "+p.Waiting.String())
 	case pipeline.Paused:
-		add(event.Warning, Throughput, "pipeline paused")
+		add(event.Warning, Throughput, "pipeline paused", "")
 	}
-	worst, n := pipeline.VerdictOK, 0
-	for i := range p.Partitions {
-		v := p.Partitions[i].Verdict
-		if v == "" || v == pipeline.VerdictOK {
-			continue
-		}
-		n++
-		if verdictRank[v] < verdictRank[worst] {
-			worst = v
-		}
-	}
-	if n > 0 && p.State != pipeline.Paused {
-		severity := event.Critical
-		if worst == pipeline.VerdictWarn {
-			severity = event.Warning
-		}
-		add(severity, Throughput, plural(n, "partition", "partitions")+" "+string(worst))
+	if p.State != pipeline.Paused {
+		partitionTroubles(p, add)
 	}
 	if share, too := p.LosesTooMany(); too {
-		add(event.Warning, Throughput, percent(share)+" dead letters")
+		add(event.Warning, Throughput, "dead letters", percent(share)+" dead letters"+deadBecause(p))
 	}
 	switch p.Features.State {
 	case "down":
-		add(event.Critical, Throughput, "feature store down")
+		add(event.Critical, Throughput, "feature store down", "")
 	case "slow":
-		add(event.Warning, Throughput, "feature store slow")
+		add(event.Warning, Throughput, "feature store slow", "")
 	}
 	drifted, first := 0, ""
 	for i := range p.Features.Drift {
@@ -122,18 +125,50 @@ func pipelineTroubles(p *pipeline.Snapshot, add func(event.Severity, Pane, strin
 	}
 	switch {
 	case drifted == 1:
-		add(event.Warning, Throughput, "feature "+first+" drifted")
+		add(event.Warning, Throughput, "feature "+first+" drifted", "")
 	case drifted > 1:
-		add(event.Warning, Throughput, count(drifted)+" features drifted")
+		add(event.Warning, Throughput, count(drifted)+" features drifted", "")
 	}
 	if p.PSI > p.PSIThreshold && p.PSIThreshold > 0 {
-		add(event.Warning, Predictions, "predictions drifted")
+		add(event.Warning, Predictions, "predictions drifted", "")
 	}
 }
 
-func meshTroubles(m *mesh.Snapshot, add func(event.Severity, Pane, string)) {
+// partitionTroubles tells of the partitions that do not go on as they should, the worst verdict first.
+func partitionTroubles(p *pipeline.Snapshot, add adder) {
+	by := map[pipeline.Verdict]int{}
+	for i := range p.Partitions {
+		by[p.Partitions[i].Verdict]++
+	}
+	for _, v := range []pipeline.Verdict{pipeline.VerdictStop, pipeline.VerdictStall, pipeline.VerdictRewind, pipeline.VerdictWarn} {
+		severity := event.Critical
+		if v == pipeline.VerdictWarn {
+			severity = event.Warning
+		}
+		if n := by[v]; n > 0 {
+			add(severity, Throughput, plural(n, "partition", "partitions")+" "+verdictWords[v], "")
+		}
+	}
+}
+
+// deadBecause is what is wrong with most of the newest dead letters.
+func deadBecause(p *pipeline.Snapshot) string {
+	by, most := map[string]int{}, ""
+	for i := range p.Dead {
+		stage := p.Dead[i].Stage
+		if by[stage]++; by[stage] > by[most] {
+			most = stage
+		}
+	}
+	if why := stageFails[most]; why != "" {
+		return ": " + why
+	}
+	return ""
+}
+
+func meshTroubles(m *mesh.Snapshot, add adder) {
 	if !m.Error.IsEmpty() {
-		add(event.Warning, Contracts, "contracts cannot be judged")
+		add(event.Warning, Contracts, "contracts out of date", "contracts out of date: "+m.Error.String())
 	}
 	by := map[mesh.State]int{}
 	first := map[mesh.State]string{}
@@ -146,43 +181,49 @@ func meshTroubles(m *mesh.Snapshot, add func(event.Severity, Pane, string)) {
 	tell := func(s event.Severity, state mesh.State, one, many string) {
 		switch n := by[state]; {
 		case n == 1:
-			add(s, Contracts, first[state]+": "+one)
+			add(s, Contracts, first[state]+": "+one, "")
 		case n > 1:
-			add(s, Contracts, count(n)+" contracts "+many)
+			add(s, Contracts, count(n)+" contracts "+many, "")
 		}
 	}
 	tell(event.Critical, mesh.Broken, "contract broken", "broken")
 	tell(event.Warning, mesh.Bad, "cannot be parsed", "cannot be parsed")
-	tell(event.Warning, mesh.Waiting, "waits for its feed", "wait for their feeds")
+	tell(event.Warning, mesh.Waiting, "waiting for its feed", "waiting for their feeds")
 }
 
-func edgeTroubles(e *edge.Snapshot, add func(event.Severity, Pane, string)) {
+func edgeTroubles(e *edge.Snapshot, add adder) {
 	var parts []string
-	severity := event.Warning
+	severity, more := event.Warning, 0
 	for _, state := range []edge.State{edge.Down, edge.Invalid, edge.Flapping, edge.Skewed, edge.Stale, edge.Slow} {
-		if n := e.ByState[state]; n > 0 {
-			if state == edge.Down || state == edge.Invalid {
-				severity = event.Critical
-			}
-			if len(parts) < 2 {
-				parts = append(parts, plural(n, "node", "nodes")+" "+string(state))
-			}
+		n := e.ByState[state]
+		switch {
+		case n == 0:
+			continue
+		case len(parts) == 0:
+			parts = append(parts, plural(n, "node", "nodes")+" "+string(state))
+		case len(parts) == 1:
+			parts = append(parts, count(n)+" "+string(state))
+		default:
+			more += n
 		}
+		if state == edge.Down || state == edge.Invalid {
+			severity = event.Critical
+		}
+	}
+	if more > 0 {
+		parts = append(parts, count(more)+" more")
 	}
 	if len(parts) > 0 {
-		parts[len(parts)-1] = strings.TrimSpace(parts[len(parts)-1])
-		if len(parts) == 2 {
-			parts[1] = strings.Replace(strings.Replace(parts[1], " nodes", "", 1), " node", "", 1)
-		}
-		add(severity, EdgeNodes, strings.Join(parts, ", "))
+		add(severity, EdgeNodes, strings.Join(parts, ", "), "")
 	}
 	if e.Cloud.State == edge.CloudRefused {
-		add(event.Critical, EdgeNodes, "the cloud refused the aggregate")
+		add(event.Critical, EdgeNodes, "the cloud refused the aggregate", "")
 	}
 	if e.Cloud.State == edge.CloudDown {
-		add(event.Warning, EdgeNodes, "cloud down, "+count(e.Cloud.Outbox)+" in the outbox")
+		add(event.Warning, EdgeNodes, "cloud down", "cloud down, "+count(e.Cloud.Outbox)+" in the outbox")
 	}
-	if e.Cloud.Dropped > 0 {
-		add(event.Critical, EdgeNodes, count(e.Cloud.Dropped)+" aggregates dropped")
+	// They are counted for as long as the outbox lives: once the cloud takes aggregates again, the loss is over.
+	if e.Cloud.Dropped > 0 && e.Cloud.State != edge.CloudOK {
+		add(event.Critical, EdgeNodes, "aggregates dropped", plural(int(e.Cloud.Dropped), "aggregate", "aggregates")+" dropped")
 	}
 }

@@ -47,16 +47,20 @@ func TestRules(t *testing.T) {
 		{"pipeline waits", func(s *timeline.Snapshot) {
 			s.Pipeline.State, s.Pipeline.Waiting = pipeline.Waiting, text("connection refused")
 		}, "connection refused"},
+		{"pipeline waits", func(s *timeline.Snapshot) { // with its partitions the lag is gone, which is not a lag of zero
+			s.Pipeline.State, s.Pipeline.Partitions, s.Pipeline.Predictions = pipeline.Waiting, nil, text("predictions")
+			s.Pipeline.Waiting = text("connection refused")
+		}, "connection refused everything that reads predictions"},
 		{"pipeline paused", func(s *timeline.Snapshot) { s.Pipeline.State = pipeline.Paused }, "by command"},
 		{"pipeline stopped", func(s *timeline.Snapshot) { s.Pipeline.State = pipeline.Stopped }, "lag"},
 		{"partitions stall", func(s *timeline.Snapshot) { s.Pipeline.Partitions[1].Verdict = pipeline.VerdictStall }, "p4, lag 20800"},
-		{"partitions warn", func(s *timeline.Snapshot) { s.Pipeline.Partitions[1].Verdict = pipeline.VerdictWarn }, "does not fall"},
+		{"partitions warn", func(s *timeline.Snapshot) { s.Pipeline.Partitions[1].Verdict = pipeline.VerdictWarn }, "is not falling"},
 		{"dead letters", func(s *timeline.Snapshot) {
 			s.Pipeline.MinuteHandled, s.Pipeline.MinuteDead = 1000, 21
 			for _, stage := range []string{"features", "decode", "decode"} {
 				s.Pipeline.Dead = append(s.Pipeline.Dead, pipeline.DeadLetter{Stage: stage, Reason: text("cut short")})
 			}
-		}, "2.1 % of the last minute's records decode: cut short (2 of the newest 3) features: cut short (1 of the newest 3)"},
+		}, "2.1% of the last minute's records decode: cut short (2 of the newest 3) features: cut short (1 of the newest 3)"},
 		{"feature store down", func(s *timeline.Snapshot) { s.Pipeline.Features.State = "down" }, "every prediction"},
 		{"feature store slow", func(s *timeline.Snapshot) { s.Pipeline.Features.State = "slow" }, "latency"},
 		{"feature drifted", func(s *timeline.Snapshot) {
@@ -68,6 +72,10 @@ func TestRules(t *testing.T) {
 		}, "email null 7.2% > 5%, and 1 more ml-ranking commerce/predictions see the failing rows, then tell data@example.com"},
 		{"contract unreadable", func(s *timeline.Snapshot) { s.Mesh.Products[0].State = mesh.Bad }, "in force"},
 		{"contract not judged", func(s *timeline.Snapshot) { s.Mesh.Products[0].State = mesh.Waiting }, "ml-ranking"},
+		{"contracts out of date", func(s *timeline.Snapshot) { // the broker is away: said once, not once a product
+			s.Mesh.Error, s.Mesh.Products[0].State, s.Mesh.Products[0].Error = text("the broker is away"), mesh.Waiting, text("the broker is away")
+		}, "the broker is away commerce/user_events"},
+		{"contracts out of date", func(s *timeline.Snapshot) { s.Mesh.Error = text("no registry") }, "no registry changes to contracts: the rules last read stay in force"},
 		{"nodes down", func(s *timeline.Snapshot) {
 			s.Edge.ByState[edge.Down] = 5
 			for i := range 5 {
@@ -76,8 +84,8 @@ func TestRules(t *testing.T) {
 		}, "oslo: a, b, +3 more"},
 		{"cloud down", func(s *timeline.Snapshot) { s.Edge.Cloud.State, s.Edge.Cloud.Outbox = edge.CloudDown, 7 }, "7 waiting"},
 		{"cloud refuses", func(s *timeline.Snapshot) { s.Edge.Cloud.State = edge.CloudRefused }, "not sent again"},
-		{"disk nearly full", func(s *timeline.Snapshot) { s.Host.DiskPercent = 97 }, "97 %"},
-		{"memory nearly full", func(s *timeline.Snapshot) { s.Host.MemoryPercent = 97 }, "97 %"},
+		{"disk nearly full", func(s *timeline.Snapshot) { s.Host.DiskPercent = 97 }, "97%"},
+		{"memory nearly full", func(s *timeline.Snapshot) { s.Host.MemoryPercent = 97 }, "97%"},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			s := world(0)

@@ -22,27 +22,25 @@ func Find(s *timeline.Snapshot) []timeline.Incident {
 	for i := range s.Engines {
 		if e := &s.Engines[i]; e.State == timeline.EngineFailed {
 			f.add(event.Critical, "engine failed", e.Name, e.Since, e.Error.String())
-			f.next("", "it is started again by itself, with growing pauses; its error says what it lacks")
+			f.next("", "it restarts by itself, with growing pauses; its error says what is missing")
 		}
 	}
 	if s.Pipeline != nil {
 		f.pipeline(s.Pipeline, s.PipelineStopped())
 	}
 	if s.Mesh != nil {
-		for i := range s.Mesh.Products {
-			f.product(&s.Mesh.Products[i])
-		}
+		f.mesh(s.Mesh)
 	}
 	if s.Edge != nil {
 		f.fleet(s.Edge)
 	}
 	if h := s.Host; h != nil && h.DiskPercent >= nearlyFull {
-		f.add(event.Warning, "disk nearly full", h.Name.String(), time.Time{}, fmt.Sprintf("%.0f %% used", h.DiskPercent))
-		f.next("", "make room: the outbox and the recordings are written there")
+		f.add(event.Warning, "disk nearly full", h.Name.String(), time.Time{}, fmt.Sprintf("%.0f%% used", h.DiskPercent))
+		f.next("", "free some space: the outbox and the recordings are written there")
 	}
 	if h := s.Host; h != nil && h.MemoryPercent >= nearlyFull {
-		f.add(event.Warning, "memory nearly full", h.Name.String(), time.Time{}, fmt.Sprintf("%.0f %% used", h.MemoryPercent))
-		f.next("", "see which process takes it, before the system ends one")
+		f.add(event.Warning, "memory nearly full", h.Name.String(), time.Time{}, fmt.Sprintf("%.0f%% used", h.MemoryPercent))
+		f.next("", "find the process that uses it before the system kills one")
 	}
 	return f.list
 }
@@ -70,52 +68,55 @@ func (f *finder) next(command, what string) {
 
 func (f *finder) pipeline(p *pipeline.Snapshot, stopped bool) {
 	topic := p.Events.String()
-	all := fmt.Sprintf("%d partitions of %s, lag %d", len(p.Partitions), topic, p.Lag)
+	all := "everything that reads " + p.Predictions.String()
+	if len(p.Partitions) > 0 { // without any, the lag is not zero but unknown
+		all = fmt.Sprintf("%s of %s, lag %d", plural(len(p.Partitions), "partition", "partitions"), topic, p.Lag)
+	}
 	switch p.State {
 	case pipeline.Waiting:
 		f.add(event.Critical, "pipeline waits", topic, p.Since, p.Waiting.String())
 		f.touches(all, "nothing is predicted meanwhile, nothing is lost")
-		f.next("", "bring back what it waits for; it goes on by itself")
+		f.next("", "restore what it is waiting for; it resumes by itself")
 	case pipeline.Paused:
 		f.add(event.Warning, "pipeline paused", topic, p.Since, "by command")
 		f.touches(all)
-		f.next("resume", "let it go on when the reason is over")
+		f.next("resume", "resume it once the reason is gone")
 	}
 	if stopped {
 		f.add(event.Critical, "pipeline stopped", topic, p.Since, "the engine has stopped")
 		f.touches(all)
-		f.next("resume", "let it go on")
+		f.next("resume", "resume it")
 	}
 	if p.State == pipeline.Running {
 		f.verdicts(p, topic)
 	}
 	if share, too := p.LosesTooMany(); too {
-		f.add(event.Warning, "dead letters", topic, time.Time{}, fmt.Sprintf("%.1f %% of the last minute's records", 100*share))
+		f.add(event.Warning, "dead letters", topic, time.Time{}, fmt.Sprintf("%.1f%% of the last minute's records", 100*share))
 		f.touches(deadReasons(p)...)
-		f.next("", "see their reasons and bytes; tell who writes "+topic+", then replay what can be mended")
+		f.next("", "look at their reasons and bytes; tell whoever writes "+topic+", then replay those that can be fixed")
 	}
 	since := p.Features.Since
 	switch p.Features.State {
 	case "down":
 		f.add(event.Critical, "feature store down", "feature store", since, p.Features.URL.String()+" does not answer")
 		f.touches("every prediction")
-		f.next("", "look after the store; batches wait for it and nothing is made up")
+		f.next("", "fix the store; batches wait for it, and no value is made up")
 	case "slow":
 		f.add(event.Warning, "feature store slow", "feature store", since, fmt.Sprintf("p99 %.0f ms a request", p.Features.LatencyP99))
 		f.touches("latency of every prediction")
-		f.next("", "look after the store; the cache bridges what it holds")
+		f.next("", "check the store; the cache covers what it holds")
 	}
 	for i := range p.Features.Drift {
 		if d := &p.Features.Drift[i]; d.PSI > d.Threshold {
-			f.add(event.Warning, "feature drifted", d.Name.String(), time.Time{}, fmt.Sprintf("PSI %.3f, by chance up to %.3f", d.PSI, d.Threshold))
+			f.add(event.Warning, "feature drifted", d.Name.String(), time.Time{}, fmt.Sprintf("PSI %.3f, threshold %.3f", d.PSI, d.Threshold))
 			f.touches("model " + p.Model.Version.String())
-			f.next("", "see whether its source changed; if the world did, train anew")
+			f.next("", "check whether its source changed; if the world itself did, retrain the model")
 		}
 	}
 	if p.PSIThreshold > 0 && p.PSI > p.PSIThreshold {
-		f.add(event.Warning, "predictions drifted", p.Model.Version.String(), time.Time{}, fmt.Sprintf("PSI %.3f, by chance up to %.3f", p.PSI, p.PSIThreshold))
+		f.add(event.Warning, "predictions drifted", p.Model.Version.String(), time.Time{}, fmt.Sprintf("PSI %.3f, threshold %.3f", p.PSI, p.PSIThreshold))
 		f.touches("whoever acts on " + p.Predictions.String())
-		f.next("model rollback", "see which bins grew, then which feature moved; go back to the model before it if it is new")
+		f.next("model rollback", "see which bins grew, then which feature moved; if the model is new, roll it back")
 	}
 }
 
@@ -143,14 +144,14 @@ func (f *finder) verdicts(p *pipeline.Snapshot, topic string) {
 		}
 	}
 	for _, v := range slices.Sorted(maps.Keys(by)) {
-		severity, message, next := event.Critical, "offsets do not move though records wait", "see the partition's newest records: one may keep the batch from ending"
+		severity, message, next := event.Critical, "offsets are not moving although records are waiting", "look at the partition's newest records: one of them may be blocking the batch"
 		switch v {
 		case pipeline.VerdictWarn:
-			severity, message, next = event.Warning, "the lag does not fall", "see whether it grows; another worker in the group takes partitions over"
+			severity, message, next = event.Warning, "the lag is not falling", "check whether it grows; another worker in the group would take over some partitions"
 		case pipeline.VerdictStop:
-			message, next = "no offset was committed for the whole window", "see whether anybody of the group is there"
+			message, next = "no offset was committed in the whole window", "check whether any member of the group is running"
 		case pipeline.VerdictRewind:
-			message, next = "the offset went back", "see the events: was it sought back on purpose?"
+			message, next = "the offset went back", "check the events: was it a deliberate :seek?"
 		}
 		f.add(severity, "partitions "+string(v), topic, time.Time{}, message)
 		f.touches(few(by[v], 6)...)
@@ -158,11 +159,37 @@ func (f *finder) verdicts(p *pipeline.Snapshot, topic string) {
 	}
 }
 
+// mesh tells once of what keeps all contracts from being judged, then of the products with troubles of their own.
+func (f *finder) mesh(m *mesh.Snapshot) {
+	if !m.Error.IsEmpty() {
+		f.add(event.Warning, "contracts out of date", or(m.Registry.String(), "registry"), time.Time{}, m.Error.String())
+	}
+	var same []string
+	for i := range m.Products {
+		p := &m.Products[i]
+		if p.State == mesh.Waiting && !m.Error.IsEmpty() && p.Error == m.Error {
+			same = append(same, p.Domain.String()+"/"+p.Name.String())
+		}
+	}
+	if !m.Error.IsEmpty() {
+		if same == nil {
+			same = []string{"changes to contracts: the rules last read stay in force"} // judging goes on by them
+		}
+		f.touches(few(same, 6)...)
+		f.next("", "the error says what is missing; once it is back, judging resumes by itself")
+	}
+	for i := range m.Products {
+		if p := &m.Products[i]; p.State != mesh.Waiting || m.Error.IsEmpty() || p.Error != m.Error {
+			f.product(p)
+		}
+	}
+}
+
 func (f *finder) product(p *mesh.Product) {
 	subject := p.Domain.String() + "/" + p.Name.String()
 	switch p.State {
 	case mesh.Broken:
-		message := "a rule does not hold"
+		message := "a rule is broken"
 		if len(p.Issues) > 0 {
 			message = p.Issues[0].Message.String()
 			if n := len(p.Issues) - 1; n > 0 {
@@ -171,15 +198,15 @@ func (f *finder) product(p *mesh.Product) {
 		}
 		f.add(event.Critical, "contract broken", subject, p.Since, message)
 		f.touches(consumers(p)...)
-		f.next("", "see the failing rows, then tell "+or(names(p.Owners), "its owners: the contract names none"))
+		f.next("", "see the failing rows, then tell "+or(names(p.Owners), "its owners (the contract names none)"))
 	case mesh.Bad:
 		f.add(event.Warning, "contract unreadable", subject, p.Since, p.Error.String())
 		f.touches("the rules last read stay in force")
-		f.next("", "mend "+p.Path.String()+"; weir products lint names the line")
+		f.next("", "fix "+p.Path.String()+"; weir products lint names the line")
 	case mesh.Waiting:
 		f.add(event.Warning, "contract not judged", subject, p.Since, p.Error.String())
 		f.touches(consumers(p)...)
-		f.next("", "bring back its feed "+p.Feed.String())
+		f.next("", "restore its feed "+p.Feed.String())
 	}
 }
 
@@ -207,12 +234,12 @@ var fleetRules = []struct {
 	command  string
 	next     string
 }{
-	{edge.Down, event.Critical, "do not answer", "poll", "see their errors: all of one site points at its network"},
-	{edge.Invalid, event.Critical, "answer nonsense", "", "see the last answer; their figures are left out of every total"},
-	{edge.Flapping, event.Warning, "come and go", "", "see their changes of state; their network or their power is loose"},
-	{edge.Skewed, event.Warning, "have wrong clocks", "", "set their clocks: freshness cannot be told"},
-	{edge.Stale, event.Warning, "answer with old data", "", "see what feeds them: they are reachable"},
-	{edge.Slow, event.Warning, "answer slowly", "", "see their latency over time"},
+	{edge.Down, event.Critical, "not answering", "poll", "check their errors: if a whole site is down, suspect its network"},
+	{edge.Invalid, event.Critical, "sending invalid answers", "", "look at the last answer; their figures are left out of every total"},
+	{edge.Flapping, event.Warning, "coming and going", "", "look at their changes of state; suspect a loose network or power connection"},
+	{edge.Skewed, event.Warning, "with a wrong clock", "", "set their clocks: their freshness cannot be judged"},
+	{edge.Stale, event.Warning, "answering with old data", "", "check what feeds them: the nodes themselves are reachable"},
+	{edge.Slow, event.Warning, "answering slowly", "", "look at their latency over time"},
 }
 
 func (f *finder) fleet(e *edge.Snapshot) {
@@ -248,15 +275,18 @@ func (f *finder) fleet(e *edge.Snapshot) {
 	}
 	c := &e.Cloud
 	waiting := fmt.Sprintf("the outbox: %d waiting", c.Outbox)
+	if c.Dropped > 0 {
+		waiting += fmt.Sprintf(", %d dropped for want of room", c.Dropped)
+	}
 	switch c.State {
 	case edge.CloudRefused:
 		f.add(event.Critical, "cloud refuses", "cloud", c.Since, or(c.Error.String(), c.URL.String()+" refused the last aggregate"))
 		f.touches(waiting)
-		f.next("", "see the refusal: the same aggregate is not sent again")
+		f.next("", "read the refusal: the same aggregate is not sent again")
 	case edge.CloudDown:
-		f.add(event.Warning, "cloud down", "cloud", c.Since, or(c.Error.String(), c.URL.String()+" does not take the aggregates"))
+		f.add(event.Warning, "cloud down", "cloud", c.Since, or(c.Error.String(), c.URL.String()+" is not accepting the aggregates"))
 		f.touches(waiting)
-		f.next("sync", "look after the cloud; what waits is sent by itself, the oldest first")
+		f.next("sync", "check the cloud; what is waiting is sent by itself, oldest first")
 	}
 }
 
@@ -274,6 +304,13 @@ func names(list []safetext.Text) string {
 		out[i] = t.String()
 	}
 	return strings.Join(out, ", ")
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 func or(s, otherwise string) string {

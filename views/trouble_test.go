@@ -1,0 +1,57 @@
+package views
+
+import (
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"weir/backend/edge"
+	"weir/backend/mesh"
+	"weir/backend/pipeline"
+	"weir/backend/safetext"
+	"weir/backend/timeline"
+)
+
+// TestTroubles has the first row of the screen say what is wrong, of what, and no more than is true.
+func TestTroubles(t *testing.T) {
+	text := safetext.Clean
+	for _, c := range []struct {
+		name   string
+		breaks func(*timeline.Snapshot)
+		want   []string
+	}{
+		{"all is well", func(*timeline.Snapshot) {}, nil},
+		{"one partition stands still, two lag", func(s *timeline.Snapshot) {
+			s.Pipeline.Partitions = []pipeline.Partition{{Verdict: pipeline.VerdictWarn}, {Verdict: pipeline.VerdictStall}, {Verdict: pipeline.VerdictWarn}}
+		}, []string{"1 partition stalled", "2 partitions not catching up"}},
+		{"dead letters, most for one reason", func(s *timeline.Snapshot) {
+			s.Pipeline.MinuteHandled, s.Pipeline.MinuteDead = 1000, 21
+			s.Pipeline.Dead = []pipeline.DeadLetter{{Stage: "decode"}, {Stage: "features"}, {Stage: "features"}}
+		}, []string{"2.1% dead letters: features missing"}},
+		{"the registry is gone, the rules are judged all the same", func(s *timeline.Snapshot) {
+			s.Mesh.Error = text("no registry")
+		}, []string{"contracts out of date: no registry"}},
+		{"the outbox has no room", func(s *timeline.Snapshot) {
+			s.Edge.Cloud = edge.Cloud{State: edge.CloudDown, Outbox: 9, Dropped: 2}
+		}, []string{"2 aggregates dropped", "cloud down, 9 in the outbox"}},
+		{"the outbox had no room, and the cloud is back", func(s *timeline.Snapshot) { s.Edge.Cloud.Dropped = 2 }, nil},
+		{"nodes in more states than there is room for", func(s *timeline.Snapshot) {
+			s.Edge.ByState = map[edge.State]int{edge.Down: 1, edge.Flapping: 2, edge.Stale: 3, edge.Slow: 1}
+		}, []string{"1 node down, 2 flapping, 4 more"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			at := time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC)
+			s := &timeline.Snapshot{At: at, Pipeline: &pipeline.Snapshot{State: pipeline.Running, PSI: math.NaN(), PSIThreshold: math.NaN()},
+				Mesh: &mesh.Snapshot{}, Edge: &edge.Snapshot{Nodes: 3, ByState: map[edge.State]int{}, Cloud: edge.Cloud{State: edge.CloudOK}}}
+			c.breaks(s)
+			var got []string
+			for _, x := range Troubles(s) {
+				got = append(got, x.Text)
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
