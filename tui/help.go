@@ -6,9 +6,14 @@ import (
 	"weir/views"
 )
 
-// helpView is the help of everything: the keys of the one table, and the commands of this console.
+// helpView is the help of everything: what keys do on the page in focus, then all keys of the one table, and the commands
+// of this console.
 func (m *Model) helpView() []views.HelpGroup {
-	var out []views.HelpGroup
+	here := views.HelpGroup{Name: "Here, in " + m.console.Focus.String()}
+	for _, h := range m.useful(&m.screen.Pages[m.console.Focus]) {
+		here.Rows = append(here.Rows, views.Hint{Key: h.Key, Text: h.Help})
+	}
+	out := []views.HelpGroup{here}
 	for _, group := range []string{groupPanes, groupLists, groupTime, groupOther} {
 		g := views.HelpGroup{Name: group}
 		for _, b := range m.keys.table {

@@ -393,9 +393,14 @@ func (m *Model) hints(page *views.Page) []views.Hint {
 	if m.helping > 0 {
 		return []views.Hint{{Key: "↑ ↓", Text: "scroll"}, {Key: "esc", Text: "close"}}
 	}
+	return m.useful(page)
+}
+
+// useful are the keys that do something on a page, each with what that is.
+func (m *Model) useful(page *views.Page) []views.Hint {
 	var out []views.Hint
 	for _, b := range m.keys.table {
-		hint, label := b.hint, b.label()
+		hint, label, long := b.hint, b.label(), b.Help().Desc
 		switch b.intent {
 		case focusPane:
 			if m.console.Zoomed {
@@ -405,11 +410,11 @@ func (m *Model) hints(page *views.Page) []views.Hint {
 			label = "enter"
 			switch {
 			case !m.console.Zoomed:
-				hint = "zoom"
+				hint, long = "zoom", "zoom the pane"
 			case !page.Opens || page.Table.Rows == 0 && page.Moment == nil && page.Goto == nil:
 				continue
 			default:
-				hint = page.Opened
+				hint, long = page.Opened, "open: "+page.Opened
 			}
 		case back:
 			label = "esc"
@@ -426,11 +431,11 @@ func (m *Model) hints(page *views.Page) []views.Hint {
 				continue
 			}
 		case pollNode:
-			if page.Node == "" {
+			if !m.offersNode(page) {
 				continue
 			}
 		case holdNode:
-			if page.Node == "" || m.options.Console.ReadOnly {
+			if !m.offersNode(page) || m.options.Console.ReadOnly {
 				continue
 			}
 			hint = m.holdHint()
@@ -471,10 +476,15 @@ func (m *Model) hints(page *views.Page) []views.Hint {
 			label = b.Keys()[0]
 		}
 		if hint != "" {
-			out = append(out, views.Hint{Key: label, Text: hint})
+			out = append(out, views.Hint{Key: label, Text: hint, Help: long, Keep: b.intent == help || b.intent == replayRows})
 		}
 	}
 	return out
+}
+
+// offersNode tells whether a page is about nodes, one of which is open or under the cursor.
+func (m *Model) offersNode(page *views.Page) bool {
+	return page.Node != "" || m.console.Zoomed && page.NodeRows && (page.Area != nil || page.Table.Rows > 0)
 }
 
 // expire takes away what was to be shown for a while only.

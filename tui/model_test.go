@@ -177,6 +177,34 @@ func TestFreezeStepAndLive(t *testing.T) {
 	c.sees("expected a time such as 14:32")
 }
 
+// TestSmallScreenKeepsWhatMatters: where not all has room, what is wrong and the way to help stay.
+func TestSmallScreenKeepsWhatMatters(t *testing.T) {
+	c := newConsole(t, settings{w: 60, h: 16})
+	c.sees("1 partition stalled +6", "? help", "p99 240 ms")
+	c.keys("enter", "]", "]")
+	c.sees("R replay", "? help")
+	for _, row := range strings.Split(c.text(), "\n") {
+		if strings.Contains(row, "Throughput  ─") {
+			t.Errorf("a gap for a title that had no room: %q", row)
+		}
+	}
+}
+
+// TestHelpBeginsHere: help tells of the pane in focus first, of its own keys only.
+func TestHelpBeginsHere(t *testing.T) {
+	c := newConsole(t, settings{h: 40})
+	c.keys("2", "enter", "?")
+	here, rest, _ := strings.Cut(c.text(), "Panes ")
+	for _, want := range []string{"Here, in Edge nodes", "poll the node", "open: node"} {
+		if !strings.Contains(here, want) {
+			t.Errorf("%q is not told of first:\n%s", want, c.text())
+		}
+	}
+	if strings.Contains(here, "dead letter") || !strings.Contains(rest, "next pane") {
+		t.Errorf("help reads:\n%s", c.text())
+	}
+}
+
 // TestOnlyListsAreFiltered: where there is no list, the keys for lists say so, and no count of rows claims otherwise.
 func TestOnlyListsAreFiltered(t *testing.T) {
 	c := newConsole(t, settings{})

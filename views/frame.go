@@ -26,6 +26,7 @@ func (t *Theme) frame(p Pane, layout Layout, focused bool, title []Seg, body []s
 	if compact {
 		note = ""
 	}
+	told := false
 	for i, seg := range fitting(t, title, room-top.w) {
 		sep := t.Glyphs.Box.H + t.Glyphs.Box.H + " "
 		if i > 0 {
@@ -34,6 +35,7 @@ func (t *Theme) frame(p Pane, layout Layout, focused bool, title []Seg, body []s
 		if top.w+cells(sep)+min(cells(seg.Text), 8)+2 > room {
 			break
 		}
+		told = true
 		if i == 0 {
 			top.Put(border, sep)
 		} else {
@@ -41,7 +43,7 @@ func (t *Theme) frame(p Pane, layout Layout, focused bool, title []Seg, body []s
 		}
 		top.Put(seg.Style, t.clip(t.fold(seg.Text), room-top.w-1))
 	}
-	if len(title) > 0 {
+	if told {
 		top.Space(1)
 	}
 	end := box.TR

@@ -42,7 +42,11 @@ type Chrome struct {
 }
 
 // Hint is one key and what it does now.
-type Hint struct{ Key, Text string }
+type Hint struct {
+	Key, Text string
+	Help      string // Text in full
+	Keep      bool   // it is shown even where not all have room
+}
 
 // Prompt is a line being typed in the last row.
 type Prompt struct {
@@ -281,12 +285,12 @@ func (s *Scene) status(w int, chrome Chrome) string {
 	t := s.Theme
 	l := t.NewLine(w)
 	l.Space(1).Put(Badge, " weir ").Space(1)
-	right := ""
-	if chrome.BytesPerSecond >= 0 {
-		right = TrafficText(chrome.BytesPerSecond) + " "
-	}
+	mode, right := "", ""
 	if chrome.ReadOnly {
-		right = "read only  " + right
+		mode = "read only "
+	}
+	if right = mode; chrome.BytesPerSecond >= 0 {
+		right = strings.TrimLeft(mode+" ", " ") + TrafficText(chrome.BytesPerSecond) + " "
 	}
 	x := s.Snap
 	if x == nil {
@@ -334,7 +338,13 @@ func (s *Scene) status(w int, chrome Chrome) string {
 	} else {
 		l.Space(2)
 	}
-	room := w - l.w - cells(right) - 2
+	if w-l.w-cells(right)-2 < leastTrouble { // what is wrong matters more than what this terminal costs
+		right = mode
+	}
+	room := w - l.w - 1
+	if right != "" {
+		room -= cells(right) + 1
+	}
 	list := Troubles(x)
 	switch {
 	case len(list) == 0 && settling(x):
@@ -354,6 +364,9 @@ func (s *Scene) status(w int, chrome Chrome) string {
 	}
 	return l.To(w-cells(right)).Put(Faint, right).String()
 }
+
+// leastTrouble is how many cells say what is wrong, before the first row tells of anything that matters less.
+const leastTrouble = 24
 
 // TrafficText is what is written to a terminal a second. What a clock costs is as good as nothing, and reads so.
 func TrafficText(bytesPerSecond float64) string {
@@ -413,9 +426,20 @@ func (s *Scene) foot(w int, chrome Chrome, page *Page) string {
 	case chrome.Flash != "":
 		l.Put(chrome.FlashStyle, chrome.Flash)
 	case chrome.Hints != nil:
-		for i, h := range chrome.Hints(page) {
-			if l.Left() < cells(t.fold(h.Key))+cells(h.Text)+4 {
-				break
+		hints := chrome.Hints(page)
+		kept, full := 0, false // cells that those to be kept will take
+		for _, h := range hints {
+			if h.Keep {
+				kept += t.hintCells(h)
+			}
+		}
+		for i, h := range hints {
+			n := t.hintCells(h)
+			if h.Keep {
+				kept -= n
+			}
+			if full = full || l.Left() < n+kept; full && !h.Keep {
+				continue
 			}
 			if i > 0 {
 				l.Space(2)
@@ -425,6 +449,9 @@ func (s *Scene) foot(w int, chrome Chrome, page *Page) string {
 	}
 	return l.String()
 }
+
+// hintCells is how much of the last row a hint takes.
+func (t *Theme) hintCells(h Hint) int { return 2 + cells(t.fold(h.Key)) + 1 + cells(h.Text) }
 
 func (s *Scene) tooSmall(w, h int) []string {
 	rows := make([]string, 0, h)

@@ -83,7 +83,9 @@ func (s *Scene) flow(p *pipeline.Snapshot, w, h int) []string {
 	if w < 44 {
 		gap = 2
 	}
-	l.Space(gap).Put(Faint, "p50 ").Field(Plain, latency(p.EndToEnd, p.EndToEnd.P50), 6, true)
+	if l.Left() >= 2*(gap+10) {
+		l.Space(gap).Put(Faint, "p50 ").Field(Plain, latency(p.EndToEnd, p.EndToEnd.P50), 6, true)
+	}
 	l.Space(gap).Put(Faint, "p99 ").Field(Strong, latency(p.EndToEnd, p.EndToEnd.P99), 6, true)
 	if w >= 74 {
 		l.Space(gap).Put(Faint, "of it in weir p99 ").Field(Plain, latency(p.Processing, p.Processing.P99), 6, true)
