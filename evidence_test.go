@@ -41,7 +41,7 @@ func TestEvidence(t *testing.T) {
 	see(t, term, `replayed +not yet`)
 	see(t, term, "BYTES, .* SENSITIVE FIELDS MASKED")
 	press(t, term, "R")
-	see(t, term, `1 dead letter\. Back to the events`)
+	see(t, term, `1 dead letter\. Sent back to the events`)
 	press(t, term, "to see it come back\r")
 	see(t, term, `replayed +✓`)
 	press(t, term, "\x7f")

@@ -38,7 +38,7 @@ func TestTriage(t *testing.T) {
 	see(t, term, `contracts? broken`)
 	see(t, term, "i why")
 	press(t, term, "i")
-	see(t, term, `incidents? goe?s? on`)
+	see(t, term, `open incidents?`)
 	press(t, term, "/contract\r")
 	see(t, term, `/contract \d+ of \d+`)
 	press(t, term, "\r")

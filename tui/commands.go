@@ -26,7 +26,7 @@ func uiCommands() []uiCommand {
 	}
 	return []uiCommand{
 		{backend.CommandSpec{Name: "at", Usage: "TIME|-AGO", Summary: "hold every pane at 14:32, 14:32:07 or -10m"}, (*Model).commandAt},
-		{backend.CommandSpec{Name: "live", Summary: "live again"}, func(m *Model, _ []string) (tea.Cmd, error) {
+		{backend.CommandSpec{Name: "live", Summary: "back to live"}, func(m *Model, _ []string) (tea.Cmd, error) {
 			m.cursor = m.cursor.Follow()
 			return nil, nil
 		}},
@@ -34,7 +34,7 @@ func uiCommands() []uiCommand {
 			m.visit(views.ToIncidents)
 			return nil, nil
 		}},
-		{backend.CommandSpec{Name: "zoom", Usage: "[PANE]", Summary: "let a pane fill the screen, or no pane", Complete: words(paneWords()...)}, (*Model).commandZoom},
+		{backend.CommandSpec{Name: "zoom", Usage: "[PANE]", Summary: "zoom a pane, or zoom out", Complete: words(paneWords()...)}, (*Model).commandZoom},
 		{backend.CommandSpec{Name: "filter", Usage: "[TEXT]", Summary: "filter the pane in focus; without TEXT, clear its filter"}, func(m *Model, args []string) (tea.Cmd, error) {
 			if err := m.filterable(); err != nil && len(args) > 0 {
 				return nil, err
@@ -42,16 +42,16 @@ func uiCommands() []uiCommand {
 			m.focused().Filter = strings.Join(args, " ")
 			return nil, nil
 		}},
-		{backend.CommandSpec{Name: "group", Usage: "LABEL", Summary: "the map of the fleet, grouped by a label"}, (*Model).commandGroup},
+		{backend.CommandSpec{Name: "group", Usage: "LABEL", Summary: "group the map of the fleet by a label"}, (*Model).commandGroup},
 		{backend.CommandSpec{Name: "export", Usage: "md|csv|json [FILE]", Summary: "write what the pane in focus shows to a file", Complete: words("md", "csv", "json")}, (*Model).commandExport},
-		{backend.CommandSpec{Name: "theme", Usage: "NAME|FILE", Summary: "auto, dark, light, colour-blind, or a theme file", Complete: words(themeWords()...)}, func(m *Model, args []string) (tea.Cmd, error) {
+		{backend.CommandSpec{Name: "theme", Usage: "NAME|FILE", Summary: "use the theme auto, dark, light or colour-blind, or a theme file", Complete: words(themeWords()...)}, func(m *Model, args []string) (tea.Cmd, error) {
 			if len(args) != 1 {
-				return nil, fmt.Errorf("theme wants one of %s, or a file", strings.Join(themeWords(), ", "))
+				return nil, fmt.Errorf("theme expects one of %s, or a file", strings.Join(themeWords(), ", "))
 			}
 			return nil, m.setTheme(args[0])
 		}},
-		{backend.CommandSpec{Name: "zone", Usage: "local|utc|event", Summary: "which clock times are shown by", Complete: words("local", "utc", "event")}, (*Model).commandZone},
-		{backend.CommandSpec{Name: "help", Summary: "the keys and commands"}, func(m *Model, _ []string) (tea.Cmd, error) {
+		{backend.CommandSpec{Name: "zone", Usage: "local|utc|event", Summary: "show local, UTC or event time", Complete: words("local", "utc", "event")}, (*Model).commandZone},
+		{backend.CommandSpec{Name: "help", Summary: "show the keys and commands"}, func(m *Model, _ []string) (tea.Cmd, error) {
 			m.helping = 1
 			return nil, nil
 		}},
@@ -118,7 +118,7 @@ func (m *Model) run(line string) tea.Cmd {
 			}
 		}
 		if len(fits) != 1 {
-			m.say(views.Bad, "there is no command "+name+"; tab after : shows them all")
+			m.say(views.Bad, "there is no command "+name+"; ? lists them all")
 			return nil
 		}
 		i = fits[0]
@@ -137,12 +137,19 @@ func (m *Model) run(line string) tea.Cmd {
 		m.visitRecord(args[0])
 	}
 	if spec.Changes {
+		if needsArgument(spec) && len(args) == 0 { // nothing to ask about
+			m.say(views.Bad, spec.Name+" expects "+spec.Usage)
+			return nil
+		}
 		m.asking = &question{spec: spec, args: args}
 		m.prompt = newPrompt(promptReason, "", nil)
 		return nil
 	}
 	return m.command(spec, args, "")
 }
+
+// needsArgument tells whether a command makes no sense without one, by its usage: what may be left out stands in brackets.
+func needsArgument(spec backend.CommandSpec) bool { return spec.Usage != "" && spec.Usage[0] != '[' }
 
 // visitRecord opens the page of an event by its place, if that is one.
 func (m *Model) visitRecord(place string) {
@@ -193,17 +200,25 @@ type question struct {
 var undo = map[string]string{
 	"pause": "yes, by :resume", "resume": "yes, by :pause", "drain": "yes, by :resume", "fault": "yes, by :fault clear NAME",
 	"quarantine": "yes, by :release", "release": "yes, by :quarantine",
-	"requeue": "no; what is refused again is a dead letter again",
-	"seek":    "by another :seek; what was predicted again stays",
-	"model":   "yes: load by :model rollback, and a rollback by another",
-	"replay":  "no: what was sent back is in the events, and is predicted or set aside anew",
+	"requeue": "no; what is refused again becomes a dead letter again",
+	"seek":    "by another :seek; what was predicted twice stays so",
+	"model":   "yes: a load by :model rollback, a rollback by another",
+	"replay":  "no: what is sent back is processed like any other event",
 }
 
 func (q *question) view(m *Model) views.Question {
 	v := views.Question{Command: strings.TrimSpace(q.spec.Name + " " + strings.Join(q.args, " ")), Summary: q.spec.Summary,
 		Undo: undo[q.spec.Name], Who: m.options.Who}
-	if v.Undo == "" {
+	switch {
+	case v.Undo == "":
 		v.Undo = "no"
+	case q.spec.Name == "fault" && len(q.args) > 0:
+		v.Undo = strings.ReplaceAll(v.Undo, "NAME", q.args[0])
+		if q.args[0] == "clear" {
+			v.Undo = "yes, by another :fault"
+		}
+	case q.spec.Name == "model" && len(q.args) > 0 && q.args[0] == "baseline":
+		v.Undo = "yes, by :model baseline training" // no rollback brings a baseline back
 	}
 	if q.short != "" {
 		v.Command, v.Extent = q.short, q.extent
@@ -215,7 +230,7 @@ func (q *question) view(m *Model) views.Question {
 	}
 	switch {
 	case x.Edge != nil && (q.spec.Name == "sync"):
-		v.Extent = fmt.Sprintf("one aggregate of %d nodes, %d waiting before it", x.Edge.Nodes, x.Edge.Cloud.Outbox)
+		v.Extent = fmt.Sprintf("one aggregate of %d nodes, %d waiting ahead of it", x.Edge.Nodes, x.Edge.Cloud.Outbox)
 	case x.Edge != nil && q.spec.Name == "requeue":
 		v.Extent = fmt.Sprintf("the aggregates the cloud refused: %d so far", x.Edge.Cloud.DeadLettered)
 	case x.Edge != nil && (q.spec.Name == "quarantine" || q.spec.Name == "release"):
@@ -320,7 +335,7 @@ func (m *Model) promptView() *views.Prompt {
 	case promptFilter:
 		v.Sign, v.Help = "/", "text  field:text  !not    enter keeps, esc clears"
 	case promptReason:
-		v.Sign, v.Help = "reason: ", "enter does it, esc does not"
+		v.Sign, v.Help = "reason: ", "enter does it, esc cancels"
 	default:
 		v.Sign = ":"
 		words, begun := m.completions()
@@ -349,7 +364,7 @@ func (m *Model) commandHelp(words []string) string {
 // commandAt holds the console at a time of day, or at a span ago.
 func (m *Model) commandAt(args []string) (tea.Cmd, error) {
 	if len(args) != 1 {
-		return nil, errors.New("at wants one time, such as 14:32, 14:32:07 or -10m")
+		return nil, errors.New("at expects one time, such as 14:32, 14:32:07 or -10m")
 	}
 	newest := m.rt.Timeline().Newest()
 	if newest == nil {
@@ -361,7 +376,7 @@ func (m *Model) commandAt(args []string) (tea.Cmd, error) {
 	}
 	m.cursor = m.cursor.At(at)
 	if x := m.cursor.Snapshot(); x != nil && x.At.Sub(at).Abs() > 2*time.Minute {
-		m.say(views.Warn, "the nearest snapshot remembered is of "+x.At.In(m.zone.location()).Format("15:04:05"))
+		m.say(views.Warn, "the nearest snapshot remembered is from "+x.At.In(m.zone.location()).Format("15:04:05"))
 	}
 	return nil, nil
 }
@@ -416,7 +431,7 @@ func (m *Model) commandZone(args []string) (tea.Cmd, error) {
 			}
 		}
 	}
-	return nil, errors.New("zone wants one of local, utc, event")
+	return nil, errors.New("zone expects one of local, utc, event")
 }
 
 // zone is the clock times are shown by.

@@ -33,7 +33,7 @@ func (m *Model) commandExport(args []string) (tea.Cmd, error) {
 		return nil, fmt.Errorf("export writes files where weir runs, not where you are; y copies to your clipboard")
 	}
 	if len(args) == 0 || len(args) > 2 {
-		return nil, fmt.Errorf("export wants md, csv or json, and may take a file")
+		return nil, fmt.Errorf("export expects md, csv or json, and may take a file")
 	}
 	p := m.console.Focus
 	scene := m.scene()

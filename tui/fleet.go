@@ -98,9 +98,9 @@ func (m *Model) commandGroup(args []string) (tea.Cmd, error) {
 	labels := m.groupings("")
 	if len(args) != 1 || !slices.Contains(labels, args[0]) {
 		if len(labels) == 0 {
-			return nil, errors.New("the nodes carry no labels to group them by")
+			return nil, errors.New("the nodes have no labels to group them by")
 		}
-		return nil, fmt.Errorf("group wants a label that nodes have, one of %s", strings.Join(labels, ", "))
+		return nil, fmt.Errorf("group expects a label that nodes have, one of %s", strings.Join(labels, ", "))
 	}
 	m.focus(views.EdgeNodes)
 	m.console.Zoomed = true

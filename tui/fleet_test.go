@@ -54,7 +54,7 @@ func (c *console) asked(want ...string) {
 func TestMapIsWalked(t *testing.T) {
 	c := fleetConsole(t, viewstest.Broken, 14, 120, 36)
 	c.keys("2", "enter", "]")
-	c.sees("by site, the worst first", "a cell is a node")
+	c.sees("by site, worst first", "each cell is a node")
 	line := func() string { // what stands under the cursor
 		rows := strings.Split(c.text(), "\n")
 		return strings.Trim(rows[len(rows)-4], "│ ")
@@ -123,15 +123,15 @@ func TestMapFollowsIdentity(t *testing.T) {
 	c.keys("/", "'edge-node-0", "enter")
 	c.sees("/edge-node-0 9 of 30", "edge-node-04 ok")
 	c.keys("esc", "b")
-	c.sees("by region, the worst first")
+	c.sees("by region, worst first")
 	c.keys("b")
-	c.sees("by site, the worst first")
+	c.sees("by site, worst first")
 	c.keys(":", "'group re", "tab", "enter")
-	c.sees("by region, the worst first")
+	c.sees("by region, worst first")
 	c.keys(":", "'group colour", "enter")
-	c.sees("group wants a label that nodes have, one of region, site")
+	c.sees("group expects a label that nodes have, one of region, site")
 	c.keys("]", "[")
-	c.sees("by region, the worst first") // it stays
+	c.sees("by region, worst first") // it stays
 }
 
 // TestMapIsClicked: a click goes to a cell, a second opens it.
@@ -185,7 +185,7 @@ func TestNodeKeys(t *testing.T) {
 		t.Errorf("asked for %v", last)
 	}
 	c.keys(":", "'requeue", "enter")
-	c.sees("Do this?", "the aggregates the cloud refused: 0 so far", "what is refused again is a dead letter again")
+	c.sees("Do this?", "the aggregates the cloud refused: 0 so far", "what is refused again becomes a dead letter again")
 }
 
 // TestNodeKeysReadOnly: a console that may only look has no key that changes the world.

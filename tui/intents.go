@@ -82,7 +82,7 @@ func (m *Model) do(in intent, key string) tea.Cmd {
 			m.focus(list[0].Pane)
 			m.say(views.Faint, list[0].Text)
 		} else {
-			m.say(views.Good, "nothing is wrong that weir knows of")
+			m.say(views.Good, "nothing is wrong as far as weir knows")
 		}
 	case showIncidents:
 		m.visit(views.ToIncidents)
@@ -140,9 +140,9 @@ func (m *Model) do(in intent, key string) tea.Cmd {
 	case mouse:
 		m.noMouse = !m.noMouse
 		if m.noMouse {
-			m.say(views.Plain, "the mouse is the terminal's; m takes it back")
+			m.say(views.Plain, "the terminal has the mouse, to select text; m gives it back to weir")
 		} else {
-			m.say(views.Plain, "the mouse is weir's; shift keeps the terminal's own selection")
+			m.say(views.Plain, "weir has the mouse; hold shift to select text")
 		}
 	case redraw:
 		return func() tea.Msg { return redrawMsg{} }
@@ -231,7 +231,7 @@ func (m *Model) open() tea.Cmd {
 	case page.Moment != nil: // what an event changed: the panes at that moment
 		m.console.Zoomed = false
 		m.console.Paths[p] = m.console.Paths[p][:1]
-		m.say(views.Plain, "held at that moment; l is live again")
+		m.say(views.Plain, "held at that moment; press l for live")
 		return nil
 	case page.Goto != nil:
 		m.visit(*page.Goto)

@@ -145,7 +145,7 @@ func (l *linear) obey(ctx context.Context, line string) (quit bool) {
 	case "q", "quit", "exit":
 		return true
 	case "help", "?":
-		l.say("an empty line sums up; q quits; commands:")
+		l.say("an empty line gives a summary; q quits; commands:")
 		for _, s := range l.specs() {
 			l.say("  " + strings.TrimSpace(s.Name+" "+s.Usage) + ": " + s.Summary)
 		}
@@ -153,7 +153,7 @@ func (l *linear) obey(ctx context.Context, line string) (quit bool) {
 	case "incidents":
 		lines := l.m.scene().IncidentLines()
 		if len(lines) == 0 {
-			lines = []string{"nothing is wrong that weir knows of"}
+			lines = []string{"nothing is wrong as far as weir knows"}
 		}
 		l.say(lines...)
 		return false
@@ -166,9 +166,13 @@ func (l *linear) obey(ctx context.Context, line string) (quit bool) {
 			continue
 		}
 		if s.Changes {
+			if needsArgument(s) && len(words) == 1 {
+				l.say(s.Name + " expects " + s.Usage)
+				return false
+			}
 			l.asking = &question{spec: s, args: words[1:]}
 			v := l.asking.view(l.m)
-			l.say(v.Command+": "+v.Summary+". Undone: "+v.Undo+". Type yes and a reason to do it.", "")
+			l.say(v.Command+": "+v.Summary+". Undo: "+v.Undo+". Type yes and a reason to do it.", "")
 			return false
 		}
 		l.do(ctx, s, words[1:], "")

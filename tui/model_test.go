@@ -62,7 +62,7 @@ func TestASampleIsReadOn(t *testing.T) {
 	next.Mesh = &m
 	line.Append(next)
 	c.send(tickMsg{})
-	c.sees("kcat -C -t user_events -p 0 -o 99120 -c 1", "as of", "newer rows have taken its place", `"email":null`)
+	c.sees("kcat -C -t user_events -p 0 -o 99120 -c 1", "as of", "newer rows have replaced it", `"email":null`)
 	c.keys("enter")
 	c.sees("Throughput → partition 0 → record 0/99120")
 }
@@ -205,6 +205,20 @@ func TestHelpBeginsHere(t *testing.T) {
 	}
 }
 
+// TestQuestionsAreWorthAsking: no confirmation of what cannot be done, and the way back is told as it is to be typed.
+func TestQuestionsAreWorthAsking(t *testing.T) {
+	c := newConsole(t, settings{})
+	c.keys(":", "'fault", "enter")
+	c.sees("fault expects NAME [DURATION] | clear NAME")
+	c.lacks("Do this?")
+	c.keys(":", "'fault node-down 30s", "enter")
+	c.sees("Do this?", "yes, by :fault clear node-down", "enter does it", "esc cancels")
+	c.keys("esc", ":", "'fault clear node-down", "enter")
+	c.sees("Do this?", "yes, by another :fault")
+	c.keys("esc", "v")
+	c.sees("there are no dead letters to mark here")
+}
+
 // TestOnlyListsAreFiltered: where there is no list, the keys for lists say so, and no count of rows claims otherwise.
 func TestOnlyListsAreFiltered(t *testing.T) {
 	c := newConsole(t, settings{})
@@ -246,7 +260,7 @@ func TestCommandsCompleteAskAndAnswer(t *testing.T) {
 		t.Fatalf("completed to %q", got)
 	}
 	c.keys("enter")
-	c.sees("Do this?", ":fault null-spike", "yes, by :fault clear NAME", "reason:")
+	c.sees("Do this?", ":fault null-spike", "yes, by :fault clear null-spike", "reason:")
 	if len(c.rt.asked) != 1 {
 		t.Fatalf("it was done before it was confirmed: %v", c.rt.asked)
 	}
@@ -418,9 +432,9 @@ func TestIncidents(t *testing.T) {
 	c := newConsole(t, settings{})
 	c.sees("i why")
 	c.keys("i")
-	c.sees("9 incidents go on", "contract broken", "nodes down", "lisbon: edge-node-11")
+	c.sees("9 open incidents", "contract broken", "nodes down", "lisbon: edge-node-11")
 	c.keys("/", "'contract", "enter", "enter")
-	c.sees("goes on since 07:30:", "WHAT IT TOUCHES", "ml-ranking", "then tell commerce-data@example.com", "WHAT HAPPENED", "injected by ada")
+	c.sees("critical since 07:30:", "WHAT IT TOUCHES", "ml-ranking", "then tell commerce-data@example.com", "WHAT HAPPENED", "injected by ada")
 	c.keys("enter")
 	c.sees("Contracts → commerce/user_events", "max_null_percentage")
 	c.keys(":", "'incidents", "enter")
@@ -432,7 +446,7 @@ func TestIncidents(t *testing.T) {
 	calm := newConsole(t, settings{state: viewstest.Calm})
 	calm.lacks("i why")
 	calm.keys("i")
-	calm.sees("nothing is wrong", "Nothing is wrong that weir knows of")
+	calm.sees("nothing is wrong", "As far as weir knows, nothing is wrong")
 }
 
 func TestLineage(t *testing.T) {

@@ -33,6 +33,7 @@ func (m *Model) mark(in intent) {
 	p := m.console.Focus
 	page, drawn := &m.screen.Pages[p], &m.screen.Panes[p]
 	if !m.canReplay(page) || page.Table.Text != nil || len(drawn.Keys) == 0 {
+		m.say(views.Warn, "there are no dead letters to mark here: 1 enter ] ] shows them")
 		return
 	}
 	l := m.focused()
@@ -99,14 +100,14 @@ func (m *Model) replay() {
 		m.say(views.Warn, "there is no dead letter to replay here; it may not have been read from its topic yet")
 		return
 	case again == n:
-		m.say(views.Warn, tellOne(n, "it was replayed before", "all of them were replayed before")+", and what is replayed once is not sent again")
+		m.say(views.Warn, tellOne(n, "it was replayed before", "all of them were replayed before")+"; a dead letter is replayed only once")
 		return
 	}
 	q.extent = tellOne(n, "1 dead letter", fmt.Sprintf("%d dead letters", n))
 	if again > 0 {
 		q.extent += fmt.Sprintf("; %d of them were replayed before and are left out", again)
 	}
-	q.extent += ". Back to the events they go, to be scored as any other; what fails again comes back, once"
+	q.extent += ". Sent back to the events and scored like any other; what fails again comes back here"
 	q.short = spec.Name + " " + strings.Join(q.args[:min(n, 4)], " ")
 	if n > 4 {
 		q.short += fmt.Sprintf(" and %d more", n-4)

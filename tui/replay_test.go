@@ -19,7 +19,7 @@ func TestReplayAsksOnceAndSaysHowMany(t *testing.T) {
 	c := newConsole(t, settings{})
 	letters := viewstest.Snapshot(viewstest.Broken, viewstest.Usual, viewstest.Usual.Ticks-1).Pipeline.Letters.Letters
 	c.keys("enter", "]", "]", "R")
-	c.sees("Do this?", "1 dead letter.", "undone", ":replay "+letters[0].ID.String())
+	c.sees("Do this?", "1 dead letter.", "undo", "what is sent back is processed", ":replay "+letters[0].ID.String())
 	c.keys("esc")
 	if got := c.replays(); len(got) != 0 {
 		t.Fatalf("it was replayed unasked: %+v", got)

@@ -186,7 +186,7 @@ func (c *changes) edge(a, b *edge.Snapshot) {
 	}
 	for i := range a.NodeData {
 		if n := a.NodeData[i]; was[n.URL.String()] != nil {
-			c.text(name, n.Name.String(), string(n.State), "not configured any more", Warn)
+			c.text(name, n.Name.String(), string(n.State), "no longer configured", Warn)
 		}
 	}
 }
@@ -225,7 +225,7 @@ func (c *changes) mesh(a, b *mesh.Snapshot) {
 	}
 	for i := range a.Products {
 		if key := productName(&a.Products[i]); was[key] != nil {
-			c.text(name, key, string(a.Products[i].State), "not registered any more", Warn)
+			c.text(name, key, string(a.Products[i].State), "no longer registered", Warn)
 		}
 	}
 }
@@ -283,7 +283,7 @@ func (s *Scene) eventChanges(page Page, e *event.Event, w int) Page {
 	page.Head = append(f.rows, s.NewLine(w).String(), s.compared(w), s.NewLine(w).String())
 	if s.Before == nil || s.Before.Seq == s.Snap.Seq {
 		page.Table.Columns = nil
-		page.Empty = "The snapshot before it is not remembered, or this is it: → steps on, and shows what is different then."
+		page.Empty = "The snapshot before the event is no longer kept, or this is it. → steps on and shows what differs then."
 		return page
 	}
 	from, to := s.Before, s.Snap
@@ -303,7 +303,7 @@ func (s *Scene) eventChanges(page Page, e *event.Event, w int) Page {
 			{Title: "AFTER", Width: 20, Grow: 2, Cell: func(i int) (Style, string) { return at(i).style, at(i).after }},
 		},
 	}
-	page.Empty = "Nothing that weir shows changed by more than it does every second. → steps on."
+	page.Empty = "Nothing changed by more than it does every second. → steps on."
 	return page
 }
 
@@ -321,7 +321,7 @@ func (s *Scene) compared(w int) string {
 	if n := to.At.Sub(from.At); n > 0 {
 		l.Put(Faint, ", "+span(n)+" later")
 	}
-	if hint := "   ← → move the moment held"; l.Left() >= cells(hint) {
+	if hint := "   ← → move in time"; l.Left() >= cells(hint) {
 		l.Put(Faint, hint)
 	}
 	return l.String()

@@ -96,10 +96,6 @@ func (s *Scene) contractsTitle(m *mesh.Snapshot) []Seg {
 			switch {
 			case state == mesh.Holds && n > 1:
 				word = "hold"
-			case state == mesh.Waiting && n == 1:
-				word = "waits"
-			case state == mesh.Waiting:
-				word = "wait"
 			}
 			segs = append(segs, Seg{style, count(n) + " " + word})
 		}
@@ -155,7 +151,7 @@ func (s *Scene) product(page Page, path []Level, w int) Page {
 	f.add("state", style, sign+" "+string(p.State)+" since "+s.ago(p.Since))
 	f.add("window", Plain, count(p.Rows)+" rows in "+window(m, p)+", "+count(p.Undecodable)+" undecodable, judged "+s.ago(p.JudgedAt))
 	if p.Behind > 0 {
-		f.add("behind", Warn, plural(int(p.Behind), "record is", "records are")+" not judged yet: the pipeline, which brings them, lags")
+		f.add("behind", Warn, plural(int(p.Behind), "record is", "records are")+" not judged yet: the pipeline that supplies them is behind")
 	}
 	f.add("compliance", Plain, "schema "+holds(p.Schema)+", quality "+holds(p.Quality))
 	if !p.Error.IsEmpty() {
@@ -340,7 +336,7 @@ func (s *Scene) sample(page Page, p *mesh.Product, key, where string, w int) Pag
 	f.add("at", Plain, s.ago(m.At))
 	f.add("breaks", Bad, x.Message.String())
 	if at.Before(s.Snap.At) {
-		f.add("as of", Faint, s.clock(at)+": newer rows have taken its place among the samples, or the rule holds by now")
+		f.add("as of", Faint, s.clock(at)+": newer rows have replaced it among the samples, or the rule holds again")
 	}
 	if m.Partition >= 0 {
 		f.add("read it", Faint, "kcat -C -t "+p.Feed.String()+" -p "+digits(int64(m.Partition))+" -o "+digits(m.Offset)+" -c 1")
@@ -373,7 +369,7 @@ func (s *Scene) issue(page Page, p *mesh.Product, path []Level, w int) Page {
 	f.add("first seen", Plain, s.ago(x.FirstAt))
 	f.add("last seen", Plain, s.ago(x.LastAt))
 	f.add("counts as", Plain, tell(x.Schema, "schema_compliance", "quality_compliance"))
-	f.add("tell", Plain, "owners "+or(texts(p.Owners), "–")+"; consumers "+or(texts(p.Consumers), "–"))
+	f.add("who to tell", Plain, "owners "+or(texts(p.Owners), "–")+"; consumers "+or(texts(p.Consumers), "–"))
 	f.gap()
 	page.Head = f.rows
 	rows := x.Samples

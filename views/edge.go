@@ -102,13 +102,13 @@ func (s *Scene) edgeNodes(path []Level, w, h int, zoomed bool) Page {
 			s.heatMap(&page, e, path[0])
 		case 2:
 			page.Table, page.Opens, page.Opened = s.groups(e), true, "group"
-			page.Empty = "The nodes carry no labels to group them by."
+			page.Empty = "The nodes have no labels to group them by."
 		case 3:
 			page.Table, page.Foot = Table{Text: s.cloud(e, w)}, nil
 		case 4:
 			if e.Federated != nil {
 				page.Table, page.Foot = s.learning(e.Federated)
-				page.Empty = "No round has ended yet: the first follows the first round of polls."
+				page.Empty = "No round has finished yet; the first follows the first round of polls."
 			}
 		}
 	}
@@ -244,7 +244,7 @@ func (s *Scene) cloud(e *edge.Snapshot, w int) []string {
 	f.add("url", Plain, c.URL.String())
 	f.add("last sync", Plain, s.ago(c.LastSync))
 	f.add("next sync", Plain, s.ago(c.NextSync))
-	f.add("outbox", Plain, plural(c.Outbox, "aggregate waits", "aggregates wait"))
+	f.add("outbox", Plain, plural(c.Outbox, "aggregate waiting", "aggregates waiting"))
 	if !c.OldestAt.IsZero() {
 		f.add("oldest", Warn, s.ago(c.OldestAt))
 	}
@@ -254,7 +254,7 @@ func (s *Scene) cloud(e *edge.Snapshot, w int) []string {
 		f.add("error", Bad, c.Error.String())
 	}
 	f.gap()
-	f.head("the aggregate of this moment")
+	f.head("the aggregate at this moment")
 	f.add("records", Plain, count(e.TotalRecords)+" over "+count(e.Reporting)+" of "+plural(e.Nodes, "node", "nodes"))
 	f.add("quality", Plain, fixed(e.Quality, 4)+" weighted by records, "+fixed(e.QualityMean, 4)+" plain mean")
 	f.add("polls", Plain, fixed(e.PollsPerSecond, 1)+" a second")

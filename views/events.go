@@ -56,7 +56,7 @@ func (s *Scene) events(path []Level, w int, zoomed bool) Page {
 			page.Opened, page.Moment = "every pane", &e.At
 			return s.eventChanges(page, e, w)
 		}
-		page.Missing, page.Opens, page.Empty = true, false, "This event is not among the last "+count(n)+" of this moment."
+		page.Missing, page.Opens, page.Empty = true, false, "This event is not among the newest "+count(n)+" at this moment."
 		return page
 	}
 	subject := 14

@@ -104,7 +104,7 @@ func (s *Scene) polls(f *facts, past *edge.History, w int) {
 	f.rows = append(f.rows, l.Space(1).Put(Plain, string(newest.State)).String())
 	if len(past.Changes) > 0 {
 		f.gap()
-		f.head("changes of state, the newest first")
+		f.head("changes of state, newest first")
 		for i := len(past.Changes) - 1; i >= 0; i-- {
 			c := &past.Changes[i]
 			style, sign := s.nodeState(c.To)
@@ -114,7 +114,7 @@ func (s *Scene) polls(f *facts, past *edge.History, w int) {
 	}
 	if len(past.Errors) > 0 {
 		f.gap()
-		f.head("errors, the newest first")
+		f.head("errors, newest first")
 		for i := len(past.Errors) - 1; i >= 0; i-- {
 			e := &past.Errors[i]
 			f.rows = append(f.rows, s.NewLine(w).Put(Faint, s.clock(e.At)+"  ").Put(Plain, e.Reason.String()).String())

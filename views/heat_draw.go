@@ -104,12 +104,12 @@ func (m *heat) cursor(l *Level) spot {
 func (m *heat) header(t *Theme, w int) string {
 	l := t.NewLine(w)
 	if m.label != "" {
-		l.Put(Faint, "by ").Put(Plain, m.label).Put(Faint, ", the worst first · ")
+		l.Put(Faint, "by ").Put(Plain, m.label).Put(Faint, ", worst first · ")
 	}
 	if m.per == 1 {
-		return l.Put(Faint, "a cell is a node").String()
+		return l.Put(Faint, "each cell is a node").String()
 	}
-	return l.Put(Faint, "a cell is ").Put(Plain, count(m.per)+" nodes").Put(Faint, ", the worst of them shows").String()
+	return l.Put(Faint, "each cell is ").Put(Plain, count(m.per)+" nodes").Put(Faint, ", showing the worst of them").String()
 }
 
 // table is the groups with their counts by state.

@@ -207,7 +207,7 @@ func TestMapGroups(t *testing.T) {
 	if at("lisbon") > at("berlin") || at("berlin") > at("oslo") || at("oslo") > at("no site") {
 		t.Errorf("the worst group is not first, or the others not by name, or those without a site not last:\n%s", text)
 	}
-	at("by site, the worst first")
+	at("by site, worst first")
 	c.Paths[EdgeNodes][0] = Level{Section: MapSection, By: "region"}
 	text = draw()
 	at("by region")

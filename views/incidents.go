@@ -42,10 +42,10 @@ func (s *Scene) incidents(page Page, path []Level, w int) Page {
 	wrong := Wrong(s.Snap)
 	page.Title = []Seg{{Good, "nothing is wrong"}}
 	if wrong > 0 {
-		page.Title = []Seg{{Bad, plural(wrong, "incident goes on", "incidents go on")}}
+		page.Title = []Seg{{Bad, plural(wrong, "open incident", "open incidents")}}
 	}
 	if n := len(list) - wrong; n > 0 {
-		page.Title = append(page.Title, Seg{Faint, count(n) + " ended within the hour"})
+		page.Title = append(page.Title, Seg{Faint, count(n) + " ended in the last hour"})
 	}
 	if len(path) > 1 {
 		for i := range list {
@@ -53,7 +53,7 @@ func (s *Scene) incidents(page Page, path []Level, w int) Page {
 				return s.incident(page, &list[i], w)
 			}
 		}
-		page.Missing, page.Opens, page.Empty = true, false, "At this moment this incident has not begun, or it ended more than an hour before."
+		page.Missing, page.Opens, page.Empty = true, false, "At this moment the incident had not begun, or it had ended more than an hour earlier."
 		return page
 	}
 	page.Opened = "incident"
@@ -84,7 +84,7 @@ func (s *Scene) incidents(page Page, path []Level, w int) Page {
 			{Title: "TOUCHES", Width: 20, Grow: 1, Rank: 5, Cell: func(i int) (Style, string) { return Faint, texts(list[i].Touches) }},
 		},
 	}
-	page.Empty = "Nothing is wrong that weir knows of, and nothing was within the last hour."
+	page.Empty = "As far as weir knows, nothing is wrong, and nothing was in the last hour."
 	if s.Recording {
 		page.Empty = "Nothing was wrong at this moment, or the recording was made before weir named incidents."
 	}
@@ -111,7 +111,7 @@ func (s *Scene) incident(page Page, x *timeline.Incident, w int) Page {
 	page.Crumbs = []string{x.Rule + " " + x.Subject.String()}
 	f := s.facts(w)
 	style, sign := s.incidentSign(x)
-	state := string(x.Severity) + ", goes on since " + s.ago(x.Since)
+	state := string(x.Severity) + " since " + s.ago(x.Since)
 	if !x.Ended.IsZero() {
 		state = "ended at " + s.clock(x.Ended) + ", after " + span(s.lasted(x)) + "; began at " + s.clock(x.Since)
 	}
@@ -134,7 +134,7 @@ func (s *Scene) incident(page Page, x *timeline.Incident, w int) Page {
 		f.text(Accent, ":"+x.Command)
 	}
 	f.gap()
-	f.head("what happened around its beginning")
+	f.head("what happened when it began")
 	n := 0
 	for i := range s.Snap.Events {
 		e := &s.Snap.Events[i]
@@ -142,7 +142,7 @@ func (s *Scene) incident(page Page, x *timeline.Incident, w int) Page {
 			continue
 		}
 		if n++; n > 8 {
-			f.text(Faint, "and more, in the events")
+			f.text(Faint, "more in the events")
 			break
 		}
 		style, sign := s.severity(e.Severity)
@@ -150,7 +150,7 @@ func (s *Scene) incident(page Page, x *timeline.Incident, w int) Page {
 		f.rows = append(f.rows, l.String())
 	}
 	if n == 0 {
-		f.text(Faint, "no event is remembered of those moments")
+		f.text(Faint, "no event of that time is remembered")
 	}
 	page.Table.Text = f.rows
 	to := s.evidence(x)

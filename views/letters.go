@@ -33,9 +33,9 @@ func (s *Scene) browse(page Page, partition int32, level Level, w int) Page {
 		page.Table = s.deadLetters(p, func(d *pipeline.DeadLetter) bool {
 			return partition < 0 || d.Partition == partition && d.Topic == p.Events
 		})
-		page.Empty = "No dead letter so far: every record was predicted, or is on its way."
+		page.Empty = "No dead letters so far: every record was predicted or is on its way."
 		if p.DeadLettered > 0 {
-			page.Empty = "Their topic " + p.DeadLetters.String() + " was not read yet; none of the newest is known here."
+			page.Empty = p.DeadLetters.String() + " has not been read yet, and none of the newest dead letters is known here."
 		}
 		if list != nil && !list.Error.IsEmpty() {
 			page.Foot = []string{s.NewLine(w).Put(Bad, s.Theme.Glyphs.Trouble+" ").Put(Plain, list.Error.String()).String()}
@@ -200,7 +200,7 @@ func (s *Scene) letter(page Page, key string, w int) Page {
 	}
 	s.broken(f, full.Broken, full.JudgedBy, "")
 	f.gap()
-	f.head("features of its entity now")
+	f.head("its entity's features now")
 	if !full.FeaturesError.IsEmpty() {
 		f.text(Faint, full.FeaturesError.String())
 	}

@@ -28,7 +28,7 @@ func (s *Scene) Summary() []string {
 	case settling(x):
 		say(s.clock(x.At), " ", x.At.In(s.Zone).Format("MST"), ": settling in, nothing is known yet.")
 	default:
-		say(s.clock(x.At), " ", x.At.In(s.Zone).Format("MST"), ": nothing is wrong that weir knows of.")
+		say(s.clock(x.At), " ", x.At.In(s.Zone).Format("MST"), ": nothing is wrong as far as weir knows.")
 	}
 	if p := x.Pipeline; p != nil {
 		_, _, lag := s.drain(p)

@@ -53,10 +53,10 @@ func (s *Scene) Ask(w int, q Question) (rows []string, width int) {
 	if q.Extent != "" {
 		f.add("touches", Plain, q.Extent)
 	}
-	f.add("undone", Plain, q.Undo)
+	f.add("undo", Plain, q.Undo)
 	f.add("recorded", Faint, "in the events, as "+or(q.Who, "somebody")+", with the reason typed below")
 	f.gap()
-	return s.window("Do this?", f.rows, width, "enter does it · esc does not"), width
+	return s.window("Do this?", f.rows, width, "enter does it · esc cancels"), width
 }
 
 // window is a box of rows over the panes.

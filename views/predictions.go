@@ -26,7 +26,7 @@ func (s *Scene) predictions(path []Level, w, h int, zoomed bool) Page {
 	if total == 0 {
 		page.Empty = "No prediction in the last minute."
 		if p.State == pipeline.Waiting {
-			page.Empty += " The pipeline waits: " + p.Waiting.String() + "."
+			page.Empty += " The pipeline is waiting: " + p.Waiting.String() + "."
 		}
 		return page
 	}
@@ -173,7 +173,7 @@ func (s *Scene) predictionFacts(p *pipeline.Snapshot, total uint64, w int) strin
 	style, text := s.drift(p)
 	l.Put(style, text)
 	if !math.IsNaN(p.PSI) {
-		l.Put(Faint, ", by chance up to "+fixed(p.PSIThreshold, 3))
+		l.Put(Faint, ", threshold "+fixed(p.PSIThreshold, 3))
 	}
 	return l.String()
 }

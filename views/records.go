@@ -154,7 +154,7 @@ func (s *Scene) record(page Page, key string, w int) Page {
 		f.add("became", Bad, s.Theme.Glyphs.Trouble+" a dead letter at "+dead.Stage+stageMeans[dead.Stage]+", "+s.ago(dead.At))
 		f.add("reason", Bad, dead.Reason.String())
 	case look != nil:
-		f.add("became", Faint, "not known: nobody watched when it went through. What follows is of now.")
+		f.add("became", Faint, "unknown: nobody was watching when it went through. What follows is as of now.")
 	}
 	if look != nil && !look.Error.IsEmpty() {
 		f.add("look", Bad, look.Error.String())
@@ -291,7 +291,7 @@ func (s *Scene) broken(f *facts, broken []pipeline.BrokenRule, by []safeText, un
 	case len(by) == 0:
 		f.add("contracts", Faint, "no data product is fed by this topic")
 	case len(broken) == 0:
-		f.add("contracts", Good, s.Theme.Glyphs.Recovered+" by itself it breaks no rule of "+texts(by))
+		f.add("contracts", Good, s.Theme.Glyphs.Recovered+" on its own it breaks no rule of "+texts(by))
 	}
 	for i := range broken {
 		b := &broken[i]
@@ -301,7 +301,7 @@ func (s *Scene) broken(f *facts, broken []pipeline.BrokenRule, by []safeText, un
 		}
 		text := sign + " " + b.Product.String() + ": " + strings.TrimSpace(b.Column.String()+" "+b.What.String()) + ", against " + b.Rule.String()
 		if !b.Tolerated.IsEmpty() {
-			text += " (of many, " + b.Tolerated.String() + " may)"
+			text += " (tolerated: " + b.Tolerated.String() + ")"
 		}
 		f.add(tell(i == 0, "breaks", ""), style, text)
 	}
@@ -353,7 +353,7 @@ func (s *Scene) recordFeatures(f *facts, then, now *pipeline.Record, look *pipel
 		rows = now
 	}
 	if rows == nil || len(rows.Features) == 0 {
-		f.text(Faint, "None: it did not come as far as the feature store.")
+		f.text(Faint, "None: it never reached the feature store.")
 	} else {
 		s.featureTable(f, then, now, rows)
 	}
@@ -430,7 +430,7 @@ func (s *Scene) recordFields(f *facts, fields []pipeline.Field) {
 	f.gap()
 	f.head("fields")
 	if len(fields) == 0 {
-		f.text(Faint, "None could be read: the bytes are no JSON object.")
+		f.text(Faint, "None could be read: the bytes are not a JSON object.")
 		return
 	}
 	name := 14
@@ -445,7 +445,7 @@ func (s *Scene) recordFields(f *facts, fields []pipeline.Field) {
 		}
 		note := ""
 		if x.Masked {
-			note = "  masked: the contract, or the name, calls it sensitive"
+			note = "  masked: its contract or its name marks it as sensitive"
 		}
 		l := s.NewLine(f.w).Field(Faint, s.Theme.clipMiddle(x.Name.String(), name-1), name, false)
 		f.rows = append(f.rows, l.Put(style, x.Value.String()).Put(Faint, note).String())

@@ -228,7 +228,7 @@ func (s *Scene) failure(p Pane, w int) []string {
 	}
 	text := or(e.Error.String(), "the engine failed")
 	if wait := e.RetryAt.Sub(s.Snap.At); wait > 0 {
-		text += "; starts again in " + span(wait+time.Second-1)
+		text += "; restarts in " + span(wait+time.Second-1)
 	}
 	var rows []string
 	for i, line := range s.Theme.wrap(text, w-2) {

@@ -48,7 +48,7 @@ func (s *Scene) throughput(path []Level, w, h int, zoomed bool) Page {
 		page.Empty = "No partition of " + p.Events.String() + " is assigned to this process yet."
 	case groupSection:
 		page.Table = s.group(p)
-		page.Empty = "The broker has not told the offsets of the group yet."
+		page.Empty = "The broker has not reported the group's offsets yet."
 	case deadSection:
 		page = s.browse(page, -1, path[0], w)
 	case modelSection:
@@ -88,11 +88,11 @@ func (s *Scene) flow(p *pipeline.Snapshot, w, h int) []string {
 	}
 	l.Space(gap).Put(Faint, "p99 ").Field(Strong, latency(p.EndToEnd, p.EndToEnd.P99), 6, true)
 	if w >= 74 {
-		l.Space(gap).Put(Faint, "of it in weir p99 ").Field(Plain, latency(p.Processing, p.Processing.P99), 6, true)
+		l.Space(gap).Put(Faint, "in weir p99 ").Field(Plain, latency(p.Processing, p.Processing.P99), 6, true)
 	}
 	rows := []string{l.String(), s.lagLine(p, w)}
 	if p.State == pipeline.Waiting {
-		for i, line := range s.Theme.wrap("waits: "+p.Waiting.String(), w-2) {
+		for i, line := range s.Theme.wrap("waiting: "+p.Waiting.String(), w-2) {
 			if i == 3 {
 				break
 			}
@@ -210,7 +210,7 @@ func (s *Scene) drain(p *pipeline.Snapshot) (style Style, sign, words string) {
 	g := s.Theme.Glyphs
 	switch {
 	case s.failed("pipeline") != nil:
-		return Faint, g.Unknown, "not known while the engine is down"
+		return Faint, g.Unknown, "unknown while the engine is down"
 	case len(p.Partitions) == 0 && p.State == pipeline.Starting:
 		return Faint, g.Unknown, "joining the group"
 	case len(p.Partitions) == 0 || !measured(s.Snap):

@@ -41,7 +41,7 @@ func (s *Scene) partition(page Page, part *pipeline.Partition, level Level, w, h
 	f := s.facts(w)
 	f.add("verdict", style, sign+" "+string(part.Verdict)+verdictMeans[part.Verdict])
 	f.add("lag", Strong, count(part.Lag)+" records behind the high watermark, "+rate(part.EventsPerSecond)+" ev/s")
-	f.add("offset", Plain, digits(part.Offset)+" to commit next, end "+digits(part.HighWatermark)+", last record "+s.since(part.LastRecord))
+	f.add("offset", Plain, digits(part.Offset)+" is next to be committed, end "+digits(part.HighWatermark)+", last record "+s.since(part.LastRecord))
 	page.Head = append(f.rows, s.NewLine(w).String())
 	if charted := min(h/4, 9); charted >= 6 {
 		page.Head = append(page.Head, s.chart("lag", true, w, charted, short, func(x *timeline.Snapshot) float64 {
@@ -63,25 +63,25 @@ func (s *Scene) watched(page Page, target pipeline.WatchTarget, ask []string, w 
 	case looked:
 		page.Table = s.records(x.Records)
 		page.Opens, page.Opened = true, "record"
-		page.Empty = "None came since " + s.clock(x.Since) + ", when somebody began to look."
+		page.Empty = "No record has come since " + s.clock(x.Since) + ", when watching began."
 		if n := x.Matched; n > uint64(len(x.Records)) {
-			page.Foot = []string{s.NewLine(w).Put(Faint, "the newest "+count(len(x.Records))+" of "+count(n)+" that came since "+s.clock(x.Since)+", when somebody began to look").String()}
+			page.Foot = []string{s.NewLine(w).Put(Faint, "the newest "+count(len(x.Records))+" of "+count(n)+" since "+s.clock(x.Since)+", when watching began").String()}
 		}
 	case s.Live && !s.Recording:
 		page.Table.Columns = s.records(nil).Columns
-		page.Empty = "Looking: the records to come will be here in a moment."
+		page.Empty = "Watching: new records will appear here in a moment."
 	default:
 		page.Table.Columns = s.records(nil).Columns
-		page.Empty = "Nobody looked at these records at this moment, so none were kept. l is live again; :inspect PARTITION/OFFSET reads an older one."
+		page.Empty = "Nobody was watching these records at this moment, so none were kept. Press l for live; :inspect PARTITION/OFFSET reads an older one."
 	}
 	return page
 }
 
 var verdictMeans = map[pipeline.Verdict]string{
 	pipeline.VerdictOK:     ": it keeps up",
-	pipeline.VerdictWarn:   ": the lag does not fall",
-	pipeline.VerdictStall:  ": the offset does not move, though there is lag",
-	pipeline.VerdictStop:   ": no commit for longer than the window, though the broker moved on",
+	pipeline.VerdictWarn:   ": the lag is not falling",
+	pipeline.VerdictStall:  ": the offset is not moving although there is lag",
+	pipeline.VerdictStop:   ": no commit for longer than the window although new records arrived",
 	pipeline.VerdictRewind: ": the offset went back",
 }
 
@@ -138,7 +138,7 @@ func (s *Scene) storeAndModel(p *pipeline.Snapshot, w int) []string {
 				if d.PSI > d.Threshold {
 					style, sign, text = Warn, s.Theme.Glyphs.Watch, "drifted"
 				}
-				text += ", PSI " + fixed(d.PSI, 3) + ", by chance up to " + fixed(d.Threshold, 3)
+				text += ", PSI " + fixed(d.PSI, 3) + ", threshold " + fixed(d.Threshold, 3)
 			}
 			if !math.IsNaN(d.Missing) {
 				text += ", " + percent(d.Missing) + " missing"
@@ -154,7 +154,7 @@ func (s *Scene) storeAndModel(p *pipeline.Snapshot, w int) []string {
 	if p.GroupLag >= 0 && len(p.All) > 0 {
 		f.add("group's lag", Plain, count(p.GroupLag)+" over "+plural(len(p.All), "partition", "partitions"))
 	}
-	f.add("consumed", Plain, count(p.Consumed)+" records since the start, "+count(p.Redelivered)+" of them again")
+	f.add("consumed", Plain, count(p.Consumed)+" records since the start, "+count(p.Redelivered)+" of them redelivered")
 	f.add("predicted", Plain, count(p.Predicted)+" to "+p.Predictions.String())
 	f.add("dead letters", Plain, count(p.DeadLettered)+" to "+p.DeadLetters.String())
 	f.add("end to end", Plain, quantiles(p.EndToEnd))
@@ -186,7 +186,7 @@ func (s *Scene) hostFacts(w int) []string {
 	h := s.Snap.Host
 	f := s.facts(w)
 	if h == nil {
-		f.text(Faint, "Nothing is known of this machine yet.")
+		f.text(Faint, "Nothing is known about this machine yet.")
 		return f.rows
 	}
 	share := func(name string, v float64, more string) {
