@@ -1,7 +1,9 @@
 package tui
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,7 +25,7 @@ func (m *Model) copy() tea.Cmd {
 	if more {
 		first = fmt.Sprintf("%d lines", strings.Count(text, "\n")+1)
 	}
-	m.say(views.Good, "copied "+first)
+	m.say(views.Good, "copied "+strings.Join(strings.Split(first, "\t"), "  "))
 	return func() tea.Msg { return clipboardMsg{ansi.SetSystemClipboard(text)} }
 }
 
@@ -45,16 +47,21 @@ func (m *Model) commandExport(args []string) (tea.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	path := ""
+	path, again := "", ""
 	if len(args) == 2 {
 		path = args[1]
 	} else {
 		name := strings.ReplaceAll(strings.ToLower(p.String()), " ", "-")
-		path = fmt.Sprintf("weir-%s-%s.%s", name, scene.Snap.At.UTC().Format("20060102T150405Z"), args[0])
+		name = fmt.Sprintf("weir-%s-%s", name, scene.Snap.At.UTC().Format("20060102T150405Z"))
+		path, again = name+"."+args[0], name+"-%d."+args[0]
 	}
 	return func() tea.Msg {
-		// O_EXCL: an export never writes over a file that is there.
+		// O_EXCL: an export never writes over a file that is there. Of one moment there may be several.
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+		for n := 2; again != "" && errors.Is(err, fs.ErrExist) && n < 100; n++ {
+			path = fmt.Sprintf(again, n)
+			f, err = os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+		}
 		if err != nil {
 			return saidMsg{err: fmt.Errorf("export: %w", err)}
 		}

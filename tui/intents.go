@@ -2,7 +2,7 @@ package tui
 
 import (
 	"errors"
-	"fmt"
+	"strings"
 	"time"
 	"unicode"
 
@@ -191,10 +191,10 @@ func (m *Model) time(in intent) {
 		m.cursor = m.cursor.Freeze().Step(int(newest - oldest))
 	case spanLonger:
 		m.span = min(m.span*2, 80*time.Minute)
-		m.say(views.Faint, fmt.Sprintf("charts show about %s", m.span))
+		m.say(views.Faint, "charts show about "+strings.TrimSuffix(m.span.String(), "0s"))
 	case spanShorter:
 		m.span = max(m.span/2, 75*time.Second)
-		m.say(views.Faint, fmt.Sprintf("charts show about %s", m.span))
+		m.say(views.Faint, "charts show about "+strings.TrimSuffix(m.span.String(), "0s"))
 	case timeZone:
 		m.zone = (m.zone + 1) % zones
 		m.say(views.Faint, m.zone.String())

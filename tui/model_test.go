@@ -2,6 +2,7 @@ package tui
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -325,13 +326,20 @@ func TestCopyAndExport(t *testing.T) {
 	c := newConsole(t, settings{})
 	t.Chdir(t.TempDir())
 	c.keys("2", "y")
-	c.sees("copied edge-node-11")
+	c.sees("copied edge-node-11  lisbon  down")
+	c.lacks(`\x09`)
 	c.keys(":", "'export csv nodes.csv", "enter")
 	c.sees("wrote ")
 	c.keys(":", "'export csv nodes.csv", "enter")
 	c.sees("file exists")
 	c.keys("e", "enter")
 	c.sees("wrote ", "weir-edge-nodes-20261122T073207Z.md")
+	c.keys("enter", "[", "e", "enter") // another section at the same moment
+	c.sees("wrote ", "weir-edge-nodes-20261122T073207Z-2.md")
+	text, err := os.ReadFile("weir-edge-nodes-20261122T073207Z-2.md")
+	if err != nil || !strings.HasPrefix(string(text), "## Edge nodes, Cloud\n") {
+		t.Fatalf("exported %v:\n%s", err, text)
+	}
 }
 
 func TestTrouble(t *testing.T) {

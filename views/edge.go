@@ -120,7 +120,7 @@ func (s *Scene) nodeTable(rows []*edge.Node, zoomed bool) Table {
 	sited := slices.ContainsFunc(rows, func(n *edge.Node) bool { return len(n.Labels) > 0 })
 	columns := []Column{
 		{Width: 1, Cell: func(i int) (Style, string) { return s.nodeState(rows[i].State) }},
-		{Title: "NODE", Width: 10, Grow: 2, Most: 32, Name: true, Cell: func(i int) (Style, string) { return Plain, rows[i].Name.String() }},
+		{Title: "NODE", Width: 12, Grow: 2, Most: 32, Name: true, Cell: func(i int) (Style, string) { return Plain, rows[i].Name.String() }},
 		{Title: "SITE", Width: 8, Grow: 1, Most: 14, Rank: 6, Cell: func(i int) (Style, string) { return Faint, rows[i].Labels["site"].String() }},
 		{Title: "STATE", Width: 8, Cell: func(i int) (Style, string) {
 			style, _ := s.nodeState(rows[i].State)

@@ -52,6 +52,9 @@ func (s *Scene) Export(p Pane, page *Page, level Level, format string) (string, 
 	if len(page.Crumbs) > 0 {
 		name += ", " + strings.Join(page.Crumbs, ", ")
 	}
+	if level.Section > 0 && level.Section < len(page.Sections) {
+		name += ", " + page.Sections[level.Section]
+	}
 	var columns []Column
 	for _, c := range t.Columns {
 		if c.Title != "" {

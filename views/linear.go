@@ -25,6 +25,8 @@ func (s *Scene) Summary() []string {
 	switch {
 	case len(words) > 0:
 		say(s.clock(x.At), " ", x.At.In(s.Zone).Format("MST"), ": ", plural(len(words), "problem", "problems"), ": ", strings.Join(words, "; "), ".")
+	case unwatched(x):
+		say(s.clock(x.At), " ", x.At.In(s.Zone).Format("MST"), ": nothing is watched: weir.yaml configures no pipeline, no nodes and no contracts.")
 	case settling(x):
 		say(s.clock(x.At), " ", x.At.In(s.Zone).Format("MST"), ": settling in, nothing is known yet.")
 	default:

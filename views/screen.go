@@ -347,6 +347,8 @@ func (s *Scene) status(w int, chrome Chrome) string {
 	}
 	list := Troubles(x)
 	switch {
+	case len(list) == 0 && unwatched(x):
+		l.Put(Faint, t.Glyphs.Unknown+" "+t.clip("nothing is watched", room-2))
 	case len(list) == 0 && settling(x):
 		l.Put(Faint, t.Glyphs.Unknown+" "+t.clip("settling in", room-2))
 	case len(list) == 0:
@@ -375,6 +377,9 @@ func TrafficText(bytesPerSecond float64) string {
 	}
 	return bytesText(bytesPerSecond) + "/s"
 }
+
+// unwatched tells whether no engine is configured that could find anything wrong, or well.
+func unwatched(x *timeline.Snapshot) bool { return x.Pipeline == nil && x.Edge == nil && x.Mesh == nil }
 
 // settling tells whether an engine has not seen its world yet: then nothing is known to be wrong, nor to be well.
 func settling(x *timeline.Snapshot) bool {

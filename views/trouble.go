@@ -168,7 +168,7 @@ func deadBecause(p *pipeline.Snapshot) string {
 
 func meshTroubles(m *mesh.Snapshot, add adder) {
 	if !m.Error.IsEmpty() {
-		add(event.Warning, Contracts, "contracts out of date", "contracts out of date: "+m.Error.String())
+		add(event.Warning, Contracts, "contracts outdated", "contracts outdated: "+m.Error.String())
 	}
 	by := map[mesh.State]int{}
 	first := map[mesh.State]string{}

@@ -31,7 +31,7 @@ func TestTroubles(t *testing.T) {
 		}, []string{"2.1% dead letters: features missing"}},
 		{"the registry is gone, the rules are judged all the same", func(s *timeline.Snapshot) {
 			s.Mesh.Error = text("no registry")
-		}, []string{"contracts out of date: no registry"}},
+		}, []string{"contracts outdated: no registry"}},
 		{"the outbox has no room", func(s *timeline.Snapshot) {
 			s.Edge.Cloud = edge.Cloud{State: edge.CloudDown, Outbox: 9, Dropped: 2}
 		}, []string{"2 aggregates dropped", "cloud down, 9 in the outbox"}},

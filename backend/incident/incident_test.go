@@ -72,10 +72,10 @@ func TestRules(t *testing.T) {
 		}, "email null 7.2% > 5%, and 1 more ml-ranking commerce/predictions see the failing rows, then tell data@example.com"},
 		{"contract unreadable", func(s *timeline.Snapshot) { s.Mesh.Products[0].State = mesh.Bad }, "in force"},
 		{"contract not judged", func(s *timeline.Snapshot) { s.Mesh.Products[0].State = mesh.Waiting }, "ml-ranking"},
-		{"contracts out of date", func(s *timeline.Snapshot) { // the broker is away: said once, not once a product
+		{"contracts outdated", func(s *timeline.Snapshot) { // the broker is away: said once, not once a product
 			s.Mesh.Error, s.Mesh.Products[0].State, s.Mesh.Products[0].Error = text("the broker is away"), mesh.Waiting, text("the broker is away")
 		}, "the broker is away commerce/user_events"},
-		{"contracts out of date", func(s *timeline.Snapshot) { s.Mesh.Error = text("no registry") }, "no registry changes to contracts: the rules last read stay in force"},
+		{"contracts outdated", func(s *timeline.Snapshot) { s.Mesh.Error = text("no registry") }, "no registry changes to contracts: the rules last read stay in force"},
 		{"nodes down", func(s *timeline.Snapshot) {
 			s.Edge.ByState[edge.Down] = 5
 			for i := range 5 {

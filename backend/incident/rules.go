@@ -162,7 +162,7 @@ func (f *finder) verdicts(p *pipeline.Snapshot, topic string) {
 // mesh tells once of what keeps all contracts from being judged, then of the products with troubles of their own.
 func (f *finder) mesh(m *mesh.Snapshot) {
 	if !m.Error.IsEmpty() {
-		f.add(event.Warning, "contracts out of date", or(m.Registry.String(), "registry"), time.Time{}, m.Error.String())
+		f.add(event.Warning, "contracts outdated", or(m.Registry.String(), "registry"), time.Time{}, m.Error.String())
 	}
 	var same []string
 	for i := range m.Products {
