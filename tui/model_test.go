@@ -460,7 +460,7 @@ func TestIncidents(t *testing.T) {
 func TestLineage(t *testing.T) {
 	c := newConsole(t, settings{})
 	c.keys("4", "enter", "enter", "]", "]")
-	c.sees("WHAT FEEDS IT", "feature view user_profile  age, location", "WHO LIVES ON IT", "product ○ growth/sessions no data", "consumer ml-ranking")
+	c.sees("WHAT FEEDS IT", "feature view user_profile  age, location", "WHO USES IT", "product ○ growth/sessions no data", "consumer ml-ranking")
 	c.keys("]")
-	c.sees("WHAT ITS LINT SAYS", "policy", "has no classification", "line 7")
+	c.sees("FINDINGS OF ITS LINT", "policy", "has no classification", "line 7")
 }

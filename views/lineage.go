@@ -6,7 +6,7 @@ import (
 	"weir/backend/mesh"
 )
 
-// lineage draws what feeds a product and who lives on it, each as a tree: what is next to the product comes first.
+// lineage draws what feeds a product and who uses it, each as a tree: what is next to the product comes first.
 func (s *Scene) lineage(p *mesh.Product, w int) []string {
 	f := s.facts(w)
 	f.head("what feeds it")
@@ -19,7 +19,7 @@ func (s *Scene) lineage(p *mesh.Product, w int) []string {
 	}
 	f.rows = append(f.rows, l.String())
 	f.gap()
-	f.head("who lives on it")
+	f.head("who uses it")
 	s.tree(f, p.Downstream, "nobody that weir knows of: the contract names no consumer")
 	if d := s.Snap.Mesh.Lineage; d != nil {
 		f.gap()
@@ -99,7 +99,7 @@ func (s *Scene) productNamed(name string) *mesh.Product {
 // findings are what a lint says about the contract itself; those of policy are about who answers for the product.
 func (s *Scene) findings(f *facts, p *mesh.Product) {
 	f.gap()
-	f.head("what its lint says")
+	f.head("findings of its lint")
 	if len(p.Findings) == 0 {
 		f.text(Faint, "nothing: rules and policy are complete")
 	}

@@ -168,8 +168,8 @@ func (s *Scene) predictionFacts(p *pipeline.Snapshot, total uint64, w int) strin
 	for i, n := range p.Histogram {
 		mean += (float64(i) + 0.5) / pipeline.Bins * float64(n) / float64(total)
 	}
-	l.Put(Strong, count(total)).Put(Faint, " in the last minute   ")
-	l.Put(Faint, "mean ").Put(Plain, "about "+fixed(mean, 2)).Space(3)
+	l.Put(Strong, count(total)).Put(Faint, " in the last minute  ")
+	l.Put(Faint, "mean ").Put(Plain, "~"+fixed(mean, 2)).Space(2)
 	style, text := s.drift(p)
 	l.Put(style, text)
 	if !math.IsNaN(p.PSI) {

@@ -343,7 +343,7 @@ func (s *Scene) recordFeatures(f *facts, then, now *pipeline.Record, look *pipel
 			case x.Cached:
 				head += ", from the cache, " + span(x.Age) + " old"
 			default:
-				head += ", asked of the store"
+				head += ", fetched from the store"
 			}
 		}
 		f.head(head)
