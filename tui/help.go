@@ -6,6 +6,9 @@ import (
 	"weir/views"
 )
 
+// changesWorld are the intents that a console which is read-only lacks.
+var changesWorld = map[intent]bool{markRow: true, markAll: true, replayRows: true, holdNode: true}
+
 // helpView is the help of everything: what keys do on the page in focus, then all keys of the one table, and the commands
 // of this console.
 func (m *Model) helpView() []views.HelpGroup {
@@ -17,7 +20,7 @@ func (m *Model) helpView() []views.HelpGroup {
 	for _, group := range []string{groupPanes, groupLists, groupTime, groupOther} {
 		g := views.HelpGroup{Name: group}
 		for _, b := range m.keys.table {
-			if b.group == group && (!m.options.Console.ReadOnly || b.intent != markRow && b.intent != markAll && b.intent != replayRows) {
+			if b.group == group && (!m.options.Console.ReadOnly || !changesWorld[b.intent]) {
 				g.Rows = append(g.Rows, views.Hint{Key: b.label(), Text: b.Help().Desc})
 			}
 		}

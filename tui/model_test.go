@@ -191,9 +191,19 @@ func TestSmallScreenKeepsWhatMatters(t *testing.T) {
 	}
 }
 
+// TestReadOnlyHelp: help offers no key that a read-only console lacks.
+func TestReadOnlyHelp(t *testing.T) {
+	o := Options{}
+	o.Console.ReadOnly = true
+	c := newConsole(t, settings{w: 120, h: 120, options: o})
+	c.keys("?")
+	c.sees("poll the node")
+	c.lacks("quarantine that node", "replay the marked")
+}
+
 // TestHelpBeginsHere: help tells of the pane in focus first, of its own keys only.
 func TestHelpBeginsHere(t *testing.T) {
-	c := newConsole(t, settings{h: 40})
+	c := newConsole(t, settings{w: 120, h: 40})
 	c.keys("2", "enter", "?")
 	here, rest, _ := strings.Cut(c.text(), "Panes ")
 	for _, want := range []string{"Here, in Edge nodes", "poll the node", "open: node"} {

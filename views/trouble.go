@@ -191,6 +191,46 @@ func meshTroubles(m *mesh.Snapshot, add adder) {
 	tell(event.Warning, mesh.Waiting, "waiting for its feed", "waiting for their feeds")
 }
 
+// siteDown is the site all of whose nodes are down, when there are several and no other node is: then it is the site.
+func siteDown(e *edge.Snapshot) string {
+	if e.ByState[edge.Down] < 2 {
+		return ""
+	}
+	site := ""
+	for _, n := range e.NodeData {
+		switch at := n.Labels["site"].String(); {
+		case n.State != edge.Down:
+		case at == "" || site != "" && at != site:
+			return ""
+		default:
+			site = at
+		}
+	}
+	for _, n := range e.NodeData {
+		if n.State != edge.Down && n.Labels["site"].String() == site {
+			return ""
+		}
+	}
+	return site
+}
+
+// theOnly is the name and state of the only node that something is wrong with; empty when there are several.
+func theOnly(e *edge.Snapshot) string {
+	wrong := 0
+	for _, state := range []edge.State{edge.Down, edge.Invalid, edge.Flapping, edge.Skewed, edge.Stale, edge.Slow} {
+		wrong += e.ByState[state]
+	}
+	if wrong != 1 {
+		return ""
+	}
+	for _, n := range e.NodeData {
+		if r := nodeRank(n.State); r < nodeRank(edge.Unknown) {
+			return n.Name.String() + " " + string(n.State)
+		}
+	}
+	return ""
+}
+
 func edgeTroubles(e *edge.Snapshot, add adder) {
 	var parts []string
 	severity, more := event.Warning, 0
@@ -209,6 +249,11 @@ func edgeTroubles(e *edge.Snapshot, add adder) {
 		if state == edge.Down || state == edge.Invalid {
 			severity = event.Critical
 		}
+	}
+	if site := siteDown(e); site != "" {
+		parts[0] = "site " + site + " down (" + count(e.ByState[edge.Down]) + " nodes)"
+	} else if name := theOnly(e); name != "" {
+		parts[0] = name
 	}
 	if more > 0 {
 		parts = append(parts, count(more)+" more")

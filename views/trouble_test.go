@@ -36,6 +36,23 @@ func TestTroubles(t *testing.T) {
 			s.Edge.Cloud = edge.Cloud{State: edge.CloudDown, Outbox: 9, Dropped: 2}
 		}, []string{"2 aggregates dropped", "cloud down, 9 in the outbox"}},
 		{"the outbox had no room, and the cloud is back", func(s *timeline.Snapshot) { s.Edge.Cloud.Dropped = 2 }, nil},
+		{"one node", func(s *timeline.Snapshot) {
+			s.Edge.ByState = map[edge.State]int{edge.OK: 1, edge.Stale: 1}
+			s.Edge.NodeData = []*edge.Node{{Name: text("a"), State: edge.OK}, {Name: text("b"), State: edge.Stale}}
+		}, []string{"b stale"}},
+		{"a whole site, and a node elsewhere", func(s *timeline.Snapshot) {
+			s.Edge.ByState = map[edge.State]int{edge.Down: 2, edge.OK: 1, edge.Slow: 1}
+			for i, state := range []edge.State{edge.Down, edge.OK, edge.Down, edge.Slow} {
+				site := map[string]safetext.Text{"site": text([]string{"osl", "ams"}[i%2])}
+				s.Edge.NodeData = append(s.Edge.NodeData, &edge.Node{State: state, Labels: site})
+			}
+		}, []string{"site osl down (2 nodes), 1 slow"}},
+		{"all but one of a site", func(s *timeline.Snapshot) {
+			s.Edge.ByState = map[edge.State]int{edge.Down: 2, edge.OK: 1}
+			for _, state := range []edge.State{edge.Down, edge.OK, edge.Down} {
+				s.Edge.NodeData = append(s.Edge.NodeData, &edge.Node{State: state, Labels: map[string]safetext.Text{"site": text("osl")}})
+			}
+		}, []string{"2 nodes down"}},
 		{"nodes in more states than there is room for", func(s *timeline.Snapshot) {
 			s.Edge.ByState = map[edge.State]int{edge.Down: 1, edge.Flapping: 2, edge.Stale: 3, edge.Slow: 1}
 		}, []string{"1 node down, 2 flapping, 4 more"}},

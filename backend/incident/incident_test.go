@@ -81,7 +81,7 @@ func TestRules(t *testing.T) {
 			for i := range 5 {
 				s.Edge.NodeData = append(s.Edge.NodeData, &edge.Node{Name: text(string(rune('a' + i))), State: edge.Down, Labels: map[string]safetext.Text{"site": text("oslo")}})
 			}
-		}, "oslo: a, b, +3 more"},
+		}, "5 of 3 not answering, all of site oslo oslo: a, b, +3 more"},
 		{"cloud down", func(s *timeline.Snapshot) { s.Edge.Cloud.State, s.Edge.Cloud.Outbox = edge.CloudDown, 7 }, "7 waiting"},
 		{"cloud refuses", func(s *timeline.Snapshot) { s.Edge.Cloud.State = edge.CloudRefused }, "not sent again"},
 		{"disk nearly full", func(s *timeline.Snapshot) { s.Host.DiskPercent = 97 }, "97%"},

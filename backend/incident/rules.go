@@ -248,20 +248,26 @@ func (f *finder) fleet(e *edge.Snapshot) {
 		if n == 0 {
 			continue
 		}
-		sites := map[string][]string{}
+		sites, of := map[string][]string{}, map[string]int{} // the nodes in this state by site, and how many a site has
 		since := time.Time{}
 		for i := range e.NodeData {
 			x := e.NodeData[i]
-			if x.State != r.state {
+			site := x.Labels["site"].String()
+			if of[site]++; x.State != r.state {
 				continue
 			}
-			site := x.Labels["site"].String()
 			sites[site] = append(sites[site], x.Name.String())
 			if since.IsZero() || x.Since.Before(since) {
 				since = x.Since
 			}
 		}
-		f.add(r.severity, "nodes "+string(r.state), "fleet", since, fmt.Sprintf("%d of %d %s", n, e.Nodes, r.message))
+		message := fmt.Sprintf("%d of %d %s", n, e.Nodes, r.message)
+		for site, nodes := range sites {
+			if site != "" && len(sites) == 1 && len(nodes) > 1 && len(nodes) == of[site] {
+				message += ", all of site " + site
+			}
+		}
+		f.add(r.severity, "nodes "+string(r.state), "fleet", since, message)
 		var list []string
 		for _, site := range slices.Sorted(maps.Keys(sites)) {
 			text := strings.Join(few(sites[site], 3), ", ")
