@@ -431,6 +431,9 @@ func (m *Model) click(msg tea.MouseClickMsg) tea.Cmd {
 }
 
 func (m *Model) wheel(msg tea.MouseWheelMsg) {
+	if m.prompt != nil { // what is typed, or asked, is about the pane in focus
+		return
+	}
 	by := 3
 	switch msg.Button {
 	case tea.MouseWheelUp:

@@ -201,6 +201,17 @@ func TestReadOnlyHelp(t *testing.T) {
 	c.lacks("quarantine that node", "replay the marked")
 }
 
+// TestWheelLeavesAPromptAlone: a filter being typed, and a question, stay with the pane they were begun in.
+func TestWheelLeavesAPromptAlone(t *testing.T) {
+	c := newConsole(t, settings{})
+	c.keys("2", "/", "'ber")
+	c.send(tea.MouseWheelMsg{Button: tea.MouseWheelDown, X: 10, Y: 30}) // over the events
+	c.keys("'lin", "enter")
+	if got := c.m.console.Paths[views.EdgeNodes][0].Filter; got != "berlin" || c.m.console.Focus != views.EdgeNodes {
+		t.Errorf("the filter of the nodes is %q, the focus on %v", got, c.m.console.Focus)
+	}
+}
+
 // TestHelpBeginsHere: help tells of the pane in focus first, of its own keys only.
 func TestHelpBeginsHere(t *testing.T) {
 	c := newConsole(t, settings{w: 120, h: 40})

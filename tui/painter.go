@@ -42,11 +42,14 @@ func newPainter(out *Link) *painter { return &painter{out: out, inks: newInks()}
 
 const (
 	enterScreen = ansi.SetModeAltScreenSaveCursor + ansi.ResetModeTextCursorEnable + ansi.ResetModeAutoWrap + ansi.SetModeBracketedPaste +
-		ansi.SetModifyOtherKeys2
+		ansi.SetModifyOtherKeys2 + keepTitle
 	leaveScreen = ansi.ResetModeBracketedPaste + ansi.ResetModifyOtherKeys + ansi.SetModeAutoWrap + ansi.ResetModeAltScreenSaveCursor +
-		ansi.SetModeTextCursorEnable
-	mouseOn  = ansi.SetModeMouseButtonEvent + ansi.SetModeMouseExtSgr
-	mouseOff = ansi.ResetModeMouseButtonEvent + ansi.ResetModeMouseExtSgr
+		ansi.SetModeTextCursorEnable + giveTitle
+	// A terminal remembers its title when it is told to, and shows it again; one that cannot takes no notice.
+	keepTitle = "\x1b[22;2t"
+	giveTitle = "\x1b[23;2t"
+	mouseOn   = ansi.SetModeMouseButtonEvent + ansi.SetModeMouseExtSgr
+	mouseOff  = ansi.ResetModeMouseButtonEvent + ansi.ResetModeMouseExtSgr
 )
 
 // enter takes the terminal over. query asks it what it can do; the answers come as keys come.

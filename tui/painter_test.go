@@ -1,8 +1,11 @@
 package tui
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 
@@ -157,5 +160,35 @@ func TestPainterOfAViewWithoutContentWaits(t *testing.T) {
 	c.painter.paint(tea.View{})
 	if len(c.b) != 0 {
 		t.Errorf("it wrote %q", c.b)
+	}
+}
+
+// TestPainterGivesTheTitleBack: what the terminal was called is kept before it is called weir, and is its name again after.
+func TestPainterGivesTheTitleBack(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close() //nolint:errcheck // nobody writes to it
+	link := NewLink(w, func() {}, func(err error) { t.Error(err) })
+	p := newPainter(link)
+	p.enter("")
+	p.resize(20, 5)
+	p.paint(tea.View{Content: "x", WindowTitle: "weir"})
+	p.leave()
+	if err := errors.Join(link.Close(), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	wrote, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := 0
+	for _, want := range []string{keepTitle, ansi.SetWindowTitle("weir"), ansi.SetWindowTitle(""), giveTitle} {
+		i := strings.Index(string(wrote[at:]), want)
+		if i < 0 {
+			t.Fatalf("no %q after byte %d of %q", want, at, wrote)
+		}
+		at += i + len(want)
 	}
 }

@@ -96,5 +96,5 @@ func commonPrefix(words []string) string {
 			prefix = prefix[:len(prefix)-1]
 		}
 	}
-	return prefix
+	return strings.ToValidUTF8(prefix, "") // the words may part within a character
 }
