@@ -73,7 +73,7 @@ func (s *Scene) contracts(path []Level, w, h int, zoomed bool) Page {
 		{Title: "FINDING", Width: finding, Grow: 4, Cell: func(i int) (Style, string) { return s.finding(rows[i], m) }},
 	}
 	page.Table = Table{Rows: len(rows), Columns: columns, Key: func(i int) string { return productName(rows[i]) }, NoHeader: !zoomed && h < 7}
-	page.Empty = "No data product is registered in " + or(m.Registry.String(), "the registry") + ". weir products register adds one."
+	page.Empty = "No data product is registered in " + or(m.Registry.String(), "the registry") + ". Run weir products register to add one."
 	if !m.Error.IsEmpty() {
 		page.Empty = "Nothing can be judged: " + m.Error.String()
 		if len(rows) > 0 {

@@ -149,7 +149,7 @@ func (t *Theme) barText(share float64, width int) string {
 	return plainText(l.String())
 }
 
-// drift is the verdict on PSI.
+// drift is the verdict on PSI: the word first, for a title may be cut.
 func (s *Scene) drift(p *pipeline.Snapshot) (Style, string) {
 	switch {
 	case math.IsNaN(p.PSI) && p.Baseline == nil:
@@ -157,9 +157,9 @@ func (s *Scene) drift(p *pipeline.Snapshot) (Style, string) {
 	case math.IsNaN(p.PSI):
 		return Faint, "PSI not known yet"
 	case p.PSI > p.PSIThreshold:
-		return Warn, s.Theme.Glyphs.Watch + " PSI " + fixed(p.PSI, 3) + " drifted"
+		return Warn, s.Theme.Glyphs.Watch + " drifted, PSI " + fixed(p.PSI, 3)
 	}
-	return Faint, "PSI " + fixed(p.PSI, 3) + " steady"
+	return Faint, "steady, PSI " + fixed(p.PSI, 3)
 }
 
 func (s *Scene) predictionFacts(p *pipeline.Snapshot, total uint64, w int) string {
