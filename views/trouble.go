@@ -174,6 +174,9 @@ func meshTroubles(m *mesh.Snapshot, add adder) {
 	first := map[mesh.State]string{}
 	for i := range m.Products {
 		p := &m.Products[i]
+		if p.State == mesh.Waiting && !m.Error.IsEmpty() && p.Error == m.Error {
+			continue // it is said above
+		}
 		if by[p.State]++; by[p.State] == 1 {
 			first[p.State] = p.Name.String()
 		}

@@ -32,6 +32,10 @@ func TestTroubles(t *testing.T) {
 		{"the registry is gone, the rules are judged all the same", func(s *timeline.Snapshot) {
 			s.Mesh.Error = text("no registry")
 		}, []string{"contracts outdated: no registry"}},
+		{"the broker is away", func(s *timeline.Snapshot) {
+			s.Mesh.Error = text("the broker is away")
+			s.Mesh.Products = []mesh.Product{{State: mesh.Waiting, Error: s.Mesh.Error}, {Name: text("b"), State: mesh.Waiting, Error: text("no topic")}}
+		}, []string{"contracts outdated: the broker is away", "b: waiting for its feed"}},
 		{"the outbox has no room", func(s *timeline.Snapshot) {
 			s.Edge.Cloud = edge.Cloud{State: edge.CloudDown, Outbox: 9, Dropped: 2}
 		}, []string{"2 aggregates dropped", "cloud down, 9 in the outbox"}},
