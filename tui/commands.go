@@ -111,17 +111,20 @@ func (m *Model) run(line string) tea.Cmd {
 	specs := m.commandSpecs()
 	i := slices.IndexFunc(specs, func(s backend.CommandSpec) bool { return s.Name == name })
 	if i < 0 { // an unambiguous beginning is enough
-		var fits []int
+		var fits []string
 		for k, s := range specs {
 			if strings.HasPrefix(s.Name, name) {
-				fits = append(fits, k)
+				i, fits = k, append(fits, s.Name)
 			}
 		}
-		if len(fits) != 1 {
+		switch {
+		case len(fits) == 0:
 			m.say(views.Bad, "there is no command "+name+"; ? lists them all")
 			return nil
+		case len(fits) > 1:
+			m.say(views.Bad, name+" could be "+strings.Join(fits, " or "))
+			return nil
 		}
-		i = fits[0]
 	}
 	spec := specs[i]
 	for _, c := range uiCommands() {
@@ -235,6 +238,13 @@ func (q *question) view(m *Model) views.Question {
 		v.Extent = fmt.Sprintf("the aggregates the cloud refused: %d so far", x.Edge.Cloud.DeadLettered)
 	case x.Edge != nil && (q.spec.Name == "quarantine" || q.spec.Name == "release"):
 		v.Extent = m.nodeExtent(q.args)
+	case q.spec.Name == "replay":
+		v.Extent = "every dead letter in their topic that matches"
+		if !slices.ContainsFunc(q.args, func(a string) bool { return !strings.Contains(a, "/") || strings.Contains(a, "=") }) {
+			v.Extent = tellOne(len(q.args), "1 dead letter", fmt.Sprintf("%d dead letters", len(q.args)))
+		} else if x.Pipeline != nil && x.Pipeline.Letters != nil && len(q.args) == 1 && q.args[0] == "all" {
+			v.Extent = fmt.Sprintf("about %d dead letters, all that are in their topic", x.Pipeline.Letters.Total)
+		}
 	case x.Pipeline != nil && q.spec.Name != "fault":
 		v.Extent = fmt.Sprintf("%d partitions, now %.0f events a second, lag %d", len(x.Pipeline.Partitions), x.Pipeline.EventsPerSecond, x.Pipeline.Lag)
 	}

@@ -237,7 +237,13 @@ func TestQuestionsAreWorthAsking(t *testing.T) {
 	c.sees("Do this?", "yes, by :fault clear node-down", "enter does it", "esc cancels")
 	c.keys("esc", ":", "'fault clear node-down", "enter")
 	c.sees("Do this?", "yes, by another :fault")
-	c.keys("esc", "v")
+	c.keys("esc", ":", "'replay 0/17 1/4", "enter")
+	c.sees("touches       2 dead letters")
+	c.keys("esc", ":", "'replay stage=decode", "enter")
+	c.sees("every dead letter in their topic that matches")
+	c.keys("esc", ":", "'re", "enter")
+	c.sees("re could be resume or replay")
+	c.keys("v")
 	c.sees("there are no dead letters to mark here")
 }
 
