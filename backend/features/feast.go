@@ -32,6 +32,7 @@ const (
 	answerMost  = 64 << 20              // never more than this
 	reasonMost  = 300                   // bytes of a refusal's text told in an error
 	idleTimeout = 90 * time.Second      // of a kept connection
+	pingAfter   = 2 * time.Second       // of silence on an HTTP/2 connection, which as long without an answer is given up
 )
 
 // FeastConfig says how a Feast server is asked.
@@ -162,6 +163,8 @@ func clientOf(base *http.Client) *http.Client {
 	} else {
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		transport.MaxIdleConnsPerHost, transport.IdleConnTimeout = 8, idleTimeout
+		// A deadline ends a request and not its connection: one that died without a word would be asked until TCP gives up.
+		transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter}
 		client.Transport = transport
 	}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
