@@ -103,11 +103,19 @@ func newClient(c Config, t *tls.Config) *http.Client {
 		MaxResponseHeaderBytes: 16 << 10,
 		ReadBufferSize:         1 << 10,
 		WriteBufferSize:        1 << 10,
+		HTTP2:                  notDead(c.Poll+c.Timeout, c.Timeout),
 	}
 	return &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+}
+
+// notDead gives up an HTTP/2 connection on which nothing came for so long and that leaves a ping unanswered. Else a
+// connection whose other end is gone without a word (a failover, a firewall that forgot it) is asked again and again until
+// TCP gives up, a quarter of an hour later: a deadline ends a request, not its connection. HTTP/1.1 has no need of it.
+func notDead(silence, answer time.Duration) *http.HTTP2Config {
+	return &http.HTTP2Config{SendPingTimeout: silence, PingTimeout: answer}
 }
 
 func (p *httpPoller) close() {

@@ -276,6 +276,9 @@ func (s *syncer) change(to CloudState, why error) {
 	s.log.Add(e)
 }
 
+// cloudSilence is how long the cloud may say nothing before a kept connection to it is looked at.
+const cloudSilence = 15 * time.Second
+
 // sender sends one aggregate to the cloud.
 type sender struct {
 	cfg    CloudConfig
@@ -296,6 +299,7 @@ func newSender(c CloudConfig, now func() time.Time) *sender {
 			IdleConnTimeout:        90 * time.Second,
 			TLSHandshakeTimeout:    c.Timeout,
 			MaxResponseHeaderBytes: 32 << 10,
+			HTTP2:                  notDead(min(cloudSilence, c.Timeout), c.Timeout),
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
