@@ -25,6 +25,7 @@ const summaryPath = "/data/summary"
 type answer struct {
 	status     int
 	heard      bool   // something came, though perhaps no status
+	condition  bool   // it was asked for with an ETag
 	body       []byte // decompressed, at most maxBody; valid until the poller's next get
 	location   string // of a redirect
 	etag       string
@@ -128,7 +129,7 @@ func (p *httpPoller) close() {
 func (p *httpPoller) get(ctx context.Context, t target, etag string) (a answer) {
 	ctx, cancel := context.WithTimeoutCause(ctx, p.timeout, errDeadline)
 	defer cancel()
-	a.sentAt = p.now()
+	a.sentAt, a.condition = p.now(), etag != ""
 	defer func() { a.latency = p.now().Sub(a.sentAt) }()
 	token := ""
 	if t.token != nil {

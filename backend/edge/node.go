@@ -103,7 +103,7 @@ func judge(a answer, last summary, now time.Time, lim limits) verdict {
 	case a.status == 0:
 		v.state, v.reason = Down, a.err.Error()
 		return v
-	case a.status == http.StatusNotModified && !last.LastUpdated.IsZero():
+	case a.status == http.StatusNotModified && a.condition && !last.LastUpdated.IsZero():
 		v.sum = last
 	case a.status == http.StatusNotModified:
 		return v.invalid("answered 304 to a question that had no condition")

@@ -418,3 +418,29 @@ func TestQuarantineAndHistory(t *testing.T) {
 		}
 	})
 }
+
+// TestNotModifiedUnasked has a node that gives no ETag and then answers 304 all the same: its last answer says nothing
+// about now.
+func TestNotModifiedUnasked(t *testing.T) {
+	var asked atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) > 1 {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		_, _ = io.WriteString(w, good(0))
+	}))
+	t.Cleanup(s.Close)
+	e, err := New(Config{Nodes: []string{s.URL}, Poll: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, e)
+	<-e.firstRound
+	if err := e.PollNow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := e.Snapshot().NodeData[0]; n.State != Invalid || n.Error.String() != "answered 304 to a question that had no condition" {
+		t.Errorf("%s: %s", n.State, n.Error)
+	}
+}
