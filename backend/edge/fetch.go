@@ -9,8 +9,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -164,7 +166,9 @@ func (p *httpPoller) getPlain(ctx context.Context, t target, token, etag string,
 }
 
 func (p *httpPoller) getTLS(ctx context.Context, t target, token, etag string, a *answer) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.url, nil)
+	var heard atomic.Bool
+	trace := &httptrace.ClientTrace{GotFirstResponseByte: func() { heard.Store(true) }}
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodGet, t.url, nil)
 	if err != nil {
 		return err
 	}
@@ -182,6 +186,7 @@ func (p *httpPoller) getTLS(ctx context.Context, t target, token, etag string, a
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	resp, err := p.clients[t.transport].Do(req)
+	a.heard = heard.Load()
 	if err != nil {
 		return err
 	}
@@ -270,11 +275,12 @@ func explain(ctx context.Context, err error, timeout time.Duration) error {
 	if wantsCertificate(text) {
 		return &reason{"it broke off the TLS connection; it may want a client certificate it knows", err}
 	}
-	if strings.HasPrefix(text, "malformed ") || strings.HasPrefix(text, "net/http: ") || strings.HasPrefix(text, "interim ") {
-		return &reason{"it does not speak HTTP as it should: " + strings.TrimPrefix(text, "net/http: "), err}
-	}
 	if _, after, ok := strings.Cut(text, `": `); ok && strings.HasPrefix(text, "Get ") {
 		text = after
+	}
+	if strings.HasPrefix(text, "malformed ") || strings.HasPrefix(text, "net/http: ") || strings.HasPrefix(text, "interim ") {
+		text = strings.TrimPrefix(strings.TrimPrefix(text, "net/http: "), "HTTP/1.x transport connection broken: ")
+		return &reason{"it does not speak HTTP as it should: " + text, err}
 	}
 	return &reason{text, err}
 }

@@ -463,7 +463,18 @@ func certificates(t *testing.T, config *Config) []misfit {
 	config.Access = append(config.Access,
 		Access{Prefix: strict, TLS: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{ca.sign(t, now.Add(time.Hour), local)}}},
 		Access{Prefix: "https://127.0.0.1", TLS: &tls.Config{RootCAs: roots}})
+	babbles := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if c, _, err := w.(http.Hijacker).Hijack(); err == nil {
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nno header\r\n\r\n")
+			_ = c.Close()
+		}
+	}))
+	babbles.TLS = &tls.Config{Certificates: []tls.Certificate{fine}}
+	babbles.StartTLS()
+	t.Cleanup(babbles.Close)
 	return []misfit{
+		{name: "not HTTP over TLS", url: babbles.URL, want: Invalid, reach: true,
+			reason: "it does not speak HTTP as it should: malformed MIME header: missing colon: …"},
 		{name: "TLS and HTTP/2", url: node(fine, nil), want: OK, reach: true},
 		{name: "client certificate", url: strict, want: OK, reach: true},
 		{name: "client certificate missing", url: node(fine, roots), want: Down, reason: "it broke off the TLS connection; it may want a client certificate it knows"},
