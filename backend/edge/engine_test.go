@@ -396,3 +396,48 @@ func TestSiteDownIsFewEvents(t *testing.T) {
 		}
 	})
 }
+
+// drips begins to answer at once, and some nodes never end.
+type drips struct{ *fakePoller }
+
+func (p drips) get(ctx context.Context, t target, etag string) answer {
+	a := p.fakePoller.get(ctx, t, etag)
+	a.status, a.heard = 200, true
+	return a
+}
+
+// TestDrippingNodesNeverDelay has more nodes whose bodies drip until the deadline than there are places: they answer, so
+// that no breaker spares them, and must not hold up the others.
+func TestDrippingNodesNeverDelay(t *testing.T) {
+	var nodes []string
+	for i := range 100 {
+		nodes = append(nodes, fmt.Sprintf("http://node-%02d", i))
+	}
+	hangs := func(url string) bool { return url < "http://node-40" }
+	p := drips{&fakePoller{busy: map[string]bool{}, asked: map[string][]time.Time{}, delay: func(url string) time.Duration {
+		if hangs(url) {
+			return time.Hour
+		}
+		return 10 * time.Millisecond
+	}}}
+	bubble(t, Config{Nodes: nodes, Concurrency: 24}, p, func(e *Engine) {
+		began := time.Now()
+		time.Sleep(5 * time.Minute)
+		if s := e.Snapshot(); s.ByState[OK] != 60 || s.ByState[Invalid] != 40 {
+			t.Errorf("%v", s.ByState)
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for url, asked := range p.asked {
+			if len(asked) < 3 || !hangs(url) && len(asked) < 18 {
+				t.Errorf("%s was asked %d times in 5 minutes of 15 s", url, len(asked))
+			}
+			for i := 1; i < len(asked) && !hangs(url); i++ {
+				gap := asked[i].Sub(asked[i-1])
+				if asked[i-1].Sub(began) > time.Minute && (gap < 14*time.Second || gap > 16*time.Second) {
+					t.Errorf("%s was asked again after %v, want 15s", url, gap)
+				}
+			}
+		}
+	})
+}

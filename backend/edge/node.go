@@ -27,7 +27,7 @@ type node struct {
 	due      time.Time     // its next slot
 	queued   bool
 	inFlight bool
-	doubtful bool     // its last poll took long; it waits in the lane of its like
+	doubtful bool     // its last poll held its place for long; it waits in the lane of its like
 	rounds   []*round // PollNow calls that wait for it
 	breaker  breaker
 
@@ -164,7 +164,8 @@ func skew(a answer) time.Duration {
 
 // observe takes an answer and its verdict into the node.
 func (n *node) observe(a answer, v verdict, now time.Time, lim limits) {
-	n.doubtful = a.status == 0 && a.latency > lim.timeout/4 || v.state == Slow
+	// What came of it does not matter: a body that drips for the whole deadline costs as much as silence.
+	n.doubtful = a.latency > lim.timeout/2 || !v.valid && a.latency > lim.timeout/4
 	n.past.add(a, v, now)
 	state, why := v.state, v.reason
 	if n.flaps.add(v.state) {
