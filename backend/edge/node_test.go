@@ -159,4 +159,27 @@ func TestSlotsSpreadAndStay(t *testing.T) {
 	if next := nextSlot(at.Add(3*time.Second), 3*time.Second, poll); !next.Equal(at.Add(18 * time.Second)) {
 		t.Errorf("the slot after a slot is %v", next)
 	}
+	// A slot that lost the monotonic clock would be as far away as the machine's clock is set back.
+	if next := nextSlot(time.Now(), 3*time.Second, poll); !contains(next.String(), " m=+") {
+		t.Errorf("next slot %v has no monotonic clock", next)
+	}
+}
+
+func TestRateOfAClockSetBack(t *testing.T) {
+	var r rate
+	at := time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC)
+	count := func() {
+		for range 100 {
+			at = at.Add(100 * time.Millisecond)
+			r.add(at)
+		}
+	}
+	count()
+	at = at.Add(-time.Hour)
+	for range 10 {
+		count()
+	}
+	if p := r.perSecond(at); p < 9 || p > 10 {
+		t.Errorf("%v a second, want 10", p)
+	}
 }

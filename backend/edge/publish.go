@@ -127,8 +127,8 @@ const rateWindow = 15
 
 func (r *rate) advance(now time.Time) {
 	s := now.Unix()
-	if r.since == 0 {
-		r.since, r.second = s, s
+	if r.since == 0 || r.second-s > rateWindow { // the clock was set back: what was counted is of no use
+		*r = rate{since: s, second: s}
 	}
 	for ; r.second < s; r.second++ {
 		if s-r.second > rateWindow {

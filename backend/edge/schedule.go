@@ -23,13 +23,14 @@ func offsetOf(url string, poll time.Duration) time.Duration {
 	return time.Duration(x % uint64(max(poll, 1))).Truncate(slotGrain)
 }
 
-// nextSlot is the first slot of a node later than after.
+// nextSlot is the first slot of a node later than after. It keeps after's monotonic clock, by which it is waited for: when
+// the machine's clock is set back by an hour, nobody is asked an hour later.
 func nextSlot(after time.Time, offset, poll time.Duration) time.Time {
 	t := after.Truncate(poll).Add(offset)
 	for !t.After(after) {
 		t = t.Add(poll)
 	}
-	return t
+	return after.Add(t.Sub(after))
 }
 
 // dueHeap orders nodes by their next slot.

@@ -169,8 +169,8 @@ func (s *syncer) firstTime(ctx context.Context) time.Time {
 		s.outboxFails(err)
 	}
 	if due := last.Add(s.cfg.Every); err == nil && !last.After(now) && due.After(now) {
-		s.kick() // what waits from before can go at once
-		return due
+		s.kick()                     // what waits from before can go at once
+		return now.Add(due.Sub(now)) // by the monotonic clock: that of the machine may be set back
 	}
 	return now
 }

@@ -559,3 +559,16 @@ func TestOutboxCannotBeMade(t *testing.T) {
 	}
 	until(t, "what was held arrives", func() bool { c := e.Snapshot().Cloud; return c.Synced >= 1 && c.Outbox == 0 && c.State == CloudOK })
 }
+
+// TestNextAggregateAfterARestart is due an interval after the last one, by the monotonic clock.
+func TestNextAggregateAfterARestart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "o.db")
+	made := time.Now().Add(-time.Minute).Truncate(time.Millisecond)
+	fillOutbox(t, path, 1, made)
+	e := syncing(t, path, "http://127.0.0.1:1", nil)
+	defer func() { _ = e.sync.store.close() }()
+	due := e.sync.firstTime(t.Context())
+	if !due.Equal(made.Add(time.Hour)) || !contains(due.String(), " m=+") {
+		t.Errorf("due at %v, want an hour after %v", due, made)
+	}
+}
