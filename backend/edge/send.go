@@ -311,9 +311,9 @@ func (x *sender) send(ctx context.Context, e entry, backfill bool) outcome {
 	compressed := !x.plain.Load()
 	o := x.attempt(ctx, e, backfill, compressed)
 	if o.status == http.StatusUnsupportedMediaType && compressed {
-		if again := x.attempt(ctx, e, backfill, false); again.err == nil {
+		// What comes of the second attempt counts: when it fails for a while, the aggregate is no dead letter.
+		if o = x.attempt(ctx, e, backfill, false); o.err == nil {
 			x.plain.Store(true)
-			return again
 		}
 	}
 	return o

@@ -572,3 +572,26 @@ func TestNextAggregateAfterARestart(t *testing.T) {
 		t.Errorf("due at %v, want an hour after %v", due, made)
 	}
 }
+
+// TestWithoutGzipLater has a cloud that takes no gzip, and is away when it is asked without: the aggregate waits, and is no
+// dead letter.
+func TestWithoutGzipLater(t *testing.T) {
+	var plain atomic.Int32
+	cloud := newCloud(t, func(w http.ResponseWriter, r *http.Request) bool {
+		switch {
+		case r.Header.Get("Content-Encoding") == "gzip":
+			w.WriteHeader(http.StatusUnsupportedMediaType)
+		case plain.Add(1) == 1:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		default:
+			return false
+		}
+		return true
+	})
+	e := syncing(t, filepath.Join(t.TempDir(), "o.db"), cloud.URL, func(c *Config) { c.Cloud.Gzip = true })
+	start(t, e)
+	until(t, "it was tried", func() bool { c := e.Snapshot().Cloud; return c.Synced+c.DeadLettered > 0 })
+	if c := e.Snapshot().Cloud; c.Synced != 1 || c.DeadLettered != 0 {
+		t.Errorf("%d arrived, %d dead letters", c.Synced, c.DeadLettered)
+	}
+}
