@@ -218,15 +218,23 @@ func (c *cycle) settle(ctx context.Context, batch []outcome) (failed *outcome) {
 			s.answered(o, CloudDown)
 		}
 	}
-	if len(taken) > 0 {
-		if err := s.store.acknowledge(ctx, taken); err != nil {
-			s.outboxFails(err)
-			failed = &outcome{err: err}
-		}
-		for i := range batch {
-			if batch[i].err == nil {
-				s.answered(&batch[i], CloudOK)
-			}
+	if len(taken) == 0 {
+		return failed
+	}
+	err := s.store.acknowledge(ctx, taken)
+	if err == nil {
+		s.outboxWorks()
+	} else {
+		s.outboxFails(err)
+		failed = &outcome{err: err}
+	}
+	for i := range batch {
+		switch {
+		case batch[i].err != nil:
+		case err == nil:
+			s.answered(&batch[i], CloudOK)
+		default: // the cloud has it, but will get it again: that is not ok
+			s.account(&batch[i])
 		}
 	}
 	return failed
@@ -234,6 +242,12 @@ func (c *cycle) settle(ctx context.Context, batch []outcome) (failed *outcome) {
 
 // answered shows what came of one attempt, and tells whoever waits for it.
 func (s *syncer) answered(o *outcome, state CloudState) {
+	s.account(o)
+	s.change(state, o.err)
+}
+
+// account counts one attempt, and tells whoever waits for it.
+func (s *syncer) account(o *outcome) {
 	s.mu.Lock()
 	if o.err == nil {
 		s.state.LastSync = s.now()
@@ -244,14 +258,13 @@ func (s *syncer) answered(o *outcome, state CloudState) {
 	delete(s.waiters, o.entry.id)
 	s.mu.Unlock()
 	waiter.answer(o.err)
-	s.change(state, o.err)
 }
 
-// change sets the state of the cloud and tells of it when it is another.
-func (s *syncer) change(to CloudState, why error) {
-	now := s.now()
+// become sets the state of the cloud, and returns the one before.
+func (s *syncer) become(to CloudState, why error, now time.Time) (from CloudState) {
 	s.mu.Lock()
-	from := s.state.State
+	defer s.mu.Unlock()
+	from = s.state.State
 	s.state.Error = safetext.Text{}
 	if why != nil {
 		s.state.Error = safetext.Bytes([]byte(why.Error()), 2*maxReason)
@@ -259,12 +272,17 @@ func (s *syncer) change(to CloudState, why error) {
 	if from != to {
 		s.state.State, s.state.Since = to, now
 	}
-	url := s.state.URL
-	s.mu.Unlock()
+	return from
+}
+
+// change sets the state of the cloud and tells of it when it is another.
+func (s *syncer) change(to CloudState, why error) {
+	now := s.now()
+	from := s.become(to, why, now)
 	if from == to || from == CloudIdle && to == CloudOK {
 		return
 	}
-	e := event.Event{At: now, Kind: event.Cloud, Subject: url}
+	e := event.Event{At: now, Kind: event.Cloud, Subject: s.state.URL} // the URL never changes
 	switch to {
 	case CloudOK:
 		e.Severity, e.Message = event.Recovered, safetext.Clean("takes aggregates again")

@@ -52,6 +52,8 @@ type syncer struct {
 	live    []entry            // put by this process and not tried yet, oldest first
 	waiters map[int64]*request // by the entry they wait for
 	urgent  bool               // do not wait for the end of a pause
+	// outboxAway: it could not be used, and that was told.
+	outboxAway bool
 }
 
 // request is one SyncNow.
@@ -237,6 +239,7 @@ func (s *syncer) enter(ctx context.Context, h heldAggregate) error {
 	if err != nil {
 		return err
 	}
+	s.outboxWorks()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.live) < maxLive {
@@ -331,7 +334,28 @@ func (s *syncer) failWaiters(err error) {
 	s.live = nil
 }
 
-// outboxFails shows that the outbox cannot be used, and says it once a change.
+// outboxFails shows that the outbox cannot be used, and says it once a change: that is no fault of the cloud's.
 func (s *syncer) outboxFails(err error) {
-	s.change(CloudDown, fmt.Errorf("outbox: %w", err))
+	now := s.now()
+	s.become(CloudDown, fmt.Errorf("outbox: %w", err), now)
+	s.mu.Lock()
+	told := s.outboxAway
+	s.outboxAway = true
+	s.mu.Unlock()
+	if !told {
+		s.log.Add(event.Event{At: now, Kind: event.Cloud, Severity: event.Critical, Subject: safetext.Clean("outbox"),
+			Message: safetext.Sprintf("cannot be used, the last %d aggregates are kept in memory meanwhile: %v", maxHeld, err)})
+	}
+}
+
+// outboxWorks says so after it could not be used.
+func (s *syncer) outboxWorks() {
+	s.mu.Lock()
+	was := s.outboxAway
+	s.outboxAway = false
+	s.mu.Unlock()
+	if was {
+		s.log.Add(event.Event{At: s.now(), Kind: event.Cloud, Severity: event.Recovered, Subject: safetext.Clean("outbox"),
+			Message: safetext.Clean("can be used again")})
+	}
 }

@@ -595,3 +595,62 @@ func TestWithoutGzipLater(t *testing.T) {
 		t.Errorf("%d arrived, %d dead letters", c.Synced, c.DeadLettered)
 	}
 }
+
+// TestFullDiskWhileSending has a disk that is full when the cloud has taken an aggregate: it cannot leave the outbox and is
+// sent again, which is not ok, and not the cloud's fault. All is in order once there is space.
+func TestFullDiskWhileSending(t *testing.T) {
+	cloud := newCloud(t, nil)
+	e := syncing(t, filepath.Join(t.TempDir(), "o.db"), cloud.URL, nil)
+	send := e.sync.send
+	var mu sync.Mutex
+	full := false
+	query := func(ctx context.Context, sql string) {
+		if err := e.sync.store.with(ctx, func(ctx context.Context, o *outbox) error {
+			_, err := o.db.ExecContext(ctx, sql)
+			return err
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	// What SQLite can write no more, as on a full disk, without a disk that is full.
+	e.sync.send = func(ctx context.Context, en entry, backfill bool) outcome {
+		o := send(ctx, en, backfill)
+		mu.Lock()
+		defer mu.Unlock()
+		if full {
+			query(ctx, "PRAGMA query_only = true")
+		}
+		return o
+	}
+	start(t, e)
+	until(t, "the first aggregate", func() bool { return e.Snapshot().Cloud.Synced == 1 })
+	mu.Lock()
+	full = true
+	mu.Unlock()
+	if err := e.SyncNow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it was sent again", func() bool {
+		cloud.mu.Lock()
+		defer cloud.mu.Unlock()
+		return len(cloud.order) >= 4 && len(cloud.bodies) == 2
+	})
+	s := e.Snapshot()
+	if c := s.Cloud; c.State != CloudDown || !contains(c.Error.String(), "outbox: ") || c.Outbox != 1 {
+		t.Errorf("cloud %+v", c)
+	}
+	var told []string
+	for _, v := range s.Log {
+		if v.Kind == event.Cloud {
+			told = append(told, v.Subject.String()+" "+v.Message.String())
+		}
+	}
+	if len(told) != 1 || !contains(told[0], "outbox cannot be used") {
+		t.Errorf("told %q", told)
+	}
+	mu.Lock()
+	full = false
+	query(t.Context(), "PRAGMA query_only = false")
+	mu.Unlock()
+	until(t, "it leaves the outbox", func() bool { c := e.Snapshot().Cloud; return c.Synced == 2 && c.Outbox == 0 && c.State == CloudOK })
+}
