@@ -33,6 +33,7 @@ func (s *syncer) sendLoop(ctx context.Context) {
 		switch {
 		case failed != nil:
 			failures++
+			s.failWaiters(failed.err) // whose turn may come an hour later
 			pause = s.now().Add(s.backoff(failures, failed.after))
 		default:
 			if c.probe && c.pulled > 0 {

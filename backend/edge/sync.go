@@ -120,6 +120,7 @@ func (s *syncer) run(ctx context.Context, firstRound <-chan struct{}) error {
 	sending.Wait()
 	s.closeIdle()
 	s.failWaiters(ErrNotRunning)
+	s.dropAllLive()
 	return errors.Join(err, s.store.close())
 }
 
@@ -324,6 +325,7 @@ func (r *request) answer(err error) {
 	}
 }
 
+// failWaiters tells whoever waits that the cloud does not have their aggregates yet, and why.
 func (s *syncer) failWaiters(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -331,6 +333,12 @@ func (s *syncer) failWaiters(err error) {
 		r.answer(err)
 		delete(s.waiters, id)
 	}
+}
+
+// dropAllLive lets what is not sent yet be backlog.
+func (s *syncer) dropAllLive() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.live = nil
 }
 

@@ -654,3 +654,33 @@ func TestFullDiskWhileSending(t *testing.T) {
 	mu.Unlock()
 	until(t, "it leaves the outbox", func() bool { c := e.Snapshot().Cloud; return c.Synced == 2 && c.Outbox == 0 && c.State == CloudOK })
 }
+
+// TestSyncNowIsAnsweredWhileTheCloudIsAway has aggregates that wait for a cloud which wants to be left alone for an hour.
+// SyncNow comes behind them, and is answered all the same.
+func TestSyncNowIsAnsweredWhileTheCloudIsAway(t *testing.T) {
+	cloud := newCloud(t, func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("Retry-After", "3600")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	})
+	e := syncing(t, filepath.Join(t.TempDir(), "o.db"), cloud.URL, nil)
+	start(t, e)
+	until(t, "the first attempt", func() bool { return e.Snapshot().Cloud.Failed == 1 })
+	body, err := pack(aggregate{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // the aggregates of the intervals to come
+		if err := e.sync.enter(t.Context(), heldAggregate{at: time.Now(), body: body}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := e.SyncNow(ctx); err == nil || !contains(err.Error(), "answered 503 Service Unavailable") {
+		t.Errorf("SyncNow: %v", err)
+	}
+	if n := e.Snapshot().Cloud.Outbox; n != 5 {
+		t.Errorf("%d wait, want 5", n)
+	}
+}
