@@ -317,7 +317,7 @@ func (o *outbox) acknowledge(ctx context.Context, entries []entry) error {
 
 // refuse moves an aggregate the cloud will never take to the dead letters, with what the cloud said.
 func (o *outbox) refuse(ctx context.Context, e entry, status int, said []byte, at time.Time) error {
-	said = said[:min(len(said), maxDeadAnswer)]
+	said = append([]byte{}, said[:min(len(said), maxDeadAnswer)]...) // nil would be NULL
 	var moved, freed int64
 	err := transact(ctx, o.db, func(tx *sql.Tx) error {
 		res, err := tx.ExecContext(ctx, `INSERT INTO dead_letters (id, made_at, refused_at, status, answer, body)

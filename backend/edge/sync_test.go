@@ -684,3 +684,27 @@ func TestSyncNowIsAnsweredWhileTheCloudIsAway(t *testing.T) {
 		t.Errorf("%d wait, want 5", n)
 	}
 }
+
+// TestAggregateThatCannotBeRead has one in the outbox that the disk has changed: it becomes a dead letter, and those behind
+// it arrive.
+func TestAggregateThatCannotBeRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "o.db")
+	fillOutbox(t, path, 3, time.Now())
+	o, _, err := openOutbox(t.Context(), path, DefaultMaxBytes, DefaultMaxAge, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.db.ExecContext(t.Context(), `UPDATE outbox SET body = x'00' WHERE id = 1`); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.close(); err != nil {
+		t.Fatal(err)
+	}
+	cloud := newCloud(t, nil)
+	e := syncing(t, path, cloud.URL, nil)
+	start(t, e)
+	until(t, "the others arrived", func() bool {
+		c := e.Snapshot().Cloud
+		return c.Synced == 2 && c.DeadLettered == 1 && c.Outbox == 0
+	})
+}
