@@ -318,7 +318,7 @@ func (o *outbox) acknowledge(ctx context.Context, entries []entry) error {
 // refuse moves an aggregate the cloud will never take to the dead letters, with what the cloud said.
 func (o *outbox) refuse(ctx context.Context, e entry, status int, said []byte, at time.Time) error {
 	said = append([]byte{}, said[:min(len(said), maxDeadAnswer)]...) // nil would be NULL
-	var moved, freed int64
+	var moved, trimmed, freed int64
 	err := transact(ctx, o.db, func(tx *sql.Tx) error {
 		res, err := tx.ExecContext(ctx, `INSERT INTO dead_letters (id, made_at, refused_at, status, answer, body)
 			SELECT id, made_at, ?, ?, ?, body FROM outbox WHERE id = ?`, at.UnixMilli(), status, said, e.id)
@@ -331,7 +331,7 @@ func (o *outbox) refuse(ctx context.Context, e entry, status int, said []byte, a
 		if _, err := tx.ExecContext(ctx, `DELETE FROM outbox WHERE id = ?`, e.id); err != nil {
 			return err
 		}
-		if freed, err = o.trimDead(ctx, tx, moved*int64(len(e.body))); err != nil {
+		if trimmed, freed, err = o.trimDead(ctx, tx, moved*int64(len(e.body))); err != nil {
 			return err
 		}
 		if err := remember(ctx, tx, e.madeAt); err != nil {
@@ -346,6 +346,7 @@ func (o *outbox) refuse(ctx context.Context, e entry, status int, said []byte, a
 	o.bytes -= moved * int64(len(e.body))
 	o.stats.waiting -= int(moved)
 	o.stats.deadLettered += uint64(moved)
+	o.stats.dropped += uint64(trimmed)
 	return o.findOldest(ctx)
 }
 
@@ -371,23 +372,26 @@ func (o *outbox) requeue(ctx context.Context) (int, error) {
 	return int(moved), o.findOldest(ctx)
 }
 
-// trimDead keeps the dead letters within their cap; they stay counted.
-func (o *outbox) trimDead(ctx context.Context, tx *sql.Tx, added int64) (freed int64, err error) {
+// trimDead keeps the dead letters within their cap; those it drops, oldest first, are counted as dropped.
+func (o *outbox) trimDead(ctx context.Context, tx *sql.Tx, added int64) (trimmed, freed int64, err error) {
 	for o.deadBytes+added-freed > maxDeadBytes {
 		var id, size int64
 		err := tx.QueryRowContext(ctx, `SELECT id, length(body) FROM dead_letters ORDER BY refused_at, id LIMIT 1`).Scan(&id, &size)
 		if errors.Is(err, sql.ErrNoRows) {
-			return freed, nil
+			break
 		}
 		if err != nil {
-			return freed, err
+			return trimmed, freed, err
 		}
 		if _, err := tx.ExecContext(ctx, `DELETE FROM dead_letters WHERE id = ?`, id); err != nil {
-			return freed, err
+			return trimmed, freed, err
 		}
-		freed += size
+		trimmed, freed = trimmed+1, freed+size
 	}
-	return freed, nil
+	if trimmed == 0 {
+		return 0, 0, nil
+	}
+	return trimmed, freed, count64(ctx, tx, "dropped", trimmed)
 }
 
 // findOldest finds out when the oldest waiting aggregate was made.

@@ -119,7 +119,7 @@ type Cloud struct {
 	Failed       uint64 // attempts that failed, since the process started
 	Outbox       int    // aggregates waiting
 	OldestAt     time.Time
-	Dropped      uint64 // aggregates the outbox's caps dropped, since the outbox was made
+	Dropped      uint64 // aggregates the outbox's caps dropped, dead letters among them, since the outbox was made
 	DeadLettered uint64 // aggregates the cloud refused for good
 	LastSync     time.Time
 	NextSync     time.Time

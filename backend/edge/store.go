@@ -126,7 +126,17 @@ func (s *store) acknowledge(ctx context.Context, entries []entry) error {
 
 // refuse moves one aggregate to the dead letters.
 func (s *store) refuse(ctx context.Context, e entry, status int, said []byte) error {
-	return s.with(ctx, func(ctx context.Context, o *outbox) error { return o.refuse(ctx, e, status, said, s.now()) })
+	return s.with(ctx, func(ctx context.Context, o *outbox) error {
+		dropped := o.stats.dropped
+		err := o.refuse(ctx, e, status, said, s.now())
+		if n := o.stats.dropped - dropped; err == nil && n > 0 {
+			s.log.Add(event.Event{
+				At: s.now(), Kind: event.Cloud, Severity: event.Critical, Subject: safetext.Clean("outbox"),
+				Message: safetext.Sprintf("dropped its %d oldest dead letters: it keeps at most %s of them", n, sizeText(maxDeadBytes)),
+			})
+		}
+		return err
+	})
 }
 
 // requeue puts the dead letters back.

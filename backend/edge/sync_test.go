@@ -708,3 +708,37 @@ func TestAggregateThatCannotBeRead(t *testing.T) {
 		return c.Synced == 2 && c.DeadLettered == 1 && c.Outbox == 0
 	})
 }
+
+// TestDroppedDeadLettersAreCounted refuses more than the dead letters may hold: what goes is counted, and told.
+func TestDroppedDeadLettersAreCounted(t *testing.T) {
+	var log event.Log
+	path := filepath.Join(t.TempDir(), "o.db")
+	s := &store{path: path, maxBytes: DefaultMaxBytes, maxAge: DefaultMaxAge, now: time.Now, log: &log}
+	for range 3 {
+		e, err := s.put(t.Context(), make([]byte, maxDeadBytes/5*2), time.Now())
+		if err == nil {
+			err = s.refuse(t.Context(), e, 401, nil)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 { // the second time, as the next process finds it
+		st, _ := s.stats()
+		if st.deadLettered != 3 || st.dropped != 1 {
+			t.Errorf("%+v", st)
+		}
+		if err := s.close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.lastMade(t.Context()); err != nil { // opens it
+			t.Fatal(err)
+		}
+	}
+	if err := s.close(); err != nil {
+		t.Fatal(err)
+	}
+	if l := log.Recent(); len(l) != 1 || !contains(l[0].Message.String(), "dropped its 1 oldest dead letters: it keeps at most 32 MiB of them") {
+		t.Errorf("told %v", l)
+	}
+}
