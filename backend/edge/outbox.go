@@ -282,14 +282,19 @@ func (o *outbox) oldest(ctx context.Context, after int64, n int) (entries []entr
 	return entries, nil
 }
 
+// owns tells whether e is of this outbox, and not of one that was set aside: there its id was given to another aggregate.
+func (o *outbox) owns(e entry) bool { return e.key == o.key(e.id) }
+
 // acknowledge removes what the cloud has taken, and counts it.
 func (o *outbox) acknowledge(ctx context.Context, entries []entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	ids := make([]string, len(entries))
-	for i, e := range entries {
-		ids[i] = fmt.Sprint(e.id)
+	ids := make([]string, 0, len(entries))
+	for _, e := range entries {
+		if o.owns(e) {
+			ids = append(ids, fmt.Sprint(e.id))
+		}
 	}
 	var n, freed int64
 	err := transact(ctx, o.db, func(tx *sql.Tx) error {
@@ -317,6 +322,9 @@ func (o *outbox) acknowledge(ctx context.Context, entries []entry) error {
 
 // refuse moves an aggregate the cloud will never take to the dead letters, with what the cloud said.
 func (o *outbox) refuse(ctx context.Context, e entry, status int, said []byte, at time.Time) error {
+	if !o.owns(e) {
+		return nil // it is in the file that was set aside
+	}
 	said = append([]byte{}, said[:min(len(said), maxDeadAnswer)]...) // nil would be NULL
 	var moved, trimmed, freed int64
 	err := transact(ctx, o.db, func(tx *sql.Tx) error {

@@ -25,7 +25,7 @@ func (s *syncer) sendLoop(ctx context.Context) {
 		if !s.awaitWork(ctx, pause) {
 			return
 		}
-		c := &cycle{s: s, probe: failures > 0, taken: map[int64]bool{}}
+		c := &cycle{s: s, probe: failures > 0, taken: map[string]bool{}}
 		failed := c.run(ctx)
 		if ctx.Err() != nil {
 			return
@@ -86,7 +86,7 @@ type cycle struct {
 	page   []entry
 	after  int64
 	last   bool // no further page
-	taken  map[int64]bool
+	taken  map[string]bool
 	pulled int
 
 	stop atomic.Bool
@@ -145,15 +145,15 @@ func (c *cycle) next(ctx context.Context) (e entry, backfill, ok bool) {
 	}
 	if e, ok := c.s.takeLive(); ok {
 		c.pulled++
-		c.taken[e.id] = true
+		c.taken[e.key] = true
 		return e, false, true
 	}
 	for {
 		for len(c.page) > 0 {
 			e, c.page = c.page[0], c.page[1:]
-			if !c.taken[e.id] {
+			if !c.taken[e.key] {
 				c.pulled++
-				return e, !c.s.dropLive(e.id), true
+				return e, !c.s.dropLive(e.key), true
 			}
 		}
 		if c.last {
@@ -185,10 +185,10 @@ func (s *syncer) takeLive() (entry, bool) {
 }
 
 // dropLive takes an aggregate that is sent from a page off the live ones, and tells whether it was one.
-func (s *syncer) dropLive(id int64) bool {
+func (s *syncer) dropLive(key string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := slices.IndexFunc(s.live, func(e entry) bool { return e.id == id })
+	i := slices.IndexFunc(s.live, func(e entry) bool { return e.key == key })
 	if i < 0 {
 		return false
 	}
@@ -255,8 +255,8 @@ func (s *syncer) account(o *outcome) {
 	} else {
 		s.state.Failed++
 	}
-	waiter := s.waiters[o.entry.id]
-	delete(s.waiters, o.entry.id)
+	waiter := s.waiters[o.entry.key]
+	delete(s.waiters, o.entry.key)
 	s.mu.Unlock()
 	waiter.answer(o.err)
 }

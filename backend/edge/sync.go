@@ -49,9 +49,9 @@ type syncer struct {
 
 	mu      sync.Mutex
 	state   Cloud
-	live    []entry            // put by this process and not tried yet, oldest first
-	waiters map[int64]*request // by the entry they wait for
-	urgent  bool               // do not wait for the end of a pause
+	live    []entry             // put by this process and not tried yet, oldest first
+	waiters map[string]*request // by the key of the entry they wait for
+	urgent  bool                // do not wait for the end of a pause
 	// outboxAway: it could not be used, and that was told.
 	outboxAway bool
 }
@@ -73,7 +73,7 @@ func newSyncer(c Config, log *event.Log, aggregate func(time.Time) aggregate) *s
 	s := &syncer{
 		cfg: c.Cloud, now: c.Now, rand: c.Rand, log: log, aggregate: aggregate,
 		requests: make(chan *request), putRetry: putRetryTime, poke: make(chan struct{}, 1),
-		waiters: map[int64]*request{}, state: Cloud{State: CloudOff, Since: c.Now()},
+		waiters: map[string]*request{}, state: Cloud{State: CloudOff, Since: c.Now()},
 	}
 	if c.Cloud == nil {
 		return s
@@ -247,7 +247,7 @@ func (s *syncer) enter(ctx context.Context, h heldAggregate) error {
 		s.live = append(s.live, e)
 	}
 	if h.ask != nil {
-		s.waiters[e.id] = h.ask
+		s.waiters[e.key] = h.ask
 		s.urgent = true
 	}
 	return nil
@@ -329,9 +329,9 @@ func (r *request) answer(err error) {
 func (s *syncer) failWaiters(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for id, r := range s.waiters {
+	for key, r := range s.waiters {
 		r.answer(err)
-		delete(s.waiters, id)
+		delete(s.waiters, key)
 	}
 }
 

@@ -742,3 +742,35 @@ func TestDroppedDeadLettersAreCounted(t *testing.T) {
 		t.Errorf("told %v", l)
 	}
 }
+
+// TestWhatAnOutboxSetAsideSent has aggregates under way whose outbox is set aside meanwhile. What the cloud says of them is
+// not said of those that have their ids in the new one.
+func TestWhatAnOutboxSetAsideSent(t *testing.T) {
+	var log event.Log
+	s := &store{path: filepath.Join(t.TempDir(), "o.db"), maxBytes: DefaultMaxBytes, maxAge: DefaultMaxAge, now: time.Now, log: &log}
+	defer func() { _ = s.close() }()
+	put := func(body string) entry {
+		t.Helper()
+		e, err := s.put(t.Context(), []byte(body), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	first, second := put("first"), put("second")
+	s.mu.Lock()
+	err := s.replace()
+	s.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	put("third")
+	put("fourth")
+	if err := errors.Join(s.acknowledge(t.Context(), []entry{first}), s.refuse(t.Context(), second, 413, []byte("no"))); err != nil {
+		t.Fatal(err)
+	}
+	page, err := s.page(t.Context(), 0, 10)
+	if err != nil || len(page) != 2 || string(page[0].body) != "third" || string(page[1].body) != "fourth" {
+		t.Errorf("waiting %+v, %v", page, err)
+	}
+}
