@@ -127,6 +127,7 @@ func (s *syncer) run(ctx context.Context, firstRound <-chan struct{}) error {
 // makeLoop makes an aggregate each interval and at each request. What cannot be kept in the outbox at once is held.
 func (s *syncer) makeLoop(ctx context.Context, firstRound <-chan struct{}, failed <-chan error) error {
 	var held []heldAggregate
+	defer func() { s.giveUp(s.keep(ctx, held)) }() // a last attempt: the disk may have space again
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	var next time.Time // zero before the first round
@@ -230,6 +231,18 @@ func (s *syncer) keep(ctx context.Context, held []heldAggregate) []heldAggregate
 		s.kick()
 	}
 	return nil
+}
+
+// giveUp counts and tells what is lost because it could not be kept before the end.
+func (s *syncer) giveUp(held []heldAggregate) {
+	if len(held) == 0 {
+		return
+	}
+	s.mu.Lock()
+	s.state.Dropped += uint64(len(held))
+	s.mu.Unlock()
+	s.log.Add(event.Event{At: s.now(), Kind: event.Cloud, Severity: event.Critical, Subject: safetext.Clean("outbox"),
+		Message: safetext.Sprintf("lost %d aggregates: it could not be written before the end", len(held))})
 }
 
 // enter puts one aggregate into the outbox.

@@ -488,32 +488,66 @@ func TestCorruptOutbox(t *testing.T) {
 // and they arrive when there is space again.
 func TestFullDisk(t *testing.T) {
 	cloud := newCloud(t, nil)
-	e := syncing(t, filepath.Join(t.TempDir(), "o.db"), cloud.URL, nil)
-	e.sync.aggregate = func(time.Time) aggregate {
-		return aggregate{NodeData: []aggregateNode{{ErrorMessage: noise(64 << 10)}}}
-	}
-	e.sync.putRetry = 10 * time.Millisecond
+	e := fullDisk(t, cloud)
 	start(t, e)
 	until(t, "the first aggregate", func() bool { return e.Snapshot().Cloud.Synced == 1 })
-	pragma := func(max int) {
-		t.Helper()
-		err := e.sync.store.with(t.Context(), func(ctx context.Context, o *outbox) error {
-			_, err := o.db.ExecContext(ctx, fmt.Sprintf("VACUUM; PRAGMA max_page_count = %d", max))
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	pragma(1) // SQLite takes it as the present size
+	pages(t, e, 1)
 	if err := e.SyncNow(t.Context()); err == nil || !contains(err.Error(), "full") {
 		t.Fatalf("on a full disk: %v", err)
 	}
 	if c := e.Snapshot().Cloud; c.State != CloudDown || !contains(c.Error.String(), "outbox: ") || !contains(c.Error.String(), "full") {
 		t.Errorf("cloud %+v", c)
 	}
-	pragma(1 << 20)
+	pages(t, e, 1<<20)
 	until(t, "the held aggregate arrives", func() bool { c := e.Snapshot().Cloud; return c.Synced == 2 && c.State == CloudOK })
+}
+
+// TestFullDiskAtTheEnd stops while an aggregate is held: it enters the outbox if it can, and is counted as lost if not.
+func TestFullDiskAtTheEnd(t *testing.T) {
+	for _, space := range []bool{true, false} {
+		t.Run(fmt.Sprint(space), func(t *testing.T) {
+			e := fullDisk(t, newCloud(t, nil))
+			e.sync.putRetry = time.Hour
+			stop := start(t, e)
+			until(t, "the first aggregate", func() bool { return e.Snapshot().Cloud.Synced == 1 })
+			pages(t, e, 1)
+			if err := e.SyncNow(t.Context()); err == nil || !contains(err.Error(), "full") {
+				t.Fatalf("on a full disk: %v", err)
+			}
+			if space {
+				pages(t, e, 1<<20)
+			}
+			stop()
+			s := e.Snapshot()
+			told := slices.ContainsFunc(s.Log, func(v event.Event) bool { return contains(v.Message.String(), "lost 1 aggregates") })
+			if c := s.Cloud; space && (c.Outbox != 1 || c.Dropped != 0) || !space && (c.Outbox != 0 || c.Dropped != 1) || told == space {
+				t.Errorf("cloud %+v, told %v", c, s.Log)
+			}
+		})
+	}
+}
+
+// fullDisk is an engine of large aggregates.
+func fullDisk(t *testing.T, cloud *cloudServer) *Engine {
+	t.Helper()
+	e := syncing(t, filepath.Join(t.TempDir(), "o.db"), cloud.URL, nil)
+	e.sync.aggregate = func(time.Time) aggregate {
+		return aggregate{NodeData: []aggregateNode{{ErrorMessage: noise(64 << 10)}}}
+	}
+	e.sync.putRetry = 10 * time.Millisecond
+	return e
+}
+
+// pages lets the outbox of e grow to so many pages; SQLite takes 1 as the present size.
+func pages(t *testing.T, e *Engine, most int) {
+	t.Helper()
+	err := e.sync.store.with(t.Context(), func(ctx context.Context, o *outbox) error {
+		_, err := o.db.ExecContext(ctx, fmt.Sprintf("VACUUM; PRAGMA max_page_count = %d", most))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // noise is text that does not compress.
