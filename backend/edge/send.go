@@ -92,7 +92,8 @@ type cycle struct {
 	stop atomic.Bool
 }
 
-// run returns the first attempt that failed and can be repeated, nil when there was none.
+// run returns an attempt that failed and can be repeated, nil when there was none: of several at once, the one after which
+// the cloud wants to be left alone for longest.
 func (c *cycle) run(ctx context.Context) *outcome {
 	workers := sendWorkers
 	if c.probe {
@@ -128,12 +129,19 @@ func (c *cycle) run(ctx context.Context) *outcome {
 				more = false
 			}
 		}
-		if f := c.settle(ctx, batch); f != nil && failed == nil {
-			failed = f
+		if f := c.settle(ctx, batch); f != nil {
+			failed = longer(failed, f)
 			c.stop.Store(true)
 		}
 	}
 	return failed
+}
+
+func longer(a, b *outcome) *outcome {
+	if a == nil || b.after > a.after {
+		return b
+	}
+	return a
 }
 
 // next is the aggregate to send next.
@@ -208,14 +216,14 @@ func (c *cycle) settle(ctx context.Context, batch []outcome) (failed *outcome) {
 		case o.refused:
 			if err := s.store.refuse(ctx, o.entry, o.status, o.said); err != nil {
 				s.outboxFails(err)
-				failed = o
+				failed = longer(failed, o)
 				continue
 			}
 			s.answered(o, CloudRefused)
 		case ctx.Err() != nil: // it was us who broke it off
-			failed = o
+			failed = longer(failed, o)
 		default:
-			failed = o
+			failed = longer(failed, o)
 			s.answered(o, CloudDown)
 		}
 	}
@@ -227,7 +235,7 @@ func (c *cycle) settle(ctx context.Context, batch []outcome) (failed *outcome) {
 		s.outboxWorks()
 	} else {
 		s.outboxFails(err)
-		failed = &outcome{err: err}
+		failed = longer(failed, &outcome{err: err})
 	}
 	for i := range batch {
 		switch {

@@ -808,3 +808,27 @@ func TestWhatAnOutboxSetAsideSent(t *testing.T) {
 		t.Errorf("waiting %+v, %v", page, err)
 	}
 }
+
+// TestTheLongestRetryAfterCounts has two attempts at once that fail, of which only the later says how long to wait.
+func TestTheLongestRetryAfterCounts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "o.db")
+	fillOutbox(t, path, 2, time.Now())
+	e := syncing(t, path, "http://127.0.0.1:1", nil)
+	defer func() { _ = e.sync.store.close() }()
+	both := make(chan struct{})
+	e.sync.send = func(_ context.Context, en entry, _ bool) outcome {
+		o := outcome{entry: en, err: errors.New("away")}
+		if strings.HasSuffix(en.key, "-2") {
+			close(both)
+			until(t, "the other has failed", func() bool { return e.Snapshot().Cloud.Failed == 1 })
+			o.after = time.Hour
+			return o
+		}
+		<-both
+		return o
+	}
+	c := &cycle{s: e.sync, taken: map[string]bool{}}
+	if failed := c.run(t.Context()); failed == nil || failed.after != time.Hour {
+		t.Errorf("%+v", failed)
+	}
+}
