@@ -18,6 +18,34 @@ var metadataAddresses = []netip.Addr{
 	netip.MustParseAddr("192.0.0.192"),     // Oracle Cloud
 	netip.MustParseAddr("168.63.129.16"),   // Azure
 	netip.MustParseAddr("fd00:ec2::254"),   // AWS over IPv6
+	netip.MustParseAddr("fd00:ec2::23"),    // AWS EKS, the credentials of pods
+	netip.MustParseAddr("fd20:ce::254"),    // Google Cloud over IPv6
+}
+
+// carriers are prefixes of IPv6 addresses that lead to the IPv4 address at offset at: a gateway, or the kernel, unwraps it.
+var carriers = []struct {
+	prefix netip.Prefix
+	at     int // bytes
+}{
+	{netip.MustParsePrefix("64:ff9b::/96"), 12},   // NAT64, RFC 6052
+	{netip.MustParsePrefix("64:ff9b:1::/48"), 12}, // NAT64 of a network's own, RFC 8215
+	{netip.MustParsePrefix("2002::/16"), 2},       // 6to4
+	{netip.MustParsePrefix("::/96"), 12},          // IPv4-compatible, deprecated
+}
+
+// carried is the IPv4 address that an IPv6 address leads to.
+func carried(a netip.Addr) (netip.Addr, bool) {
+	if !a.Is6() || a.IsUnspecified() || a.IsLoopback() {
+		return netip.Addr{}, false
+	}
+	b := a.As16()
+	for _, c := range carriers {
+		if c.prefix.Contains(a) {
+			v4 := netip.AddrFrom4([4]byte(b[c.at : c.at+4]))
+			return v4, !v4.IsUnspecified() // that is in another place, as RFC 6052 has it for shorter prefixes
+		}
+	}
+	return netip.Addr{}, false
 }
 
 // newDialer is a dialer that looks at every address after the name was resolved, so that a name cannot lead weir to
@@ -39,6 +67,9 @@ func newDialer(r *net.Resolver) *net.Dialer {
 
 func checkAddress(a netip.Addr) error {
 	a = a.Unmap().WithZone("")
+	if v4, ok := carried(a); ok {
+		return checkAddress(v4)
+	}
 	switch {
 	case a.IsLinkLocalUnicast():
 		return fmt.Errorf("%w: %v is link-local, where cloud metadata lives", ErrRefused, a)

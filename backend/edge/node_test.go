@@ -79,13 +79,16 @@ func TestJudge(t *testing.T) {
 
 func TestCheckAddress(t *testing.T) {
 	refused := []string{"169.254.169.254", "169.254.0.1", "fe80::1%eth0", "::ffff:169.254.169.254", "100.100.100.200",
-		"168.63.129.16", "192.0.0.192", "fd00:ec2::254", "0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255"}
+		"168.63.129.16", "192.0.0.192", "fd00:ec2::254", "0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255",
+		"fd00:ec2::23", "fd20:ce::254", "64:ff9b::a9fe:a9fe", "64:ff9b:1::a9fe:a9fe", "2002:a9fe:a9fe::", "2002:a9fe:a9fe::1", "::a9fe:a9fe",
+		"64:ff9b::6464:64c8"}
 	for _, a := range refused {
 		if err := checkAddress(netip.MustParseAddr(a)); !errors.Is(err, ErrRefused) {
 			t.Errorf("%s: got %v, want ErrRefused", a, err)
 		}
 	}
-	for _, a := range []string{"127.0.0.1", "10.0.0.7", "192.168.1.1", "100.64.0.1", "8.8.8.8", "::1", "fd00::1", "2001:db8::1"} {
+	for _, a := range []string{"127.0.0.1", "10.0.0.7", "192.168.1.1", "100.64.0.1", "8.8.8.8", "::1", "fd00::1", "2001:db8::1", "64:ff9b::808:808",
+		"2002:c000:204::1", "64:ff9b::a00:7", "64:ff9b:1:c000:2:100::"} {
 		if err := checkAddress(netip.MustParseAddr(a)); err != nil {
 			t.Errorf("%s: %v", a, err)
 		}
