@@ -112,6 +112,9 @@ type learner struct {
 	// number is the last round's, also of a process before this one.
 	number int
 	state  Federated
+	// late are the nodes that held a worker until the last round's deadline, by URL: they are asked after the others, of
+	// whom none would get a turn else. Only run uses it.
+	late map[string]bool
 }
 
 // offer is what one node answered in a round.
@@ -119,6 +122,7 @@ type offer struct {
 	n      askedNode
 	update update
 	absent bool
+	asked  bool // before the deadline
 	err    error
 }
 
@@ -166,6 +170,7 @@ func (l *learner) round(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
+	l.late = map[string]bool{}
 	var updates []update
 	var from, heard []askedNode
 	refuse := func(n askedNode, why string) {
@@ -179,6 +184,7 @@ func (l *learner) round(ctx context.Context) {
 			r.Absent++
 		case errors.Is(o.err, errLate):
 			r.Late++
+			l.late[o.n.url] = o.asked
 		case o.err != nil:
 			refuse(o.n, o.err.Error())
 		default:
@@ -257,7 +263,7 @@ func (l *learner) resume(model globalModel, round int) {
 	l.state.Version, l.state.Weights = model.version, len(model.weights)
 }
 
-// reporting is the nodes whose last answer was valid.
+// reporting is the nodes whose last answer was valid, those that were late at the end.
 func (l *learner) reporting() []askedNode {
 	l.e.mu.Lock()
 	defer l.e.mu.Unlock()
@@ -267,6 +273,15 @@ func (l *learner) reporting() []askedNode {
 			nodes = append(nodes, askedNode{n.url, n.target})
 		}
 	}
+	slices.SortStableFunc(nodes, func(a, b askedNode) int {
+		switch {
+		case l.late[a.url] == l.late[b.url]:
+			return 0
+		case l.late[b.url]:
+			return -1
+		}
+		return 1
+	})
 	return nodes
 }
 
@@ -311,7 +326,7 @@ func each(n int, f func(int)) {
 }
 
 func (l *learner) ask(ctx context.Context, n askedNode) offer {
-	o := offer{n: n}
+	o := offer{n: n, asked: ctx.Err() == nil}
 	limit := l.cfg.MaxWeights*bytesPerWeight + federatedAnswerForBody
 	status, body, err := l.e.poller.call(ctx, n.target, http.MethodGet, n.url+modelUpdatePath, nil, limit)
 	switch {
@@ -346,11 +361,15 @@ func (l *learner) deliver(ctx context.Context, nodes []askedNode, m globalModel,
 	var mu sync.Mutex
 	taken := 0
 	each(len(nodes), func(i int) {
+		asked := ctx.Err() == nil
 		status, _, err := l.e.poller.call(ctx, nodes[i].target, http.MethodPost, nodes[i].url+modelGlobalPath, body, federatedAnswerForBody)
-		if err == nil && status >= 200 && status < 300 {
-			mu.Lock()
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case err == nil && status >= 200 && status < 300:
 			taken++
-			mu.Unlock()
+		case asked && errors.Is(context.Cause(ctx), errDeadline):
+			l.late[nodes[i].url] = true
 		}
 	})
 	return taken

@@ -196,3 +196,31 @@ func TestFleetLearnsTogether(t *testing.T) {
 		t.Errorf("%d rounds kept, %d weights", len(f.Rounds), f.Weights)
 	}
 }
+
+// TestStragglersAreAskedLast has more nodes that never offer their update than are asked at once, before those that do.
+func TestStragglersAreAskedLast(t *testing.T) {
+	t.Parallel()
+	hangs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, modelUpdatePath) {
+			<-r.Context().Done()
+			return
+		}
+		_, _ = io.WriteString(w, good(0))
+	}))
+	t.Cleanup(hangs.Close)
+	var nodes []string
+	for i := range federatedWorkers + 8 {
+		nodes = append(nodes, fmt.Sprintf("%s/%d", hangs.URL, i))
+	}
+	for range 3 {
+		s := httptest.NewServer(&student{weights: []float64{0, 0}, xs: []float64{0, 1}})
+		t.Cleanup(s.Close)
+		nodes = append(nodes, s.URL)
+	}
+	e, err := New(Config{Nodes: nodes, Federated: &FederatedConfig{Every: 50 * time.Millisecond, Deadline: time.Second, Participants: 3}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, e)
+	until(t, "a round of those that answer", func() bool { f := e.Snapshot().Federated; return f != nil && f.Version > 0 })
+}
