@@ -388,6 +388,7 @@ func (p *httpPoller) call(ctx context.Context, t target, method, url string, bod
 	for k, v := range t.header {
 		req.Header[k] = v
 	}
+	req.Host = t.header.Get("Host")
 	if t.token != nil {
 		if token := t.token(); token != "" {
 			req.Header.Set("Authorization", "Bearer "+token)

@@ -224,3 +224,26 @@ func TestStragglersAreAskedLast(t *testing.T) {
 	start(t, e)
 	until(t, "a round of those that answer", func() bool { f := e.Snapshot().Federated; return f != nil && f.Version > 0 })
 }
+
+// TestUpdatesAreAskedAsSummariesAre has a gateway that tells nodes apart by the header Host, and wants a token.
+func TestUpdatesAreAskedAsSummariesAre(t *testing.T) {
+	s := &student{weights: []float64{0, 0}, xs: []float64{0, 1}}
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != "edge-1.internal" || r.Header.Get("Authorization") != "Bearer t" {
+			w.WriteHeader(http.StatusMisdirectedRequest)
+			return
+		}
+		s.ServeHTTP(w, r)
+	}))
+	t.Cleanup(gateway.Close)
+	e, err := New(Config{Nodes: []string{gateway.URL}, Federated: &FederatedConfig{Participants: 1},
+		Access: []Access{{Headers: map[string]string{"Host": "edge-1.internal"}, Token: func() string { return "t" }}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, e)
+	until(t, "a round", func() bool { f := e.Snapshot().Federated; return f != nil && len(f.Rounds) == 1 })
+	if r := e.Snapshot().Federated.Rounds[0]; r.Used != 1 || r.Delivered != 1 {
+		t.Errorf("%+v", r)
+	}
+}
