@@ -15,6 +15,7 @@ import (
 // gets an answer, for else it is the server that is ill, and the batch must wait.
 const (
 	isolateRequests = 64              // the most requests one search may cost
+	isolateLeast    = 3               // that one entity may cost: refused, refused again, and a good one answered
 	isolateSamples  = 8               // entities tried when no good one is known yet
 	refusedFor      = 5 * time.Minute // an entity found bad is not asked for again
 	refusedMost     = 4096            // entities remembered as bad
@@ -117,6 +118,13 @@ func (i *isolation) serverIsWell(ctx context.Context, entities []Entity) bool {
 
 func (i *isolation) search(ctx context.Context, entities []Entity, rows []*Row, err error) error {
 	if len(entities) == 1 {
+		// A server that is ill now and then must not make a dead letter of a good event: once more, beside a good one.
+		if again := i.ask(ctx, entities, rows); !errors.Is(again, errRefused) {
+			return again
+		}
+		if !i.serverIsWell(ctx, entities) {
+			return err
+		}
 		i.f.suspicion.refuse(entities[0], time.Now())
 		invalidate(rows[0])
 		return nil
@@ -126,7 +134,7 @@ func (i *isolation) search(ctx context.Context, entities []Entity, rows []*Row, 
 		entities []Entity
 		rows     []*Row
 	}{{entities[:half], rows[:half]}, {entities[half:], rows[half:]}} {
-		if i.left <= 0 {
+		if i.left < isolateLeast {
 			return fmt.Errorf("%w: too many entities of one batch are refused; the search goes on with the next try: %w", ErrUnavailable, err)
 		}
 		err := i.ask(ctx, part.entities, part.rows)

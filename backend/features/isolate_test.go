@@ -113,3 +113,28 @@ func TestAnIllServerBlamesNobody(t *testing.T) {
 		t.Errorf("well again: %v %v", rows, err)
 	}
 }
+
+// TestAServerIllNowAndThenBlamesNobody has a server that is ill for a while during the search for a bad entity, of which
+// there is none: it answers the good one, refuses down to one entity, and is well again.
+func TestAServerIllNowAndThenBlamesNobody(t *testing.T) {
+	requests, ill := 0, true
+	store, _ := serve(t, FeastConfig{Names: []string{"v:f"}}, func(w http.ResponseWriter, r request) {
+		n := len(r.Entities["user_id"])
+		if requests++; ill && requests != maxAttempts+1 {
+			ill = n > 1
+			w.WriteHeader(500)
+			_, _ = io.WriteString(w, "redis is away")
+			return
+		}
+		answerColumns(w, []string{"v__f"}, n, func(_, i int) string { return fmt.Sprint(i) })
+	})
+	rows, err := fetch(t, store, texts("a", "b", "c", "d")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, row := range rows {
+		if row.Values[0].Status != Present {
+			t.Errorf("entity %d: %+v", i, row.Values[0])
+		}
+	}
+}
