@@ -444,3 +444,32 @@ func TestNotModifiedUnasked(t *testing.T) {
 		t.Errorf("%s: %s", n.State, n.Error)
 	}
 }
+
+// TestFileThatIsBeingWritten looks at a file while it is written in place: half of it is not taken for the fleet.
+func TestFileThatIsBeingWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nodes")
+	s := NewFileSource(path)
+	list := func(text string, want int) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if targets, err := s.List(t.Context()); err != nil || len(targets) != want {
+			t.Errorf("%q: %v, %v, want %d nodes", text, targets, err, want)
+		}
+	}
+	again := func(want int) {
+		t.Helper()
+		if targets, err := s.List(t.Context()); err != nil || len(targets) != want {
+			t.Errorf("the second time: %v, %v, want %d nodes", targets, err, want)
+		}
+	}
+	list("http://a\nhttp://b\n", 2)
+	list("", 2)
+	list("http://a\nhttp://b\nhttp", 2)
+	list("http://a\nhttp://b\nhttp://c\n", 2)
+	again(3)
+	again(3)
+	list("", 3)
+	again(0) // it stays empty: so nobody is left
+}

@@ -38,7 +38,7 @@ const (
 // ErrSource is wrapped by every error about what a source lists.
 var ErrSource = errors.New("not a list of nodes")
 
-// NewFileSource reads nodes from a file, again whenever it changes. The file is either Prometheus's file_sd form in
+// NewFileSource reads nodes from a file, again whenever it has changed and changes no more. The file is either Prometheus's file_sd form in
 // JSON, [{"targets": ["host:port"], "labels": {"site": "ams"}}], or a line a node: its URL, then its labels as
 // name=value, with # before a comment. A file that cannot be read leaves the nodes as they were.
 func NewFileSource(path string) Source { return &fileSource{path: path} }
@@ -46,10 +46,16 @@ func NewFileSource(path string) Source { return &fileSource{path: path} }
 type fileSource struct {
 	path string
 	// what was read last; the file is read again when its size or time differ, and every minute in any case
-	size    int64
-	changed time.Time
+	read    fileState
 	readAt  time.Time
 	targets []Target
+	seen    fileState // the last time somebody looked
+}
+
+// fileState tells whether a file has changed.
+type fileState struct {
+	size    int64
+	changed int64 // Unix nanoseconds
 }
 
 func (s *fileSource) Name() string         { return s.path }
@@ -63,8 +69,11 @@ func (s *fileSource) List(context.Context) ([]Target, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("node file %s: %w: it is not a regular file", s.path, ErrSource)
 	}
-	if s.targets != nil && info.Size() == s.size && info.ModTime().Equal(s.changed) && time.Since(s.readAt) < time.Minute {
-		return s.targets, nil
+	now := fileState{info.Size(), info.ModTime().UnixNano()}
+	settled := now == s.seen
+	s.seen = now
+	if s.targets != nil && (!settled || now == s.read && time.Since(s.readAt) < time.Minute) {
+		return s.targets, nil // what is being written now would be half a fleet, or none
 	}
 	f, err := os.Open(filepath.Clean(s.path))
 	if err != nil {
@@ -78,7 +87,7 @@ func (s *fileSource) List(context.Context) ([]Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node file %s: %w", s.path, err)
 	}
-	s.size, s.changed, s.readAt, s.targets = info.Size(), info.ModTime(), time.Now(), targets
+	s.read, s.readAt, s.targets = now, time.Now(), targets
 	return targets, nil
 }
 
