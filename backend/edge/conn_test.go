@@ -144,3 +144,16 @@ func TestDeadHTTP2ConnectionToTheCloud(t *testing.T) {
 	_ = e.SyncNow(t.Context()) // it fails, unless the connection was given up before
 	until(t, "it goes over another connection", func() bool { c := e.Snapshot().Cloud; return c.Synced == 2 && c.Outbox == 0 })
 }
+
+// TestConnectionsRestNotForLong polls rarely: what rested for longer than firewalls remember is not asked over.
+func TestConnectionsRestNotForLong(t *testing.T) {
+	for poll, want := range map[time.Duration]time.Duration{15 * time.Second: 35 * time.Second, time.Hour: maxRest} {
+		p, _, err := newHTTPPoller(Config{Poll: poll, Timeout: time.Second, Concurrency: 1, Now: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := p.clients[0].Transport.(*http.Transport).IdleConnTimeout; p.plain.rest != want || r != want {
+			t.Errorf("polled every %v, connections rest for %v, over TLS %v, want %v", poll, p.plain.rest, r, want)
+		}
+	}
+}

@@ -84,8 +84,12 @@ func newHTTPPoller(c Config) (*httpPoller, []accessOf, error) {
 	return p, access, nil
 }
 
+// maxRest bounds how long a connection is kept unused. Firewalls and gateways forget one after some minutes, often without a
+// word, and the poll that then goes over it finds nobody, though the node is well.
+const maxRest = 2 * time.Minute
+
 // connectionRest is how long a connection is kept unused: over the next poll, and the one after a missed one.
-func connectionRest(c Config) time.Duration { return 2*c.Poll + 5*time.Second }
+func connectionRest(c Config) time.Duration { return min(2*c.Poll+5*time.Second, maxRest) }
 
 func newClient(c Config, t *tls.Config) *http.Client {
 	if t = t.Clone(); t == nil {
