@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/backend/event"
@@ -129,6 +130,33 @@ func (r *run) start(name string, f func(context.Context) error) {
 			r.cancel(fmt.Errorf("edge: %s: %w", name, err))
 		}
 	})
+}
+
+// helpers are goroutines that work for the one which waits for them. A panic of theirs becomes its own, which start
+// recovers: else it would end the process, and every engine with it.
+type helpers struct {
+	group    sync.WaitGroup
+	panicked atomic.Pointer[string]
+}
+
+func (h *helpers) start(f func()) { h.group.Go(func() { h.do(f) }) }
+
+// do calls f, and remembers its panic.
+func (h *helpers) do(f func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			text := fmt.Sprintf("%v\n%s", p, debug.Stack())
+			h.panicked.CompareAndSwap(nil, &text)
+		}
+	}()
+	f()
+}
+
+// check panics if one of them did. All must have ended.
+func (h *helpers) check() {
+	if p := h.panicked.Load(); p != nil {
+		panic(*p)
+	}
 }
 
 // Run polls and syncs until ctx ends, then returns nil. An error means that it cannot go on; it may be called again.

@@ -441,3 +441,46 @@ func TestDrippingNodesNeverDelay(t *testing.T) {
 		}
 	})
 }
+
+// panics is asked for updates of a model and panics.
+type panics struct{ scripted }
+
+func (panics) call(context.Context, target, string, string, []byte, int) (int, []byte, error) {
+	panic("in a call")
+}
+
+// TestPanicsEndTheRunOnly has what helps an engine panic: its run ends and says why, having left nothing at work.
+func TestPanicsEndTheRunOnly(t *testing.T) {
+	p := panics{func(_ string, at time.Time) answer { return valid(1, at) }}
+	tests := []struct {
+		says   string
+		change func(*Engine)
+	}{
+		{"sending panicked: in a send", func(e *Engine) {
+			e.sync.send = func(context.Context, entry, bool) outcome { panic("in a send") }
+		}},
+		{"sync panicked: in an aggregate", func(e *Engine) {
+			e.sync.aggregate = func(time.Time) aggregate { panic("in an aggregate") }
+		}},
+		{"federated learning panicked: in a call", func(e *Engine) {
+			e.learner = &learner{cfg: FederatedConfig{Every: time.Hour, Deadline: time.Minute}, e: e}
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.says, func(t *testing.T) {
+			c, err := Config{Nodes: []string{"http://a"}, Outbox: filepath.Join(t.TempDir(), "o.db"),
+				Cloud: &CloudConfig{URL: "http://127.0.0.1:1", Every: time.Hour}}.withDefaults()
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := newEngine(c, p, nil)
+			tt.change(e)
+			if err := e.Run(t.Context()); err == nil || !contains(err.Error(), tt.says) {
+				t.Errorf("Run: %v, want %q", err, tt.says)
+			}
+			if e.sync.store.box != nil {
+				t.Error("the outbox is still open")
+			}
+		})
+	}
+}

@@ -309,12 +309,12 @@ func (l *learner) collect(ctx context.Context, nodes []askedNode) []offer {
 
 // each calls f for 0 to n-1, a bounded number at a time, and returns when all have returned.
 func each(n int, f func(int)) {
-	var group sync.WaitGroup
+	var workers helpers
 	next := make(chan int)
 	for range min(n, federatedWorkers) {
-		group.Go(func() {
+		workers.start(func() {
 			for i := range next {
-				f(i)
+				workers.do(func() { f(i) })
 			}
 		})
 	}
@@ -322,7 +322,8 @@ func each(n int, f func(int)) {
 		next <- i
 	}
 	close(next)
-	group.Wait()
+	workers.group.Wait()
+	workers.check()
 }
 
 func (l *learner) ask(ctx context.Context, n askedNode) offer {

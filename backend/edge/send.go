@@ -100,10 +100,10 @@ func (c *cycle) run(ctx context.Context) *outcome {
 		workers = 1
 	}
 	results := make(chan outcome, workers)
-	var group sync.WaitGroup
+	var helping helpers
 	for range workers {
-		group.Go(func() {
-			for !c.stop.Load() {
+		helping.start(func() {
+			for !c.stop.Load() && helping.panicked.Load() == nil {
 				e, backfill, ok := c.next(ctx)
 				if !ok {
 					return
@@ -113,7 +113,7 @@ func (c *cycle) run(ctx context.Context) *outcome {
 		})
 	}
 	go func() { // owned: it ends with the workers, and the loop below ends with it
-		group.Wait()
+		helping.group.Wait()
 		close(results)
 	}()
 	var failed *outcome
@@ -134,6 +134,7 @@ func (c *cycle) run(ctx context.Context) *outcome {
 			c.stop.Store(true)
 		}
 	}
+	helping.check()
 	return failed
 }
 

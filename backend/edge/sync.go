@@ -99,7 +99,7 @@ func (s *syncer) cloud() Cloud {
 }
 
 // run makes and sends until ctx ends. The first aggregate waits for the first round of polls.
-func (s *syncer) run(ctx context.Context, firstRound <-chan struct{}) error {
+func (s *syncer) run(ctx context.Context, firstRound <-chan struct{}) (err error) {
 	if s.cfg == nil {
 		<-ctx.Done()
 		return nil
@@ -115,13 +115,15 @@ func (s *syncer) run(ctx context.Context, firstRound <-chan struct{}) error {
 		}()
 		s.sendLoop(sendCtx)
 	})
-	err := s.makeLoop(ctx, firstRound, failed)
-	stop()
-	sending.Wait()
-	s.closeIdle()
-	s.failWaiters(ErrNotRunning)
-	s.dropAllLive()
-	return errors.Join(err, s.store.close())
+	defer func() { // also when it panics: the next run must not find this one at work
+		stop()
+		sending.Wait()
+		s.closeIdle()
+		s.failWaiters(ErrNotRunning)
+		s.dropAllLive()
+		err = errors.Join(err, s.store.close())
+	}()
+	return s.makeLoop(ctx, firstRound, failed)
 }
 
 // makeLoop makes an aggregate each interval and at each request. What cannot be kept in the outbox at once is held.
