@@ -390,6 +390,9 @@ func (p *httpPoller) call(ctx context.Context, t target, method, url string, bod
 		req.Header[k] = v
 	}
 	req.Host = t.header.Get("Host")
+	// A connection kept by net/http is two goroutines and two buffers: ten thousand of them, of nodes that mostly offer
+	// nothing, cost more than the polls. Over TLS it is that of the polls.
+	req.Close = t.plain != nil
 	if t.token != nil {
 		if token := t.token(); token != "" {
 			req.Header.Set("Authorization", "Bearer "+token)

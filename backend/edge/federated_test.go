@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -246,4 +247,44 @@ func TestUpdatesAreAskedAsSummariesAre(t *testing.T) {
 	if r := e.Snapshot().Federated.Rounds[0]; r.Used != 1 || r.Delivered != 1 {
 		t.Errorf("%+v", r)
 	}
+}
+
+// TestRoundsKeepNoConnections looks which connections of a round are open after it: over plain HTTP, none.
+func TestRoundsKeepNoConnections(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	open := map[string]bool{} // those that an update was asked over
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, modelUpdatePath) {
+			mu.Lock()
+			open[r.RemoteAddr] = true
+			mu.Unlock()
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, good(0))
+	}))
+	s.Config.ConnState = func(c net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			mu.Lock()
+			defer mu.Unlock()
+			delete(open, c.RemoteAddr().String())
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	var nodes []string
+	for i := range 20 {
+		nodes = append(nodes, fmt.Sprintf("%s/%d", s.URL, i))
+	}
+	e, err := New(Config{Nodes: nodes, Poll: time.Hour, Federated: &FederatedConfig{Every: time.Hour}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, e)
+	until(t, "a round", func() bool {
+		f := e.Snapshot().Federated
+		return f != nil && len(f.Rounds) == 1 && f.Rounds[0].Absent == 20
+	})
+	until(t, "its connections are closed", func() bool { mu.Lock(); defer mu.Unlock(); return len(open) == 0 })
 }
