@@ -95,7 +95,7 @@ func command() *cobra.Command {
 			"their contracts, and shows all of it live. Without a command it opens the console on ./weir.yaml, else on\n" +
 			"$XDG_CONFIG_HOME/weir/weir.yaml.",
 		Example:          "  weir demo                    the console over an embedded world, nothing to set up\n  weir init && weir check      write a starter weir.yaml, then see whether all it names is there",
-		Args:             cobra.NoArgs,
+		Args:             knownCommand,
 		SilenceUsage:     true,
 		SilenceErrors:    true,
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) { f.out = cmd.OutOrStdout() },
@@ -108,6 +108,19 @@ func command() *cobra.Command {
 	root.AddCommand(f.initCommand(), f.demoCommand(), f.runCommand(), f.validateCommand(), f.productsCommand(),
 		f.checkCommand(), f.replayCommand(), versionCommand())
 	return root
+}
+
+// knownCommand refuses what is none of a command's own commands, and names the one that may be meant.
+func knownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	const typos = 2
+	c.SuggestionsMinimumDistance = typos
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		return fmt.Errorf("unknown command %q: did you mean %s %s?", args[0], c.CommandPath(), strings.Join(near, " or "))
+	}
+	return fmt.Errorf("unknown command %q: %s --help lists those there are", args[0], c.CommandPath())
 }
 
 func (f *flags) httpFlag(c *cobra.Command) {
@@ -583,7 +596,8 @@ func (f *flags) registry(folder string) (*mesh.Registry, error) {
 }
 
 func (f *flags) productsCommand() *cobra.Command {
-	c := &cobra.Command{Use: "products", Short: "List, show, register, lint, compare, draft and relate data products"}
+	c := &cobra.Command{Use: "products", Short: "List, show, register, lint, compare, draft and relate data products",
+		Args: knownCommand, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	folder := registryFlag(c)
 	within := func(do func(cmd *cobra.Command, r *mesh.Registry, args []string) error) func(*cobra.Command, []string) error {
 		return func(cmd *cobra.Command, args []string) error {

@@ -82,6 +82,26 @@ func TestWithoutAConfigurationTheErrorSaysWhatToDo(t *testing.T) {
 	}
 }
 
+func TestAnUnknownCommandIsRefusedWithTheOneThatMayBeMeant(t *testing.T) {
+	alone(t)
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"chek"}, "did you mean weir check?"},
+		{[]string{"nonsense"}, "weir --help"},
+		{[]string{"products", "regster"}, "did you mean weir products register?"},
+		{[]string{"products", "nonsense"}, "weir products --help"},
+	} {
+		if _, _, err := weir(t, c.args...); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("weir %v = %v; expected %q", c.args, err, c.says)
+		}
+	}
+	if out, _, err := weir(t, "products"); err != nil || !strings.Contains(out, "register") {
+		t.Errorf("weir products = %v; expected its help:\n%s", err, out)
+	}
+}
+
 func TestInitWritesAFileThatLoadsAndKeepsWhatIsThere(t *testing.T) {
 	alone(t)
 	if _, _, err := weir(t, "init"); err != nil {
