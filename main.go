@@ -504,8 +504,14 @@ func (f *flags) validateCommand() *cobra.Command {
 			"JSON or Parquet, in gzip or zstd too, a folder of them, or - for standard input.",
 		Example: "  weir validate commerce/user_events events.csv\n  weir validate product.yaml part-*.jsonl --format json\n" +
 			"  zcat events.gz | weir validate product.yaml - --as csv",
-		Args: cobra.MinimumNArgs(2),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) < 2 {
+				return couldNotTell(cmd, fmt.Errorf("expected a product and at least one file, such as weir validate commerce/user_events events.csv; found %q", args))
+			}
+			return nil
+		},
 	}
+	c.SetFlagErrorFunc(couldNotTell)
 	v := mesh.ValidateCommand{}
 	c.Flags().StringVar(&v.Format, "format", "text", "one of "+strings.Join(mesh.Formats(), ", ")+"; json has the contract's own three keys, and the checks")
 	c.Flags().BoolVar(&v.Each, "each", false, "judge each file alone; the exit code is the highest")
@@ -519,12 +525,17 @@ func (f *flags) validateCommand() *cobra.Command {
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		code, err := f.validate(cmd, v, *registry, args)
 		if err != nil {
-			_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "weir:", err)
-			return exitCode(mesh.ExitUnknown)
+			return couldNotTell(cmd, err)
 		}
 		return exit(code)
 	}
 	return c
+}
+
+// couldNotTell prints why a validation did not come about. Its exit code is not 1, which says that a contract is broken.
+func couldNotTell(cmd *cobra.Command, err error) error {
+	_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "weir:", err)
+	return exitCode(mesh.ExitUnknown)
 }
 
 func (f *flags) validate(cmd *cobra.Command, v mesh.ValidateCommand, registry string, args []string) (code int, err error) {

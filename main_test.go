@@ -153,6 +153,8 @@ func TestValidateExitCodes(t *testing.T) {
 		{[]string{"product.yaml", "absent.csv"}, 2},
 		{[]string{"absent.yaml", "good.csv"}, 2},
 		{[]string{"product.yaml", "good.csv", "--format", "xml"}, 2},
+		{[]string{"product.yaml", "good.csv", "--formt", "json"}, 2},
+		{[]string{"product.yaml"}, 2},
 	} {
 		_, _, err := weir(t, append([]string{"validate"}, c.args...)...)
 		if got := code(err); got != c.code {
