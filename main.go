@@ -133,6 +133,9 @@ func (f *flags) screenFlags(c *cobra.Command) {
 	c.Flags().BoolVar(&f.linear, "linear", false, "write line by line instead of drawing, for screen readers and logs")
 }
 
+// worldFlagNames are the flags that worldFlags registers.
+var worldFlagNames = []string{"rate", "nodes", "seed", "kafka-listen", "fault"}
+
 func (f *flags) worldFlags(c *cobra.Command) {
 	c.Flags().Float64Var(&f.world.Rate, "rate", demo.DefaultRate, "`EVENTS` a second that the demo world produces")
 	c.Flags().IntVar(&f.world.Nodes, "nodes", demo.DefaultNodes, "edge `NODES` of the demo world")
@@ -182,8 +185,16 @@ func (f *flags) runCommand() *cobra.Command {
 		Long:  "Run the engines without a console until a signal comes or the time is up, then print the last snapshot as\nJSON on standard output. To scale out, run more of them in the same consumer group.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.stop < 0 {
+				return fmt.Errorf("--for: expected a duration such as 20s, found %v", f.stop)
+			}
 			if f.demo {
 				return f.inDemo(cmd.Context(), false, f.work)
+			}
+			for _, name := range worldFlagNames {
+				if cmd.Flags().Changed(name) {
+					return fmt.Errorf("--%s shapes the embedded world, and this would run on a real one; add --demo, or leave it out", name)
+				}
 			}
 			return f.inConfigured(cmd.Context(), false, f.work)
 		},
@@ -219,8 +230,14 @@ func (f *flags) inDemo(ctx context.Context, console bool, do func(context.Contex
 			return fmt.Errorf("--fault: %w", err)
 		}
 	}
-	if f.world.Rate == 0 {
-		f.world.Rate = demo.NoEvents // asked for: Options take 0 for their default
+	switch { // Options take 0 for their default, and less for none; whoever writes it means it
+	case f.world.Rate < 0:
+		return fmt.Errorf("--rate: expected 0 or more events a second, found %g", f.world.Rate)
+	case f.world.Rate == 0:
+		f.world.Rate = demo.NoEvents
+	}
+	if f.world.Nodes == 0 {
+		return errors.New("--nodes: expected at least one node, found 0")
 	}
 	embedded, err := demo.Start(ctx, f.world)
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -267,6 +268,36 @@ func TestDemoRefusesAFaultItDoesNotKnow(t *testing.T) {
 	_, _, err := weir(t, "run", "--demo", "--for", "1s", "--fault", "null-spik", "--log", "log.txt")
 	if err == nil || !strings.Contains(err.Error(), "null-spike") {
 		t.Errorf("an unknown fault = %v; expected the name that was meant", err)
+	}
+}
+
+func TestFlagsThatWouldNotBeHeededAreRefused(t *testing.T) {
+	alone(t)
+	write(t, "weir.yaml", "kafka: {brokers: [127.0.0.1:1]}\n")
+	for _, c := range []struct{ args, says string }{
+		{"run --for 1ms --rate 10", "--demo"},
+		{"run --for 1ms --nodes 3", "--demo"},
+		{"run --for 1ms --seed 3", "--demo"},
+		{"run --for 1ms --kafka-listen 127.0.0.1:0", "--demo"},
+		{"run --for 1ms --fault node-down", "--demo"},
+		{"run --for -1s", "--for"},
+		{"run --demo --for 1ms --rate -1", "--rate"},
+		{"run --demo --for 1ms --nodes 0", "--nodes"},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel() // what runs all the same ends at once
+		root := command()
+		root.SetOut(io.Discard)
+		root.SetArgs(append(strings.Fields(c.args), "--log", "log.txt"))
+		if err := root.ExecuteContext(ctx); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("weir %s = %v; expected a word about %s", c.args, err, c.says)
+		}
+	}
+	flags := (&flags{}).runCommand().Flags()
+	for _, name := range worldFlagNames {
+		if flags.Lookup(name) == nil {
+			t.Errorf("--%s is no flag of weir run", name)
+		}
 	}
 }
 
