@@ -210,6 +210,7 @@ func (f *flags) runCommand() *cobra.Command {
 type world struct {
 	config *config.Config
 	logger *slog.Logger
+	state  string // the folder for what must survive a restart
 	// Of the embedded world only:
 	name   string
 	faults backend.Faults
@@ -258,7 +259,8 @@ func (f *flags) inDemo(ctx context.Context, console bool, do func(context.Contex
 		return fmt.Errorf("the demo world's own configuration: %w", err)
 	}
 	c.HTTP.Listen = f.http
-	return do(ctx, world{config: c, logger: logger, name: "demo", faults: demoFaults{embedded}, quiet: embedded.StopEvents})
+	state := filepath.Join(filepath.Dir(embedded.ConfigPath()), "state") // it ends with the world
+	return do(ctx, world{config: c, logger: logger, state: state, name: "demo", faults: demoFaults{embedded}, quiet: embedded.StopEvents})
 }
 
 // inConfigured reads the configuration and does something with it.
@@ -272,7 +274,11 @@ func (f *flags) inConfigured(ctx context.Context, console bool, do func(context.
 		return err
 	}
 	defer closeLog()
-	return do(ctx, world{config: c, logger: logger})
+	state, err := stateFolder(c)
+	if err != nil {
+		return err
+	}
+	return do(ctx, world{config: c, logger: logger, state: state})
 }
 
 func (f *flags) load() (*config.Config, error) {
@@ -362,11 +368,7 @@ const drainTime = 10 * time.Second
 
 // withRuntime runs the engines, and the HTTP port if one is asked for, while do lasts; do alone hears that ctx ends.
 func (f *flags) withRuntime(ctx context.Context, w world, do func(context.Context, *backend.Runtime) error) error {
-	state, err := stateFolder(w.config)
-	if err != nil {
-		return err
-	}
-	r, err := backend.New(w.config, backend.Options{World: w.name, Faults: w.faults, State: state, Logger: w.logger})
+	r, err := backend.New(w.config, backend.Options{World: w.name, Faults: w.faults, State: w.state, Logger: w.logger})
 	if err != nil {
 		return err
 	}

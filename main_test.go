@@ -263,6 +263,21 @@ func TestRunInTheDemoWorldAnswersEveryEvent(t *testing.T) {
 	}
 }
 
+func TestTheDemoWorldLeavesNothingInTheHomeFolder(t *testing.T) {
+	dir := alone(t)
+	if _, errOut, err := weir(t, "run", "--demo", "--rate", "50", "--for", "1s", "--log", "log.txt"); err != nil {
+		t.Fatalf("%v\n%s", err, errOut)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "state", "*", "*", "*")); len(left) > 0 {
+		t.Errorf("it left %v", left)
+	}
+	t.Setenv("XDG_STATE_HOME", "")
+	t.Setenv("HOME", "")
+	if _, errOut, err := weir(t, "run", "--demo", "--rate", "50", "--for", "1ms", "--log", "log.txt"); err != nil {
+		t.Errorf("without a home folder: %v\n%s", err, errOut)
+	}
+}
+
 func TestDemoRefusesAFaultItDoesNotKnow(t *testing.T) {
 	alone(t)
 	_, _, err := weir(t, "run", "--demo", "--for", "1s", "--fault", "null-spik", "--log", "log.txt")
