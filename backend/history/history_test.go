@@ -260,6 +260,56 @@ func TestWhatIsTooOldIsForgotten(t *testing.T) {
 	w.recordAll(t, newDay(2), 5) // and it goes on
 }
 
+// A machine without a battery begins in 1970 until it is told the time; another was told a time to come.
+func TestAClockThatWasWrongCostsNothingElse(t *testing.T) {
+	for name, wrong := range map[string]time.Duration{"behind": -50 * 365 * 24 * time.Hour, "ahead": 10 * 365 * 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "history.db")
+			d := newDay(2)
+			record := func(n int, shift time.Duration) (*writer, time.Time) {
+				w := writerAt(t, path, Config{Retain: time.Hour}) // a start of its own
+				var last time.Time
+				for range n {
+					s := d.next()
+					s.At, last = s.At.Add(shift), s.At
+					if err := w.record(t.Context(), s); err != nil {
+						t.Fatal(err)
+					}
+				}
+				return w, last
+			}
+			rows := func(w *writer, where string) (n int) {
+				if err := w.db.QueryRowContext(t.Context(), "SELECT count(*) FROM snapshots WHERE "+where, start.UnixMilli(), start.Add(time.Hour).UnixMilli()).Scan(&n); err != nil {
+					t.Fatal(err)
+				}
+				return n
+			}
+			record(200, 0)
+			record(10, wrong)
+			w, now := record(100, 0)
+			if err := w.prune(t.Context(), now); err != nil {
+				t.Fatal(err)
+			}
+			if n := rows(w, "at BETWEEN ? AND ?"); n != 300 {
+				t.Errorf("%d of the last hour's 300 snapshots are left", n)
+			}
+			if n := rows(w, "at < ? AND ? > 0"); n != 0 {
+				t.Errorf("%d snapshots are left that seem to be of long ago", n)
+			}
+			if _, gaps, err := openAt(t, path).Timeline(t.Context(), time.Time{}, time.Time{}); err != nil || gaps.Damaged > 0 {
+				t.Errorf("reading it: %+v %v", gaps, err)
+			}
+			w, now = record(1, 2*time.Hour)
+			if err := w.prune(t.Context(), now.Add(2*time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+			if n := rows(w, "at BETWEEN ? AND ?"); n != 0 {
+				t.Errorf("%d snapshots are left that are two hours old", n)
+			}
+		})
+	}
+}
+
 func TestTheFileIsBounded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
 	const most = 300 << 10

@@ -293,11 +293,18 @@ func (w *writer) recordEvents(ctx context.Context, tx *sql.Tx, events []event.Ev
 	return known, nil
 }
 
+// oldGroups deletes the groups of which every snapshot is as old as ?1, but the one that is being recorded. A group that
+// reaches into the time to keep stays whole: its first snapshot is the others' dictionary. Each is judged by its own times, not
+// by its place: where the clock jumped, what was recorded later may be older.
+var oldGroups = fmt.Sprintf(`DELETE FROM snapshots WHERE at <= ?1 AND first <> ?2 AND NOT EXISTS (
+	SELECT 1 FROM snapshots AS s WHERE s.id BETWEEN snapshots.first AND snapshots.first + %d AND s.first = snapshots.first AND s.at > ?1)`, pack.GroupLength)
+
+// firstGroups deletes so many groups, the first ones.
+const firstGroups = "DELETE FROM snapshots WHERE id < (SELECT DISTINCT first FROM snapshots ORDER BY first LIMIT 1 OFFSET ?1)"
+
 // prune forgets what is older than Retain, and more while the file is too large.
 func (w *writer) prune(ctx context.Context, now time.Time) error {
-	oldest := now.Add(-w.r.config.Retain).UnixMilli()
-	// The group that reaches into the time to keep stays whole: its first snapshot is the others' dictionary.
-	if err := w.forgetBefore(ctx, "SELECT max(first) FROM snapshots WHERE at <= ?", oldest); err != nil {
+	if err := w.forget(ctx, oldGroups, now.Add(-w.r.config.Retain).UnixMilli(), w.first); err != nil {
 		return err
 	}
 	for {
@@ -319,7 +326,7 @@ func (w *writer) prune(ctx context.Context, now time.Time) error {
 		if groups <= 1 {
 			return nil // what is being recorded stays
 		}
-		if err := w.forgetBefore(ctx, "SELECT DISTINCT first FROM snapshots ORDER BY first LIMIT 1 OFFSET ?", drop); err != nil {
+		if err := w.forget(ctx, firstGroups, drop); err != nil {
 			return err
 		}
 		w.r.mu.Lock()
@@ -328,29 +335,27 @@ func (w *writer) prune(ctx context.Context, now time.Time) error {
 	}
 }
 
-// forgetBefore deletes the groups before the one that query finds, and with them the events and runs that nobody
-// can see any more.
-func (w *writer) forgetBefore(ctx context.Context, query string, arg int64) error {
-	var first sql.NullInt64
-	if err := w.db.QueryRowContext(ctx, query, arg).Scan(&first); err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return fmt.Errorf("pruning the recording: %w", classify(err))
-	}
-	if !first.Valid {
-		return nil
-	}
+// forget deletes groups, and with them the events and runs that nobody can see any more.
+func (w *writer) forget(ctx context.Context, groups string, args ...any) error {
 	tx, err := w.db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("pruning the recording: %w", classify(err))
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
+	result, err := tx.ExecContext(ctx, groups, args...)
+	if err != nil {
+		return fmt.Errorf("pruning the recording: %w", classify(err))
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
 	for _, statement := range []string{
-		"DELETE FROM snapshots WHERE first < ?1",
 		// The first snapshot left still shows the events before it.
-		fmt.Sprintf("DELETE FROM events WHERE run = (SELECT run FROM snapshots WHERE id = ?1) AND seq < (SELECT events FROM snapshots WHERE id = ?1) - %d", timeline.KeepEvents),
-		"DELETE FROM events WHERE run < (SELECT run FROM snapshots WHERE id = ?1)",
-		"DELETE FROM runs WHERE id < (SELECT run FROM snapshots WHERE id = ?1)",
+		fmt.Sprintf("DELETE FROM events WHERE run = (SELECT run FROM snapshots ORDER BY id LIMIT 1) AND seq < (SELECT events FROM snapshots ORDER BY id LIMIT 1) - %d", timeline.KeepEvents),
+		"DELETE FROM events WHERE run < (SELECT run FROM snapshots ORDER BY id LIMIT 1)",
+		"DELETE FROM runs WHERE id < (SELECT run FROM snapshots ORDER BY id LIMIT 1)",
 	} {
-		if _, err := tx.ExecContext(ctx, statement, first.Int64); err != nil {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("pruning the recording: %w", classify(err))
 		}
 	}
