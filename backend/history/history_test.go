@@ -421,6 +421,9 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	if _, err := Open(t.Context(), garbage); !errors.Is(err, ErrNotARecording) {
 		t.Errorf("garbage: %v", err)
 	}
+	if _, err := Open(t.Context(), folder); !errors.Is(err, ErrNotARecording) || !strings.Contains(err.Error(), "is a folder") {
+		t.Errorf("a folder: %v", err)
+	}
 	newer := filepath.Join(folder, "newer.db")
 	w := writerAt(t, newer, Config{})
 	if _, err := w.db.Exec("PRAGMA user_version = 7"); err != nil {

@@ -77,8 +77,12 @@ func open(ctx context.Context, path string, writable bool) (*sql.DB, error) {
 		// file. Space that retention frees is given back step by step.
 		query["_pragma"] = append(query["_pragma"], "auto_vacuum(INCREMENTAL)", "journal_mode(WAL)", "synchronous(NORMAL)", "journal_size_limit(4194304)")
 	} else {
-		if _, err := os.Stat(abs); err != nil {
+		info, err := os.Stat(abs)
+		if err != nil {
 			return nil, fmt.Errorf("the recording %s: %w", path, err)
+		}
+		if info.IsDir() {
+			return nil, fmt.Errorf("%w: %s is a folder; name the file in it, such as %s", ErrNotARecording, path, filepath.Join(path, "history.db"))
 		}
 		query.Set("mode", "ro")
 		if _, err := os.Stat(abs + "-wal"); errors.Is(err, os.ErrNotExist) {
