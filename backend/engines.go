@@ -49,16 +49,6 @@ func (e *engines) list() []named {
 	return append(out, named{"host", e.host.Run}, named{"history", e.record})
 }
 
-// record runs the flight recorder. A second weir on the same recording leaves it to the first.
-func (e *engines) record(ctx context.Context) error {
-	err := e.history.Run(ctx)
-	if errors.Is(err, history.ErrInUse) {
-		<-ctx.Done()
-		return nil
-	}
-	return err
-}
-
 // observe puts each engine's snapshot into s.
 func (e *engines) observe(s *timeline.Snapshot) {
 	if e.pipeline != nil {

@@ -52,6 +52,7 @@ type Runtime struct {
 	merged   merger
 	commands []command
 	hub      hub
+	recorder recorderWatch
 
 	incidents *incident.Tracker
 }
@@ -156,6 +157,9 @@ func (r *Runtime) tick() {
 	}
 	if r.options.Faults != nil {
 		s.Faults = r.options.Faults.InForce()
+	}
+	if r.failed("history") == "" { // else the supervisor has told it
+		r.recorder.look(r.engines.history.Status(), s.At, &r.log)
 	}
 	s.Events = r.merged.merge(s, r.log.Recent())
 	s.Incidents = r.incidents.Step(s)

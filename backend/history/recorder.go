@@ -56,6 +56,7 @@ type Status struct {
 	Dropped   uint64 // groups of a minute that MaxBytes cost
 	SetAside  safetext.Text
 	Error     safetext.Text // of the last attempt; empty when it went well
+	InUse     bool          // the error is that another weir writes the recording
 	At        time.Time     // of the last snapshot recorded
 }
 
@@ -151,7 +152,7 @@ func (r *Recorder) note(ctx context.Context, err error) error {
 	}
 	r.mu.Lock()
 	changed := r.status.Error.String() != safetext.Error(err).String()
-	r.status.Error = safetext.Error(err)
+	r.status.Error, r.status.InUse = safetext.Error(err), errors.Is(err, ErrInUse)
 	r.mu.Unlock()
 	if changed && err != nil {
 		r.logger.Warn("the flight recorder does not record", "error", err)
