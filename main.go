@@ -94,14 +94,14 @@ func command() *cobra.Command {
 		Long: "weir runs a streaming inference pipeline on Kafka, watches a fleet of edge nodes, holds data products to\n" +
 			"their contracts, and shows all of it live. Without a command it opens the console on ./weir.yaml, else on\n" +
 			"$XDG_CONFIG_HOME/weir/weir.yaml.",
-		Example:          "  weir demo                    the console over an embedded world, nothing to set up\n  weir init && weir check      write a starter weir.yaml, then see whether all it names is there",
+		Example:          "  weir demo                    the console over an embedded world, nothing to set up\n  weir init && weir check      write a starter weir.yaml, then check that everything it names is there",
 		Args:             knownCommand,
 		SilenceUsage:     true,
 		SilenceErrors:    true,
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) { f.out = cmd.OutOrStdout() },
 		RunE:             func(cmd *cobra.Command, _ []string) error { return f.console(cmd.Context()) },
 	}
-	root.PersistentFlags().StringVar(&f.config, "config", "", "the configuration `FILE`")
+	root.PersistentFlags().StringVar(&f.config, "config", "", "the configuration `FILE` (default: ./weir.yaml, else $XDG_CONFIG_HOME/weir/weir.yaml)")
 	root.PersistentFlags().StringVar(&f.log, "log", "", "append logs to `FILE` (default: standard error for run, none under a console)")
 	f.httpFlag(root)
 	f.screenFlags(root)
@@ -128,7 +128,7 @@ func (f *flags) httpFlag(c *cobra.Command) {
 }
 
 func (f *flags) screenFlags(c *cobra.Command) {
-	c.Flags().BoolVar(&f.ascii, "ascii", false, "draw without a single byte beyond ASCII")
+	c.Flags().BoolVar(&f.ascii, "ascii", false, "draw with ASCII characters only")
 	c.Flags().BoolVar(&f.slow, "slow", false, "draw half as often, for a slow link")
 	c.Flags().BoolVar(&f.linear, "linear", false, "write line by line instead of drawing, for screen readers and logs")
 }
@@ -137,8 +137,8 @@ func (f *flags) screenFlags(c *cobra.Command) {
 var worldFlagNames = []string{"rate", "nodes", "seed", "kafka-listen", "fault"}
 
 func (f *flags) worldFlags(c *cobra.Command) {
-	c.Flags().Float64Var(&f.world.Rate, "rate", demo.DefaultRate, "`EVENTS` a second that the demo world produces")
-	c.Flags().IntVar(&f.world.Nodes, "nodes", demo.DefaultNodes, "edge `NODES` of the demo world")
+	c.Flags().Float64Var(&f.world.Rate, "rate", demo.DefaultRate, "`EVENTS` per second that the demo world produces")
+	c.Flags().IntVar(&f.world.Nodes, "nodes", demo.DefaultNodes, "number of edge `NODES` in the demo world")
 	c.Flags().Uint64Var(&f.world.Seed, "seed", 0, "seed of the demo world; the same seed gives the same world")
 	c.Flags().StringVar(&f.world.KafkaListen, "kafka-listen", "", "`ADDR` of the embedded broker (default: a free loopback port)")
 	c.Flags().StringArrayVar(&f.faults, "fault", nil, "make the demo world misbehave: `NAME[@AFTER[+FOR]]`, repeatable")
@@ -164,7 +164,7 @@ func (f *flags) demoCommand() *cobra.Command {
 	f.worldFlags(c)
 	f.httpFlag(c)
 	f.screenFlags(c)
-	c.Flags().StringVar(&f.gallery, "gallery", "", "instead, draw every screen in every state, size and look of a sample world into `DIR`, as text and PNG")
+	c.Flags().StringVar(&f.gallery, "gallery", "", "instead of opening the console, draw a sample world's every screen in every state, size and look into `DIR`, as text and PNG")
 	return c
 }
 
@@ -401,7 +401,7 @@ func (f *flags) replayCommand() *cobra.Command {
 			"it with the arrow keys, or jump with :at. A recording longer than the console's memory is shown in coarser steps.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.needsTerminal("weir replay", "copy the file to where there is one"); err != nil {
+			if err := f.needsTerminal("weir replay", "open it in one, or read it with --linear"); err != nil {
 				return err
 			}
 			return f.replay(cmd.Context(), args[0])
@@ -465,7 +465,7 @@ func (f *flags) checkCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	format := c.Flags().String("format", "text", "text, or json")
-	timeout := c.Flags().Duration("timeout", check.DefaultTimeout, "what each check may take; they run at the same time")
+	timeout := c.Flags().Duration("timeout", check.DefaultTimeout, "time limit of each check; they run at the same time")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *format != "text" && *format != "json" {
 			return fmt.Errorf("--format: expected text or json, found %q", *format)
@@ -520,7 +520,7 @@ func (f *flags) validateCommand() *cobra.Command {
 		Short: "Check files against a product's contract (exit 0: it holds, 1: it is broken, 2: could not tell)",
 		Long: "Check files, taken together as one data set, against a product's contract. PRODUCT is DOMAIN/NAME in the\n" +
 			"registry, a name that only one domain has, or the path of a product's .yaml file. A FILE may be CSV, JSON Lines,\n" +
-			"JSON or Parquet, in gzip or zstd too, a folder of them, or - for standard input.",
+			"JSON or Parquet, compressed with gzip or zstd or not, a folder of them, or - for standard input.",
 		Example: "  weir validate commerce/user_events events.csv\n  weir validate product.yaml part-*.jsonl --format json\n" +
 			"  zcat events.gz | weir validate product.yaml - --as csv",
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -536,7 +536,7 @@ func (f *flags) validateCommand() *cobra.Command {
 	c.Flags().BoolVar(&v.Each, "each", false, "judge each file alone; the exit code is the highest")
 	c.Flags().StringVar(&v.Options.Format, "as", "", "read every file as one of "+strings.Join(mesh.FileFormats(), ", ")+" (default: by its name, else by its first bytes)")
 	c.Flags().BoolVar(&v.Options.Unmasked, "unmask", false, "show the values of sensitive columns in samples")
-	c.Flags().StringVar(&v.Lineage, "lineage", "", "tell of the validation by OpenLineage events to a `FILE` or URL")
+	c.Flags().StringVar(&v.Lineage, "lineage", "", "report the validation as OpenLineage events to a `FILE` or URL")
 	registry := registryFlag(c)
 	complete(c, "format", mesh.Formats())
 	complete(c, "as", mesh.FileFormats())
@@ -675,7 +675,7 @@ func (f *flags) productsCommand() *cobra.Command {
 }
 
 func (f *flags) lintCommand(folder *string) *cobra.Command {
-	return &cobra.Command{Use: "lint PRODUCT…", Short: "Tell what is wrong, missing or not understood in products (exit 1: something is)",
+	return &cobra.Command{Use: "lint PRODUCT…", Short: "Report what is wrong, missing or not understood in products (exit 1: something is)",
 		Args: cobra.MinimumNArgs(1), ValidArgsFunction: f.completeProduct(folder, 0),
 		RunE: func(_ *cobra.Command, args []string) error {
 			code, err := mesh.LintCommand(f.out, args, func(ref string) (mesh.DataProduct, error) { return f.product(*folder, ref) })
@@ -687,9 +687,9 @@ func (f *flags) lintCommand(folder *string) *cobra.Command {
 }
 
 func (f *flags) diffCommand(folder *string) *cobra.Command {
-	c := &cobra.Command{Use: "diff OLD… NEW", Short: "Tell what changed between versions of a product, and whom each change breaks",
+	c := &cobra.Command{Use: "diff OLD… NEW", Short: "Show what changed between versions of a product, and who is broken by each change",
 		Example: "  weir products diff old.yaml new.yaml --compatibility BACKWARD", Args: cobra.MinimumNArgs(2), ValidArgsFunction: f.completeProduct(folder, 0)}
-	mode := c.Flags().String("compatibility", "", "exit 1 unless the change is BACKWARD, FORWARD or FULL compatible, or so with all OLD (_TRANSITIVE)")
+	mode := c.Flags().String("compatibility", "", "exit 1 unless NEW is compatible with the last OLD: BACKWARD, FORWARD or FULL; with every OLD: the same with _TRANSITIVE")
 	complete(c, "compatibility", mesh.CompatibilityModes())
 	c.RunE = func(_ *cobra.Command, args []string) error {
 		code, err := mesh.DiffCommand(f.out, args, *mode, func(ref string) (mesh.DataProduct, error) { return f.product(*folder, ref) })
@@ -703,8 +703,8 @@ func (f *flags) diffCommand(folder *string) *cobra.Command {
 
 func (f *flags) inferCommand(folder *string) *cobra.Command {
 	c := &cobra.Command{Use: "infer [DOMAIN/NAME] TOPIC|FILE…", Short: "Draft a product from data, for a person to edit",
-		Long: "Draft an ODCS contract from files, or from the newest records of a topic of the configured cluster. The topic's\n" +
-			"group offsets are left alone.",
+		Long: "Draft an ODCS contract from files, or from the newest records of a topic of the configured cluster. No consumer\n" +
+			"group's offsets are touched.",
 		Example: "  weir products infer commerce/orders orders.csv > orders.yaml\n  weir products infer commerce/user_events user_events --config weir.yaml",
 		Args:    cobra.MinimumNArgs(1)}
 	s := f.sources(c, folder)
@@ -717,8 +717,8 @@ func (f *flags) inferCommand(folder *string) *cobra.Command {
 
 func (f *flags) relationsCommand(folder *string) *cobra.Command {
 	c := &cobra.Command{Use: "relations PRODUCT[=FILE,…]…", Short: "Find likely joins between products by the overlap of their values",
-		Long: "Find columns whose values are met in another product's, with the estimate's error. Data are files (PRODUCT=FILE,\n" +
-			"or a FILE under its own name), or a PRODUCT's topic in the configured cluster.",
+		Long: "Find columns whose values also occur in another product's, with the error of the estimate. The data come from files\n" +
+			"(PRODUCT=FILE, or a FILE under its own name) or from a PRODUCT's topic in the configured cluster.",
 		Example: "  weir products relations commerce/orders=orders.csv crm/users=users.parquet\n  weir products relations commerce/user_events crm/users=users.csv --format json",
 		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: f.completeProduct(folder, 0)}
 	s := f.sources(c, folder)
@@ -790,7 +790,7 @@ func (f *flags) needsTerminal(what, instead string) error {
 	if f.linear || term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())) {
 		return nil
 	}
-	return fmt.Errorf("%s draws on a terminal, and standard input or output is none; %s", what, instead)
+	return fmt.Errorf("%s draws on a terminal, and standard input or output is not one; %s", what, instead)
 }
 
 // openLog opens the file that --log names. Without one a worker logs to standard error, and a console, which must

@@ -11,8 +11,8 @@ func Reference() string {
 	var b strings.Builder
 	b.WriteString(`# weir.yaml, key by key
 
-Made from the table in config/schema.go by ` + "`go test ./config -run Reference -update`" + `. Every section is optional but
-` + "`kafka`" + `; a section that is absent turns off what it describes, except ` + "`history`, `console` and `http`" + `, which have
+Made from the table in config/schema.go by ` + "`go test ./config -run Reference -update`" + `. Every section but
+` + "`kafka`" + ` is optional; one that is absent turns off what it describes, except ` + "`history`, `console` and `http`" + `, which have
 their defaults. Unknown keys are errors. Durations have a unit (` + "`500ms`, `15s`, `5m`, `24h`, `7d`" + `), sizes too (` + "`1MiB`" + `).
 ` + "`${NAME}` and `${NAME:-default}`" + ` in a value are taken from the environment, ` + "`$$`" + ` is a dollar. Relative paths start in the
 file's folder.

@@ -49,10 +49,10 @@ func schema(c *Config) []field {
 		}},
 		{key: "pipeline", use: func() { c.Pipeline = pipeline }, doc: "Events in, predictions out. Needs features and model.", fields: []field{
 			{key: "group", to: &pipeline.Group, is: groupName, fallback: "weir", doc: "the consumer group; more weirs in it share the work"},
-			{key: "instance", to: &pipeline.Instance, is: groupName, fallback: `""`, doc: "this process's name in the group, kept over restarts; \"\" is none"},
+			{key: "instance", to: &pipeline.Instance, is: groupName, fallback: `""`, doc: "this process's name in the group, the same after a restart; \"\" is none"},
 			{key: "events", to: &pipeline.Events, is: topicName, fallback: "user_events", doc: "the topic to read"},
 			{key: "predictions", to: &pipeline.Predictions, is: topicName, fallback: "predictions", doc: "the topic of predictions"},
-			{key: "dead_letters", to: &pipeline.DeadLetters, is: topicName, note: "events and .dead_letters", example: "user_events.dead_letters",
+			{key: "dead_letters", to: &pipeline.DeadLetters, is: topicName, note: "events, with .dead_letters after it", example: "user_events.dead_letters",
 				doc: "the topic of events that got no prediction"},
 			{key: "start", to: &pipeline.Start, is: oneOf("latest", "earliest"), fallback: "latest", doc: "where a group without offsets begins"},
 			{key: "delivery", to: &pipeline.Delivery, is: oneOf("at_least_once", "exactly_once"), fallback: "at_least_once",
@@ -63,7 +63,7 @@ func schema(c *Config) []field {
 			}},
 		}},
 		{key: "features", use: func() { c.Features = features }, doc: "The online feature store, a Feast feature server.", fields: []field{
-			{key: "url", to: &features.URL, is: httpURL, required: true, example: "http://localhost:6566", doc: "the server, without its path"},
+			{key: "url", to: &features.URL, is: httpURL, required: true, example: "http://localhost:6566", doc: "the server, without a path"},
 			{key: "entity", to: &features.Entity, is: anyText, fallback: "user_id", doc: "the event's key to look features up by"},
 			{key: "timeout", to: &features.Timeout, fallback: "500ms", min: ms, max: minute, doc: "of one request"},
 			{key: "on_missing", to: &features.OnMissing, is: oneOf("dead_letter", "default", "nan"), fallback: "dead_letter",
@@ -109,7 +109,7 @@ func schema(c *Config) []field {
 				each: func() ([]field, func()) {
 					s := &Source{}
 					return []field{
-						{key: "file", to: &s.File, is: filePath, example: "nodes.txt", doc: "a URL a line and name=value labels after it, or file_sd JSON"},
+						{key: "file", to: &s.File, is: filePath, example: "nodes.txt", doc: "one URL per line, with name=value labels after it; or file_sd JSON"},
 						{key: "srv", to: &s.SRV, is: hostName, example: "_edge._tcp.example.com", doc: "a DNS name of SRV records"},
 						{key: "scheme", to: &s.Scheme, is: oneOf("http", "https"), fallback: "http", doc: "of the nodes that srv names"},
 						{key: "http_sd", to: &s.HTTPSD, is: endpoint, example: "https://inventory.example.com/edge", doc: "a URL that lists targets with labels"},
@@ -117,7 +117,7 @@ func schema(c *Config) []field {
 						{key: "token", to: &s.Token, example: `"${INVENTORY_TOKEN}"`, doc: "sent to http_sd as Authorization: Bearer"},
 					}, func() { edge.Sources = append(edge.Sources, *s) }
 				}},
-			{key: "access", doc: "how nodes are asked; the first entry that matches a node is its own",
+			{key: "access", doc: "how nodes are asked; the first entry that matches a node applies",
 				example: `{labels: {site: oslo}, headers: {X-Site-Key: "${OSLO_KEY}"}}` + "\n" + `{prefix: "https://", token: "${EDGE_TOKEN}", tls: {ca: edge-ca.pem}}`,
 				each: func() ([]field, func()) {
 					a, tls := &Access{}, &TLS{}
@@ -131,24 +131,24 @@ func schema(c *Config) []field {
 				}},
 			{key: "poll", to: &edge.Poll, fallback: "15s", min: 100 * ms, max: 24 * hour, doc: "how often each node is asked"},
 			{key: "timeout", to: &edge.Timeout, fallback: "10s", note: "10s, or two thirds of a poll shorter than 15s", min: ms, max: hour,
-				doc: "of one answer; below poll"},
+				doc: "of one answer; less than poll"},
 			{key: "stale_after", to: &edge.StaleAfter, fallback: "5m", note: "5m, or twice a poll longer than that", min: second, max: 30 * 24 * hour,
 				doc: "how old a node's data may grow"},
 			{key: "concurrency", to: &edge.Concurrency, fallback: "256", min: 1, max: 65_536, doc: "polls in flight at once"},
 			{key: "outbox", to: &edge.Outbox, is: filePath, fallback: `""`, doc: "SQLite file of unsent aggregates; \"\" is one in the state folder"},
 			{key: "cloud", use: func() { edge.Cloud = cloud }, doc: "where the aggregate is posted", fields: []field{
-				{key: "url", to: &cloud.URL, is: endpoint, required: true, example: "https://api.example.com/data/ingest", doc: "the whole URL"},
+				{key: "url", to: &cloud.URL, is: endpoint, required: true, example: "https://api.example.com/data/ingest", doc: "the full URL"},
 				{key: "every", to: &cloud.Every, fallback: "5m", min: second, max: 24 * hour, doc: "how often"},
 				{key: "timeout", to: &cloud.Timeout, fallback: "30s", min: 100 * ms, max: hour, doc: "of one attempt"},
 				{key: "gzip", to: &cloud.Gzip, fallback: "false", doc: "compress what is sent"},
-				{key: "max_bytes", to: &cloud.MaxBytes, fallback: "256MiB", min: 1 << 20, max: 1 << 40, doc: "what may wait in the outbox; the oldest is dropped beyond"},
+				{key: "max_bytes", to: &cloud.MaxBytes, fallback: "256MiB", min: 1 << 20, max: 1 << 40, doc: "how much may wait in the outbox; beyond that the oldest is dropped"},
 				{key: "max_age", to: &cloud.MaxAge, fallback: "7d", min: minute, max: 365 * 24 * hour, doc: "how long it may wait"},
 				{key: "token", to: &cloud.Token, example: `"${CLOUD_TOKEN}"`, doc: "sent as Authorization: Bearer"},
 			}},
 			{key: "federated", use: func() { edge.Federated = federated }, off: true,
 				doc: "learn one model together: GET /model/update of each node is averaged, POST /model/global offers the mean", fields: []field{
 					{key: "every", to: &federated.Every, fallback: "5m", min: second, max: 24 * hour, doc: "from one round to the next"},
-					{key: "deadline", to: &federated.Deadline, fallback: "30s", min: 100 * ms, max: hour, doc: "who answers later waits for the next round"},
+					{key: "deadline", to: &federated.Deadline, fallback: "30s", min: 100 * ms, max: hour, doc: "a node that answers later waits for the next round"},
 					{key: "participants", to: &federated.Participants, fallback: "2", min: 1, max: 100_000, doc: "a round with fewer changes nothing"},
 					{key: "max_norm", to: &federated.MaxNorm, fallback: "10", low: 1e-6, max: 1_000_000_000,
 						doc: "how far one node may move the model, as the Euclidean norm of its update"},
@@ -159,20 +159,20 @@ func schema(c *Config) []field {
 			{key: "registry", to: &mesh.Registry, is: folderPath, fallback: "data-products", doc: "the folder of <domain>/<name>.yaml"},
 			{key: "schema_registry", to: &mesh.SchemaRegistry, is: httpURL, fallback: `""`,
 				doc: "a Confluent-compatible one, for topics in Avro or Protobuf; \"\" is none"},
-			{key: "window", to: &mesh.Window, fallback: "5m", min: second, max: 24 * hour, doc: "what of a live topic is judged"},
-			{key: "window_rows", to: &mesh.WindowRows, fallback: "0", max: 10_000_000, doc: "above 0: so many of the newest records are judged instead"},
+			{key: "window", to: &mesh.Window, fallback: "5m", min: second, max: 24 * hour, doc: "how much of a live topic is judged"},
+			{key: "window_rows", to: &mesh.WindowRows, fallback: "0", max: 10_000_000, doc: "above 0: this many of the newest records are judged instead"},
 			{key: "lineage", use: func() { mesh.Lineage = lineage }, off: true, doc: "what is made from what, as OpenLineage events", fields: []field{
 				{key: "to", to: &lineage.To, is: fileOrURL, required: true, example: "https://lineage.example.com/api/v1/lineage",
-					doc: "a receiver's whole URL, or a file that grows by a line an event"},
+					doc: "a receiver's full URL, or a file that gets one line per event"},
 				{key: "namespace", to: &lineage.Namespace, is: anyText, fallback: "weir", doc: "of weir's jobs"},
-				{key: "every", to: &lineage.Every, fallback: "5m", min: second, max: 24 * hour, doc: "how often a job that goes on is told of, at most"},
+				{key: "every", to: &lineage.Every, fallback: "5m", min: second, max: 24 * hour, doc: "how often, at most, a job that goes on is reported"},
 				{key: "token", to: &lineage.Token, example: `"${LINEAGE_TOKEN}"`, doc: "sent as Authorization: Bearer"},
 			}},
 		}},
 		{key: "history", doc: "The flight recorder.", fields: []field{
 			{key: "path", to: &c.History.Path, is: filePath, fallback: `""`, doc: "SQLite file; \"\" is one in the state folder"},
 			{key: "retain", to: &c.History.Retain, fallback: "24h", min: minute, max: 365 * 24 * hour, doc: "how long it remembers"},
-			{key: "max_bytes", to: &c.History.MaxBytes, fallback: "1GiB", min: 1 << 20, max: 1 << 40, doc: "the file's size; the oldest goes beyond"},
+			{key: "max_bytes", to: &c.History.MaxBytes, fallback: "1GiB", min: 1 << 20, max: 1 << 40, doc: "how large the file may grow; beyond that the oldest is dropped"},
 		}},
 		{key: "console", doc: "How the terminal looks.", fields: []field{
 			{key: "refresh", to: &c.Console.Refresh, fallback: "1s", min: 100 * ms, max: minute, doc: "how often it is drawn"},
