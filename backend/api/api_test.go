@@ -89,6 +89,8 @@ func full() *timeline.Snapshot {
 				{URL: text("http://edge-node-3:8080"), State: edge.Unknown},
 				{URL: text("http://edge-node-4:8080"), State: edge.Invalid, Reachable: true, PolledAt: at, LatencyMS: 1, Error: text("quality_score: expected 0 to 1, found 7")},
 				good, // configured twice
+				{URL: text("http://edge-node-6:8080"), State: edge.Skewed, Reachable: true, Valid: true, HasData: true, RecordCount: 1, Quality: 1,
+					LastUpdated: time.Date(9999, 12, 31, 23, 59, 59, 0, time.FixedZone("EST", -5*3600)), PolledAt: at, LatencyMS: 1},
 				{URL: text("http://edge-node-5:8080"), State: edge.Quarantined},
 			},
 			Cloud: edge.Cloud{State: edge.CloudOK, Synced: 3, Failed: 1, Outbox: 2, Dropped: 0, LastSync: at.Add(-3 * time.Minute)},
@@ -319,7 +321,7 @@ func TestALargeFleetIsBounded(t *testing.T) {
 	if n := strings.Count(text, "weir_edge_node_up{"); n != MaxNodeSeries-1 { // one is configured twice
 		t.Errorf("%d series, want %d", n, MaxNodeSeries-1)
 	}
-	if !strings.Contains(text, "weir_edge_nodes_unlisted 506\n") {
+	if !strings.Contains(text, "weir_edge_nodes_unlisted 507\n") {
 		t.Error("the cut is not told")
 	}
 }

@@ -225,8 +225,8 @@ func wireNode(n *edge.Node) WireNode {
 			if q := n.Quality; finite(q) == q {
 				w.QualityScore = &q
 			}
-			if !n.LastUpdated.IsZero() {
-				at := n.LastUpdated.UTC()
+			// JSON has no year of five digits, which the last hours of 9999 are in UTC where a node is west of it.
+			if at := n.LastUpdated.UTC(); !at.IsZero() && at.Year() <= 9999 {
 				w.LastUpdated = &at
 			}
 		}
