@@ -448,11 +448,11 @@ func writeStarter(path string, out io.Writer) error {
 		return fmt.Errorf("%s is already there and was left as it is; move it away, or name another with --config", path)
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("write the starter file: %w; go to a folder that can be written to, or name another file with --config", err)
 	}
 	_, err = file.Write(config.Starter())
 	if err = errors.Join(err, file.Close()); err != nil {
-		return err
+		return fmt.Errorf("write the starter file: %w", errors.Join(err, os.Remove(path))) // half of it would only be in the way
 	}
 	_, err = fmt.Fprintf(out, "wrote %s; put in your addresses, then: weir check\n", path)
 	return err
@@ -800,7 +800,7 @@ func (f *flags) openLog(console bool) (*slog.Logger, func(), error) {
 	case f.log != "":
 		file, err := os.OpenFile(f.log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 		if err != nil {
-			return nil, nil, fmt.Errorf("--log: %w", err)
+			return nil, nil, fmt.Errorf("--log: %w; name a file in a folder that is there and can be written to", err)
 		}
 		return slog.New(slog.NewTextHandler(file, nil)), func() { _ = file.Close() }, nil
 	case console:

@@ -122,6 +122,21 @@ func TestInitWritesAFileThatLoadsAndKeepsWhatIsThere(t *testing.T) {
 	}
 }
 
+func TestAFileThatCannotBeWrittenIsSaidWithWhatToDo(t *testing.T) {
+	alone(t)
+	for _, c := range []struct {
+		args []string
+		do   string
+	}{
+		{[]string{"init", "--config", "absent/weir.yaml"}, "--config"},
+		{[]string{"run", "--demo", "--for", "1ms", "--log", "absent/log.txt"}, "name a file"},
+	} {
+		if _, _, err := weir(t, c.args...); err == nil || !strings.Contains(err.Error(), "absent/") || !strings.Contains(err.Error(), c.do) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("weir %v = %v; expected a sentence that names the file and says what to do (%s)", c.args, err, c.do)
+		}
+	}
+}
+
 const product = `consumers: [fraud]
 description: what visitors do
 domain: commerce
