@@ -408,6 +408,20 @@ func TestAnotherProgramsFileIsLeftAlone(t *testing.T) {
 	}
 }
 
+func TestOnlyItsOwnerReadsARecording(t *testing.T) {
+	folder := t.TempDir()
+	writerAt(t, filepath.Join(folder, "history.db"), Config{}).recordAll(t, newDay(1), 2)
+	files, err := os.ReadDir(folder)
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%v %v", files, err)
+	}
+	for _, f := range files {
+		if info, err := f.Info(); err != nil || info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s: %v %v", f.Name(), info.Mode(), err)
+		}
+	}
+}
+
 func TestFilesThatCannotBeRead(t *testing.T) {
 	folder := t.TempDir()
 	if _, err := Open(t.Context(), filepath.Join(folder, "none.db")); !errors.Is(err, os.ErrNotExist) {

@@ -73,6 +73,14 @@ func open(ctx context.Context, path string, writable bool) (*sql.DB, error) {
 		if err := os.MkdirAll(filepath.Dir(abs), 0o700); err != nil {
 			return nil, fmt.Errorf("making the recording's folder: %w", err)
 		}
+		// SQLite would let everybody on the machine read what it makes; beside the file it makes others alike.
+		file, err := os.OpenFile(abs, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("the recording: %w", err)
+		}
+		if err := file.Close(); err != nil {
+			return nil, fmt.Errorf("the recording %s: %w", path, err)
+		}
 		// What was recorded survives a crash of weir; of a crash of the machine the last seconds may be lost, never the
 		// file. Space that retention frees is given back step by step.
 		query["_pragma"] = append(query["_pragma"], "auto_vacuum(INCREMENTAL)", "journal_mode(WAL)", "synchronous(NORMAL)", "journal_size_limit(4194304)")
