@@ -52,7 +52,7 @@ func checkEvents(ctx context.Context, c *config.Config) []Row {
 		return []Row{row(Skipped, eventsWhat, "the feature store cannot be asked", "")}
 	}
 	complete, problem := 0, ""
-	columns := columnsOf(c)
+	columns := columnsOf(ctx, c)
 	for _, r := range rows {
 		if p := incomplete(r, c.Features.Names, columns); p != "" {
 			problem = p
@@ -190,11 +190,11 @@ func fetch(ctx context.Context, f *config.Features, entities []features.Entity) 
 }
 
 // columnsOf is what the model takes, without kinds where it cannot be asked.
-func columnsOf(c *config.Config) (columns []model.Column) {
+func columnsOf(ctx context.Context, c *config.Config) (columns []model.Column) {
 	if c.Model == nil {
 		return nil
 	}
-	if m, err := wire.Model(c.Model); err == nil && len(m.Describe().Inputs) > 0 {
+	if m, err := wire.ModelSource(c.Model).Load(ctx); err == nil && len(m.Describe().Inputs) > 0 {
 		return model.Columns(c.Features.Names, m.Describe().Inputs)
 	}
 	return nil

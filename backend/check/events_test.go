@@ -1,16 +1,20 @@
 package check
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/IBM/sarama"
 
 	"weir/backend/features"
 	"weir/backend/kafka"
+	"weir/backend/model"
 	"weir/config"
 )
 
@@ -103,5 +107,25 @@ func TestLatestEvents(t *testing.T) {
 	c.Features.URL = "http://" + closedPort(t)
 	if r := checkEvents(deadline(t), c)[0]; r.Status != Skipped {
 		t.Errorf("got %+v", r)
+	}
+}
+
+func TestASilentModelServerHoldsNoCheckBeyondItsTime(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		cancel() // the check's time is over while the server is silent
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	c := &config.Config{Features: &config.Features{Names: []string{"a:b"}},
+		Model: &config.Model{Inference: &config.Inference{URL: server.URL, Name: "m", Timeout: time.Hour}}}
+	ended := make(chan []model.Column, 1)
+	go func() { ended <- columnsOf(ctx, c) }()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Error("it waits for as long as the model's timeout says")
+		server.CloseClientConnections()
+		<-ended
 	}
 }
