@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -384,6 +385,51 @@ func TestADamagedFileIsSetAside(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAFileThatIsRemovedIsBegunAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		folder := filepath.Join(t.TempDir(), "state")
+		path := filepath.Join(folder, "history.db")
+		line := timeline.New()
+		r, err := New(Config{Path: path}, line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run := func(until func() bool) error {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			ended := make(chan error, 1)
+			go func() { ended <- r.Run(ctx) }()
+			for d := newDay(1); !until(); {
+				line.Append(d.next())
+				select {
+				case err := <-ended:
+					return err
+				case <-time.After(time.Second): // of the bubble's clock
+				}
+			}
+			cancel()
+			return <-ended
+		}
+		n := 0
+		err = run(func() bool {
+			if n++; n == 10 {
+				_ = os.RemoveAll(folder)
+			}
+			return n > 1000
+		})
+		if !errors.Is(err, errGone) {
+			t.Fatalf("after %d seconds: %v", n, err)
+		}
+		before := r.Status().Snapshots
+		if err := run(func() bool { return r.Status().Snapshots > before }); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestAnotherProgramsFileIsLeftAlone(t *testing.T) {

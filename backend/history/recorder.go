@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"reflect"
 	"sync"
 	"time"
@@ -131,7 +132,7 @@ func (r *Recorder) Run(ctx context.Context) (err error) {
 		}
 		if now := time.Now(); now.Sub(pruned) >= pruneEvery && ctx.Err() == nil {
 			pruned = now
-			if err := r.note(ctx, w.prune(ctx, now)); err != nil && errors.Is(err, errCorrupt) {
+			if err := r.note(ctx, w.prune(ctx, now)); errors.Is(err, errCorrupt) || errors.Is(err, errGone) {
 				return err
 			}
 		}
@@ -190,8 +191,14 @@ func (r *Recorder) open(ctx context.Context) (*writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("beginning a recording in %s: %w", r.config.Path, errors.Join(classify(err), db.Close()))
 	}
-	run, err := result.LastInsertId()
-	return &writer{r: r, db: db, run: run}, err
+	w := &writer{r: r, db: db}
+	if w.run, err = result.LastInsertId(); err == nil {
+		w.file, err = os.Stat(r.config.Path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("beginning a recording in %s: %w", r.config.Path, errors.Join(err, db.Close()))
+	}
+	return w, nil
 }
 
 // check reads the whole file; a day of it takes a moment.
@@ -210,6 +217,7 @@ func check(ctx context.Context, db *sql.DB) error {
 type writer struct {
 	r      *Recorder
 	db     *sql.DB
+	file   os.FileInfo // of the database
 	run    int64
 	seq    uint64 // of the last snapshot recorded
 	events uint64 // of the last event recorded
@@ -305,6 +313,10 @@ const firstGroups = "DELETE FROM snapshots WHERE id < (SELECT DISTINCT first FRO
 
 // prune forgets what is older than Retain, and more while the file is too large.
 func (w *writer) prune(ctx context.Context, now time.Time) error {
+	// Who removes the file means to have its space, not that nothing is recorded from now on; SQLite would not notice.
+	if info, err := os.Stat(w.r.config.Path); errors.Is(err, os.ErrNotExist) || err == nil && !os.SameFile(info, w.file) {
+		return errGone
+	}
 	if err := w.forget(ctx, oldGroups, now.Add(-w.r.config.Retain).UnixMilli(), w.first); err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ var (
 	ErrEmpty = errors.New("the recording holds nothing of that time")
 
 	errCorrupt = errors.New("the recording is damaged")
+	errGone    = errors.New("the recording's file was removed or replaced; a new one begins")
 )
 
 const (
