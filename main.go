@@ -470,6 +470,9 @@ func (f *flags) checkCommand() *cobra.Command {
 		if *format != "text" && *format != "json" {
 			return fmt.Errorf("--format: expected text or json, found %q", *format)
 		}
+		if *timeout <= 0 {
+			return fmt.Errorf("--timeout: expected a duration such as 10s, found %v", *timeout)
+		}
 		c, err := f.load()
 		if err != nil {
 			return err

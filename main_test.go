@@ -311,6 +311,7 @@ func TestFlagsThatWouldNotBeHeededAreRefused(t *testing.T) {
 		{"run --for 1ms --kafka-listen 127.0.0.1:0", "--demo"},
 		{"run --for 1ms --fault node-down", "--demo"},
 		{"run --for -1s", "--for"},
+		{"check --timeout 0s", "--timeout"},
 		{"run --demo --for 1ms --rate -1", "--rate"},
 		{"run --demo --for 1ms --nodes 0", "--nodes"},
 	} {
