@@ -382,7 +382,7 @@ func (f *flags) withRuntime(ctx context.Context, w world, do func(context.Contex
 			return err
 		}
 		parts++
-		go func() { ended <- api.ServeOn(running, listener, api.Handler(r.Timeline()), w.logger) }()
+		go func() { ended <- api.ServeOn(running, listener, api.Handler(r.Timeline(), programVersion()), w.logger) }()
 	}
 	go func() { ended <- r.Run(running) }()
 	err = do(ctx, r)
@@ -770,22 +770,27 @@ func versionCommand() *cobra.Command {
 		Short: "Print the version and what it was built with",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			v := version
-			if info, ok := debug.ReadBuildInfo(); ok && v == "" {
-				v = info.Main.Version
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						v = s.Value[:min(12, len(s.Value))]
-					}
-				}
-			}
-			if v == "" || v == "(devel)" {
-				v = "development build"
-			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "weir %s (%s, %s/%s)\n", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "weir %s (%s, %s/%s)\n", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
 		},
 	}
+}
+
+// programVersion is the release's, else the commit's it was built from.
+func programVersion() string {
+	v := version
+	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
+		v = info.Main.Version
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				v = s.Value[:min(12, len(s.Value))]
+			}
+		}
+	}
+	if v == "" || v == "(devel)" {
+		v = "development build"
+	}
+	return v
 }
 
 // needsTerminal is an error that says what to do where there is no terminal to draw on; line by line needs none.

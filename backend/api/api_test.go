@@ -197,7 +197,7 @@ func TestSnapshotKeys(t *testing.T) {
 }
 
 func TestSnapshotEndpoint(t *testing.T) {
-	h := Handler(fixed{full()})
+	h := Handler(fixed{full()}, "v1.2.3")
 	r := get(t, h, "GET", "/snapshot")
 	var w Wire
 	if err := json.Unmarshal([]byte(body(t, r)), &w); err != nil || r.StatusCode != 200 || w.Pipeline.Consumed != 12 || r.Header.Get("Content-Type") != "application/json" {
@@ -206,13 +206,13 @@ func TestSnapshotEndpoint(t *testing.T) {
 	if r := get(t, h, "GET", "/snapshot", "If-None-Match", r.Header.Get("ETag")); r.StatusCode != 304 || body(t, r) != "" {
 		t.Errorf("asked again for the same snapshot: %s", r.Status)
 	}
-	if r := get(t, Handler(fixed{}), "GET", "/snapshot"); r.StatusCode != 503 || !strings.Contains(body(t, r), "no snapshot") {
+	if r := get(t, Handler(fixed{}, "v1.2.3"), "GET", "/snapshot"); r.StatusCode != 503 || !strings.Contains(body(t, r), "no snapshot") {
 		t.Errorf("before the first snapshot: %s", r.Status)
 	}
 }
 
 func TestRoutes(t *testing.T) {
-	h := Handler(fixed{full()})
+	h := Handler(fixed{full()}, "v1.2.3")
 	for _, c := range []struct {
 		method, path string
 		status       int
@@ -270,19 +270,19 @@ func TestReady(t *testing.T) {
 			t.Errorf("%s: %+v\n%s", c.name, got, diff)
 		}
 	}
-	r := get(t, Handler(fixed{full()}), "GET", "/readyz") // taken long ago by today's clock
+	r := get(t, Handler(fixed{full()}, "v1.2.3"), "GET", "/readyz") // taken long ago by today's clock
 	if b := body(t, r); r.StatusCode != 503 || !strings.Contains(b, `"ready":false,"reasons":["the newest snapshot is`) {
 		t.Errorf("%d %s", r.StatusCode, b)
 	}
 	fresh := full()
 	fresh.At = time.Now()
-	if r := get(t, Handler(fixed{fresh}), "GET", "/readyz"); r.StatusCode != 200 || body(t, r) != `{"ready":true,"reasons":[]}`+"\n" {
+	if r := get(t, Handler(fixed{fresh}, "v1.2.3"), "GET", "/readyz"); r.StatusCode != 200 || body(t, r) != `{"ready":true,"reasons":[]}`+"\n" {
 		t.Errorf("%d", r.StatusCode)
 	}
 }
 
 func TestMetrics(t *testing.T) {
-	r := get(t, Handler(fixed{full()}), "GET", "/metrics")
+	r := get(t, Handler(fixed{full()}, "v1.2.3"), "GET", "/metrics")
 	text := body(t, r)
 	if r.StatusCode != 200 {
 		t.Fatalf("%s: %s", r.Status, text)
@@ -290,6 +290,9 @@ func TestMetrics(t *testing.T) {
 	problems, err := promlint.New(strings.NewReader(text)).Lint()
 	if err != nil || len(problems) > 0 {
 		t.Errorf("%v %+v", err, problems)
+	}
+	if !strings.Contains(text, `weir_build_info{go_version="go`) || !strings.Contains(text, `version="v1.2.3"} 1`) {
+		t.Error("the version is not told")
 	}
 	for _, secret := range []string{"secret", "a@b.example", "\x1b"} {
 		if strings.Contains(text, secret) {
@@ -306,7 +309,7 @@ func TestMetrics(t *testing.T) {
 }
 
 func TestMetricsOfNothing(t *testing.T) {
-	r := get(t, Handler(fixed{}), "GET", "/metrics")
+	r := get(t, Handler(fixed{}, "v1.2.3"), "GET", "/metrics")
 	if text := body(t, r); r.StatusCode != 200 || !strings.Contains(text, "weir_build_info{") || strings.Contains(text, "weir_snapshot") {
 		t.Errorf("%d %s", r.StatusCode, text)
 	}
@@ -317,7 +320,7 @@ func TestALargeFleetIsBounded(t *testing.T) {
 	for i := range MaxNodeSeries + 500 {
 		s.Edge.NodeData = append(s.Edge.NodeData, &edge.Node{URL: safetext.Sprintf("http://n%d", i)})
 	}
-	text := body(t, get(t, Handler(fixed{s}), "GET", "/metrics"))
+	text := body(t, get(t, Handler(fixed{s}, "v1.2.3"), "GET", "/metrics"))
 	if n := strings.Count(text, "weir_edge_node_up{"); n != MaxNodeSeries-1 { // one is configured twice
 		t.Errorf("%d series, want %d", n, MaxNodeSeries-1)
 	}
@@ -335,7 +338,7 @@ func TestServe(t *testing.T) {
 	ended := make(chan error)
 	var log bytes.Buffer
 	go func() {
-		ended <- ServeOn(ctx, listener, Handler(fixed{full()}), slog.New(slog.NewTextHandler(&log, nil)))
+		ended <- ServeOn(ctx, listener, Handler(fixed{full()}, "v1.2.3"), slog.New(slog.NewTextHandler(&log, nil)))
 	}()
 
 	client := &http.Client{Transport: &http.Transport{}}

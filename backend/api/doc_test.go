@@ -14,7 +14,7 @@ func TestTheListOfMetrics(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("# Metrics\n\nWhat `/metrics` tells Prometheus, all from one snapshot. A series is absent where its figure is unknown. `go test ./backend/api -update`\nwrites this page from the table in the code.\n\n")
 	b.WriteString("| name | type | labels | |\n|---|---|---|---|\n")
-	for _, f := range newCollector(fixed{}).families {
+	for _, f := range newCollector(fixed{}, "").families {
 		kind := "gauge"
 		if f.kind == prometheus.CounterValue {
 			kind = "counter"

@@ -24,19 +24,19 @@ type Source interface {
 // endpoints is the table of what is answered; the list of a 404 is made of it.
 var endpoints = []struct {
 	path, what string
-	handler    func(Source) http.Handler
+	handler    func(s Source, version string) http.Handler
 }{
-	{"/healthz", "200 while the process lives", func(Source) http.Handler { return http.HandlerFunc(healthz) }},
+	{"/healthz", "200 while the process lives", func(Source, string) http.Handler { return http.HandlerFunc(healthz) }},
 	{"/readyz", "200 when every configured engine runs, else 503 with the reasons", readyz},
 	{"/metrics", "metrics for Prometheus", metrics},
 	{"/snapshot", "the newest snapshot as JSON", snapshot},
 }
 
-// Handler answers the endpoints. Only GET and HEAD are allowed.
-func Handler(source Source) http.Handler {
+// Handler answers the endpoints; version is that of the program. Only GET and HEAD are allowed.
+func Handler(source Source, version string) http.Handler {
 	answers := map[string]http.Handler{}
 	for _, e := range endpoints {
-		answers[e.path] = e.handler(source)
+		answers[e.path] = e.handler(source, version)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -112,7 +112,7 @@ func Ready(s *timeline.Snapshot, now time.Time) Readiness {
 	return Readiness{Ready: len(reasons) == 0, Reasons: reasons}
 }
 
-func readyz(source Source) http.Handler {
+func readyz(source Source, _ string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		readiness, status := Ready(source.Newest(), time.Now()), http.StatusOK
 		if !readiness.Ready {
@@ -122,7 +122,7 @@ func readyz(source Source) http.Handler {
 	})
 }
 
-func snapshot(source Source) http.Handler {
+func snapshot(source Source, _ string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := source.Newest()
 		if s == nil {

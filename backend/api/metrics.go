@@ -4,7 +4,6 @@ import (
 	"math"
 	"net/http"
 	"runtime"
-	"runtime/debug"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,9 +35,9 @@ type family struct {
 type emitter func(value float64, labels ...string)
 
 // metrics answers with the newest snapshot's figures. Before the first snapshot there is only the build.
-func metrics(source Source) http.Handler {
+func metrics(source Source, version string) http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(newCollector(source))
+	registry.MustRegister(newCollector(source, version))
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		ErrorHandling:       promhttp.ContinueOnError, // one bad series must not hide the others
 		MaxRequestsInFlight: 4,
@@ -52,9 +51,9 @@ type collector struct {
 	descs    []*prometheus.Desc
 }
 
-func newCollector(source Source) *collector {
+func newCollector(source Source, version string) *collector {
 	c := &collector{source: source}
-	for _, group := range [][]family{buildFamilies, engineFamilies, pipelineFamilies, featureFamilies, edgeFamilies, meshFamilies, hostFamilies} {
+	for _, group := range [][]family{buildFamilies(version), engineFamilies, pipelineFamilies, featureFamilies, edgeFamilies, meshFamilies, hostFamilies} {
 		c.families = append(c.families, group...)
 	}
 	for _, f := range c.families {
@@ -102,28 +101,24 @@ func truth(b bool) float64 {
 	return 0
 }
 
-var buildFamilies = []family{
-	{"build_info", "The build that answers, as labels; always 1.", gauge, []string{"version", "go_version"},
-		func(_ *timeline.Snapshot, emit emitter) { emit(1, buildVersion(), runtime.Version()) }},
-	{"snapshot_timestamp_seconds", "When the figures were taken, in seconds since the epoch.", gauge, nil,
-		func(s *timeline.Snapshot, emit emitter) {
-			if !s.At.IsZero() {
-				emit(float64(s.At.UnixMilli()) / 1e3)
-			}
-		}},
-	{"demo_fault_active", "1 for each fault of the demo world in force, 0 for one that is still to come.", gauge, []string{"fault"},
-		func(s *timeline.Snapshot, emit emitter) {
-			for _, f := range s.Faults {
-				emit(truth(!f.Since.After(s.At)), f.Name)
-			}
-		}},
-}
-
-func buildVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
+// buildFamilies tell what answers, and when it looked.
+func buildFamilies(version string) []family {
+	return []family{
+		{"build_info", "The build that answers, as labels; always 1.", gauge, []string{"version", "go_version"},
+			func(_ *timeline.Snapshot, emit emitter) { emit(1, version, runtime.Version()) }},
+		{"snapshot_timestamp_seconds", "When the figures were taken, in seconds since the epoch.", gauge, nil,
+			func(s *timeline.Snapshot, emit emitter) {
+				if !s.At.IsZero() {
+					emit(float64(s.At.UnixMilli()) / 1e3)
+				}
+			}},
+		{"demo_fault_active", "1 for each fault of the demo world in force, 0 for one that is still to come.", gauge, []string{"fault"},
+			func(s *timeline.Snapshot, emit emitter) {
+				for _, f := range s.Faults {
+					emit(truth(!f.Since.After(s.At)), f.Name)
+				}
+			}},
 	}
-	return "unknown"
 }
 
 var engineFamilies = []family{
