@@ -111,7 +111,7 @@ func (r *Runtime) commandNames() []string {
 func (r *Runtime) commandTable() []command {
 	var table []command
 	if p := r.engines.pipeline; p != nil {
-		table = append(table, pipelineCommands(p)...)
+		table = append(table, pipelineCommands(p, r.now)...)
 		table = append(table, recordCommands(p)...)
 	}
 	if e := r.engines.edge; e != nil {
@@ -132,6 +132,14 @@ func (r *Runtime) commandTable() []command {
 			func(_ context.Context, args []string) (string, error) { return doFault(f, args) }})
 	}
 	return table
+}
+
+// now is the time in the zone that the console shows times in, unless its user chose another there.
+func (r *Runtime) now() time.Time {
+	if r.config.Console.TimeZone == "utc" {
+		return time.Now().UTC()
+	}
+	return time.Now()
 }
 
 func doFault(f Faults, args []string) (string, error) {

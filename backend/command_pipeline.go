@@ -13,8 +13,8 @@ import (
 	"weir/backend/pipeline"
 )
 
-// pipelineCommands are the commands of a pipeline.
-func pipelineCommands(p *pipeline.Engine) []command {
+// pipelineCommands are the commands of a pipeline; a time of day is meant in the zone of now.
+func pipelineCommands(p *pipeline.Engine, now func() time.Time) []command {
 	return []command{
 		{CommandSpec{Name: "pause", Summary: "stop taking events; the lag grows, nothing is lost", Changes: true},
 			func(context.Context, []string) (string, error) {
@@ -32,11 +32,11 @@ func pipelineCommands(p *pipeline.Engine) []command {
 			}},
 		{CommandSpec{Name: "seek", Usage: "TO [PARTITION]", Changes: true, Complete: among("oldest", "newest", "-10m"),
 			Summary: "go on from elsewhere: oldest, newest, an offset, a time of day, or so long ago (-10m)"},
-			func(ctx context.Context, args []string) (string, error) { return doSeek(ctx, p, args, time.Now()) }},
+			func(ctx context.Context, args []string) (string, error) { return doSeek(ctx, p, args, now()) }},
 		{CommandSpec{Name: "replay", Usage: "PARTITION/OFFSET… | all | stage=… reason=… since=… from=…", Changes: true,
 			Complete: among("all", "stage=decode", "stage=entity", "stage=features", "stage=score", "reason=", "since=10m", "from="),
 			Summary:  "send dead letters through the pipeline again: some by their place in the dead-letter topic, or all that match"},
-			func(ctx context.Context, args []string) (string, error) { return doReplay(ctx, p, args, time.Now()) }},
+			func(ctx context.Context, args []string) (string, error) { return doReplay(ctx, p, args, now()) }},
 		{CommandSpec{Name: "model", Usage: "load FILE [VERSION] | rollback | baseline [training]", Changes: true,
 			Complete: among("load", "rollback", "baseline"),
 			Summary:  "swap the model between two batches, go back to the one before, or measure drift from now on"},

@@ -291,6 +291,16 @@ func TestPositions(t *testing.T) {
 	}
 }
 
+func TestATimeOfDayIsMeantAsTheConsoleShowsIt(t *testing.T) {
+	for zone, want := range map[string]*time.Location{"utc": time.UTC, "local": time.Local} {
+		r := &Runtime{config: &config.Config{Console: config.Console{TimeZone: zone}}}
+		at, err := parsePosition([]string{"07:00"}, r.now())
+		if err != nil || at.Time.Location() != want || at.Time.Hour() != 7 {
+			t.Errorf("%s: seek 07:00 = %v, %v", zone, at.Time, err)
+		}
+	}
+}
+
 func TestLetterFilters(t *testing.T) {
 	now := time.Date(2026, 11, 22, 7, 30, 0, 0, time.UTC)
 	ids, _, err := parseLetters([]string{"0/12", "3/4"}, now)
