@@ -55,6 +55,7 @@ type Runtime struct {
 	recorder recorderWatch
 
 	incidents *incident.Tracker
+	told      map[[2]string]bool // the incidents, by rule and subject, that the log was told of
 }
 
 // New builds the engines that the configuration asks for and starts nothing. The error says which section cannot
@@ -163,8 +164,30 @@ func (r *Runtime) tick() {
 	}
 	s.Events = r.merged.merge(s, r.log.Recent())
 	s.Incidents = r.incidents.Step(s)
+	r.tellIncidents(s.Incidents)
 	r.line.Append(s)
 	r.hub.publish()
+}
+
+// tellIncidents logs what is wrong when it begins and when it has ended: a worker has no screen to say it on.
+func (r *Runtime) tellIncidents(now []timeline.Incident) {
+	open := make(map[[2]string]bool, len(now))
+	for i := range now {
+		x := &now[i]
+		key := [2]string{x.Rule, x.Subject.String()}
+		if !x.Ended.IsZero() {
+			continue
+		}
+		if open[key] = true; !r.told[key] {
+			r.options.Logger.Warn("wrong: "+x.Rule, "subject", x.Subject.String(), "message", x.Message.String(), "next", x.Next.String())
+		}
+	}
+	for key := range r.told {
+		if !open[key] {
+			r.options.Logger.Info("over: "+key[0], "subject", key[1])
+		}
+	}
+	r.told = open
 }
 
 // hub tells subscribers that a snapshot was taken.

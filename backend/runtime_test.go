@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"weir/backend/demo"
 	"weir/backend/event"
 	"weir/backend/pipeline"
+	"weir/backend/safetext"
 	"weir/backend/timeline"
 	"weir/config"
 )
@@ -347,6 +349,27 @@ func TestCommandsRefuseWhatTheyDoNotUnderstand(t *testing.T) {
 	}
 	if _, err := r.Do(t.Context(), Command{Name: "pose"}); !errors.Is(err, ErrUnknownCommand) {
 		t.Errorf("an unknown command = %v", err)
+	}
+}
+
+func TestAWorkersLogSaysWhatIsWrongAndWhenItIsOver(t *testing.T) {
+	var b strings.Builder
+	plain := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}
+	r := &Runtime{options: Options{Logger: slog.New(slog.NewTextHandler(&b, plain))}}
+	waits := timeline.Incident{Rule: "pipeline waits", Subject: safetext.Clean("user_events"), Message: safetext.Clean("topic does not exist"), Next: safetext.Clean("create it")}
+	over := waits
+	over.Ended = time.Now()
+	for _, now := range [][]timeline.Incident{nil, {waits}, {waits}, {over}, {over}, {waits, over}} {
+		r.tellIncidents(now)
+	}
+	wrong := `level=WARN msg="wrong: pipeline waits" subject=user_events message="topic does not exist" next="create it"` + "\n"
+	if want := wrong + `level=INFO msg="over: pipeline waits" subject=user_events` + "\n" + wrong; b.String() != want {
+		t.Errorf("logged:\n%s\nwant:\n%s", b.String(), want)
 	}
 }
 
