@@ -139,7 +139,7 @@ var worldFlagNames = []string{"rate", "nodes", "seed", "kafka-listen", "fault"}
 func (f *flags) worldFlags(c *cobra.Command) {
 	c.Flags().Float64Var(&f.world.Rate, "rate", demo.DefaultRate, "`EVENTS` per second that the demo world produces")
 	c.Flags().IntVar(&f.world.Nodes, "nodes", demo.DefaultNodes, "number of edge `NODES` in the demo world")
-	c.Flags().Uint64Var(&f.world.Seed, "seed", 0, "seed of the demo world; the same seed gives the same world")
+	c.Flags().Uint64Var(&f.world.Seed, "seed", 0, "seed `N` of the demo world; the same seed gives the same world")
 	c.Flags().StringVar(&f.world.KafkaListen, "kafka-listen", "", "`ADDR` of the embedded broker (default: a free loopback port)")
 	c.Flags().StringArrayVar(&f.faults, "fault", nil, "make the demo world misbehave: `NAME[@AFTER[+FOR]]`, repeatable")
 	_ = c.RegisterFlagCompletionFunc("fault", cobra.FixedCompletions(demo.FaultNames(), cobra.ShellCompDirectiveNoFileComp))
