@@ -83,6 +83,7 @@ func readLatest(ctx context.Context, c *config.Config) (values [][]byte, newest 
 	}
 	settings := hurry(ctx, cluster).Config()
 	settings.Consumer.MaxWaitTime = 20 * time.Millisecond // a reader closes only when its last request is answered
+	settings.Net.Proxy.Enable, settings.Net.Proxy.Dialer = true, deadlineDialer{ctx}
 	client, err := sarama.NewClient(cluster.Brokers(), settings)
 	if err != nil {
 		return nil, newest, err

@@ -2,8 +2,11 @@ package check
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -127,5 +130,42 @@ func TestASilentModelServerHoldsNoCheckBeyondItsTime(t *testing.T) {
 		t.Error("it waits for as long as the model's timeout says")
 		server.CloseClientConnections()
 		<-ended
+	}
+}
+
+func TestASilentBrokerIsAskedNoLongerThanTheCheckMayTake(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	questions := make(chan int)
+	go func() {
+		n := 0
+		defer func() { questions <- n }()
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer func() { _ = c.Close() }()
+		for { // a request is its length and so many bytes; none is answered
+			var length uint32
+			if binary.Read(c, binary.BigEndian, &length) != nil {
+				return
+			}
+			if _, err := io.CopyN(io.Discard, c, int64(length)); err != nil {
+				return
+			}
+			n++
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, _, err = readLatest(ctx, &config.Config{Kafka: config.Kafka{Brokers: []string{l.Addr().String()}}, Pipeline: &config.Pipeline{Events: "user_events"}})
+	if err == nil {
+		t.Error("a silent broker was read")
+	}
+	_ = l.Close()
+	if n := <-questions; n > 1 {
+		t.Errorf("it asked %d questions, each for as long as the check may take", n)
 	}
 }
