@@ -387,6 +387,10 @@ func (f *flags) withRuntime(ctx context.Context, w world, do func(context.Contex
 	go func() { ended <- r.Run(running) }()
 	err = do(ctx, r)
 	cancel()
+	slow := time.AfterFunc(2*time.Second, func() {
+		fmt.Fprintln(os.Stderr, "weir: stopping; some connections to kafka are slow to close, this takes up to 10 s")
+	})
+	defer slow.Stop()
 	for range parts {
 		err = errors.Join(err, <-ended)
 	}

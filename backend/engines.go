@@ -19,6 +19,7 @@ import (
 
 // engines are the engines a configuration asks for; those it does not are nil. The host engine always runs.
 type engines struct {
+	cluster  kafka.Cluster
 	pipeline *pipeline.Engine
 	edge     *edge.Engine
 	mesh     *mesh.Engine
@@ -69,6 +70,7 @@ func (e *engines) build(c *config.Config, o Options, line *timeline.Timeline) er
 	if err != nil {
 		return wrap("kafka", err)
 	}
+	e.cluster = cluster
 	products := &contracts{}
 	if c.Pipeline != nil {
 		if e.pipeline, err = newPipeline(c, cluster, products, o); err != nil {

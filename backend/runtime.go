@@ -107,10 +107,32 @@ func (r *Runtime) Run(ctx context.Context) error {
 		case <-ticker.C:
 			r.tick()
 		case <-ctx.Done():
-			engines.Wait()
+			r.await(&engines)
 			r.tick() // what the engines said last
 			return nil
 		}
+	}
+}
+
+// stopPatience is how long engines may take to stop: the pipeline finishes what is in hand, commits and leaves its group.
+const stopPatience = 10 * time.Second
+
+// await waits until the engines have stopped. Brokers that say nothing would keep them for a minute: they are hung up on
+// then, and what was in hand is taken again by whoever takes the partitions next.
+func (r *Runtime) await(engines *sync.WaitGroup) {
+	stopped := make(chan struct{})
+	go func() {
+		engines.Wait()
+		close(stopped)
+	}()
+	patience := time.NewTimer(stopPatience)
+	defer patience.Stop()
+	select {
+	case <-stopped:
+	case <-patience.C:
+		r.options.Logger.Warn("the engines do not stop: closing the connections to kafka", "after", stopPatience)
+		r.engines.cluster.HangUp()
+		<-stopped
 	}
 }
 

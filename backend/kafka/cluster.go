@@ -41,6 +41,8 @@ type Cluster struct {
 	tls     *tls.Config // nil: plain text
 	sasl    *config.SASL
 	timeout time.Duration // of each connection, request and answer; 0: sarama's and weir's usual ones
+
+	connections *connections // shared by all copies
 }
 
 // NewCluster checks how a cluster is to be reached, reading the certificates it names. It does not connect. Errors
@@ -49,7 +51,7 @@ func NewCluster(k config.Kafka) (Cluster, error) {
 	if len(k.Brokers) == 0 {
 		return Cluster{}, fmt.Errorf("%w: no brokers; name at least one as host:port under kafka.brokers", ErrCluster)
 	}
-	c := Cluster{brokers: slices.Clone(k.Brokers)}
+	c := Cluster{brokers: slices.Clone(k.Brokers), connections: newConnections()}
 	if k.TLS != nil {
 		t, err := TLSConfig("kafka.tls", *k.TLS)
 		if err != nil {
@@ -99,6 +101,7 @@ func (c Cluster) Config() *sarama.Config {
 		s.Metadata.Timeout, s.Metadata.Retry.Max = c.timeout, 0
 		s.Admin.Timeout, s.Admin.Retry.Max = c.timeout, 0
 	}
+	s.Net.Proxy.Enable, s.Net.Proxy.Dialer = true, dialer{c.connections, s.Net.DialTimeout}
 	s.Consumer.IsolationLevel = sarama.ReadCommitted // a record of an aborted transaction never was
 	s.Producer.MaxMessageBytes = MaxRecord
 	s.Producer.RequiredAcks = sarama.WaitForAll
