@@ -25,12 +25,12 @@ func NewAdmin(c Cluster) (*Admin, error) {
 	config.Metadata.Retry.Max = 0 // who asks for facts asks again
 	client, err := sarama.NewClient(c.brokers, config)
 	if err != nil {
-		return nil, fmt.Errorf("connect to kafka at %s: %w", c, err)
+		return nil, c.Unreachable(err)
 	}
 	admin, err := sarama.NewClusterAdminFromClient(client)
 	if err != nil {
 		_ = client.Close()
-		return nil, fmt.Errorf("connect to kafka at %s: %w", c, err)
+		return nil, c.Unreachable(err)
 	}
 	return &Admin{c, client, admin}, nil
 }

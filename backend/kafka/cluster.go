@@ -126,7 +126,7 @@ func (c Cluster) Config() *sarama.Config {
 func (c Cluster) Client() (sarama.Client, error) {
 	client, err := sarama.NewClient(c.brokers, c.Config())
 	if err != nil {
-		return nil, fmt.Errorf("connect to kafka at %s: %w", c, err)
+		return nil, c.Unreachable(err)
 	}
 	return client, nil
 }

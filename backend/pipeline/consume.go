@@ -179,7 +179,7 @@ func (e *Engine) newMember() (*member, error) {
 	}
 	group, err := sarama.NewConsumerGroup(e.cfg.Cluster.Brokers(), e.cfg.Group, c)
 	if err != nil {
-		return nil, fmt.Errorf("connect to kafka at %s: %w", e.cfg.Cluster, err)
+		return nil, e.cfg.Cluster.Unreachable(err)
 	}
 	out, err := e.newPublisher()
 	if err != nil {

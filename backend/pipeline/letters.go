@@ -345,12 +345,12 @@ func (e *Engine) newReplayer() (*replayer, error) {
 	c.Producer.Partitioner = sarama.NewManualPartitioner
 	client, err := sarama.NewClient(e.cfg.Cluster.Brokers(), c)
 	if err != nil {
-		return nil, fmt.Errorf("connect to kafka at %s: %w", e.cfg.Cluster, err)
+		return nil, e.cfg.Cluster.Unreachable(err)
 	}
 	producer, err := sarama.NewSyncProducerFromClient(client)
 	if err != nil {
 		_ = client.Close()
-		return nil, fmt.Errorf("connect to kafka at %s: %w", e.cfg.Cluster, err)
+		return nil, e.cfg.Cluster.Unreachable(err)
 	}
 	return &replayer{e: e, client: client, producer: producer}, nil
 }
