@@ -98,11 +98,13 @@ type csvFile struct {
 	comma byte
 	names []string
 	slots []int
+	lacks bool  // a column that a file before has
 	base  int64 // rows of the file merged so far
 }
 
 func newCSVFile(v *validation, comma byte, names []string) *csvFile {
-	return &csvFile{v: v, comma: comma, names: names, slots: v.judge.Columns(names)}
+	slots := v.judge.Columns(names)
+	return &csvFile{v: v, comma: comma, names: names, slots: slots, lacks: v.judge.Lacks(slots)}
 }
 
 // csvWorker judges blocks of rows.
@@ -117,7 +119,7 @@ type csvWorker struct {
 
 func (f *csvFile) worker(j *judge.Judge, slots []int) *csvWorker {
 	w := &csvWorker{file: f, judge: j, slots: slots, scanner: scan.NewCSV(f.comma), cells: make([]judge.Cell, len(slots))}
-	if j.NullsOnly() {
+	if j.NullsOnly() && !f.lacks {
 		w.nulls = scan.NewNulls(len(slots), judge.KeepSamples)
 	}
 	return w

@@ -31,7 +31,8 @@ const blocksAhead = 4
 // which they find by counting quotes: that is right as long as the text follows RFC 4180. They see the first place where
 // it does not; from there on the text is judged serially, so the result is the same either way.
 type parallelCSV struct {
-	file *csvFile
+	file    *csvFile
+	columns []string // of this file and of those before it
 
 	reading sync.Mutex // guards the text and what was read of it
 	text    io.Reader
@@ -49,7 +50,7 @@ type parallelCSV struct {
 
 // parallel judges a text in several goroutines.
 func (f *csvFile) parallel(text io.Reader) error {
-	p := &parallelCSV{file: f, text: text, waiting: map[int]*block{}}
+	p := &parallelCSV{file: f, columns: f.v.judge.Names(), text: text, waiting: map[int]*block{}}
 	p.merged = sync.NewCond(&p.merging)
 	workers := f.v.options.Workers
 	judges := make([]*judge.Judge, workers)
@@ -88,6 +89,7 @@ func (f failing) Read([]byte) (int, error) {
 
 // work judges blocks until there are no more.
 func (p *parallelCSV) work(j *judge.Judge, ahead int) {
+	j.Columns(p.columns) // in the slots of the merging judge
 	w := p.file.worker(j, j.Columns(p.file.names))
 	j.Take(nil) // the header is counted by the merging judge
 	for {

@@ -276,6 +276,27 @@ func TestManyGoroutinesFindWhatOneFinds(t *testing.T) {
 	}
 }
 
+// TestFilesMayHaveTheirColumnsInAnyOrder: each value counts for the column its own file's header gives it.
+func TestFilesMayHaveTheirColumnsInAnyOrder(t *testing.T) {
+	t.Parallel()
+	first, second := "id,a,b\n"+strings.Repeat("1,x,\n", 60), "id,b,c,a\n"+strings.Repeat("1,,z,y\n", 40)
+	for _, workers := range []int{1, 3} {
+		for _, p := range []DataProduct{
+			{Domain: "d", Name: "n", Rules: contract.ArticleRules([]string{"id"}, 0.05)},
+			{Domain: "d", Name: "n", Rules: append(contract.ArticleRules([]string{"id"}, 0.05), contract.Rule{Name: "type", Kind: contract.TypeOf, Type: "string", Columns: []string{"a"}})},
+		} {
+			r := validate(t, p, FileOptions{Workers: workers}, write(t, "1.csv", []byte(first)), write(t, "2.csv", []byte(second)), write(t, "3.csv", []byte(first)))
+			var got []string
+			for _, i := range r.Issues {
+				got = append(got, fmt.Sprintf("%s %d/%d to %d:%d", i.Column, i.Failed, i.Of, i.Last.Partition, i.Last.Offset))
+			}
+			if want := []string{"b 160/160 to -3:60", "c 120/160 to -3:60"}; !reflect.DeepEqual(got, want) {
+				t.Errorf("%d workers: %q, want %q", workers, got, want)
+			}
+		}
+	}
+}
+
 // summary is what must not depend on the number of goroutines. Of duplicates only the rows are known, not the values.
 func summary(r Report) string {
 	var b strings.Builder

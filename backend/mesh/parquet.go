@@ -75,7 +75,7 @@ func (v *validation) parquet(source io.Reader) (err error) {
 		}
 		t.columns = append(t.columns, column)
 	}
-	if v.judge.NullsOnly() {
+	if v.judge.NullsOnly() && !v.judge.Lacks(t.slots) {
 		return t.nulls()
 	}
 	return t.rows()

@@ -123,6 +123,15 @@ func (j *Judge) Columns(names []string) []int {
 	return slots
 }
 
+// Names are the root columns in the order of their slots: those the contract names, then those the feed was found to have.
+func (j *Judge) Names() []string {
+	names := make([]string, len(j.roots))
+	for i, slot := range j.roots {
+		names[i] = j.columns[slot].name
+	}
+	return names
+}
+
 // Row counts one row of a columnar feed: cells[i] belongs to the column of slots[i]. Cells that are absent are null.
 func (j *Judge) Row(slots []int, cells []Cell, w Where) {
 	if !j.begin(w) {

@@ -21,6 +21,14 @@ func (j *Judge) NullsOnly() bool {
 	return true
 }
 
+// Lacks tells whether rows with columns of these slots lack one that rows before had. AddNulls cannot tell which of them
+// fail for that.
+func (j *Judge) Lacks(slots []int) bool {
+	return slices.ContainsFunc(j.roots, func(slot int) bool {
+		return j.sheet.columns[slot].present > 0 && !slices.Contains(slots, slot)
+	})
+}
+
 // AddNulls counts rows of a columnar feed whose nulls were counted already: column i of n belongs to slots[i], row 0 of n
 // is the row at first. sample gives the sample of the row that starts at an offset.
 func (j *Judge) AddNulls(slots []int, n *scan.Nulls, first Where, sample func(offset int) string) {
