@@ -115,6 +115,8 @@ func TestRules(t *testing.T) {
 		{"nullValues", "{name: v, quality: [{metric: nullValues, mustBe: 0}]}", "", "", v("1", "null"), []string{"nullValues v 1/2"}},
 		{"nullValues percent", "{name: v, quality: [{metric: nullValues, mustBeLessThan: 50, unit: percent}]}", "", "", v("1", "null"), []string{"nullValues v 1/2"}},
 		{"nullValues percent holds", "{name: v, quality: [{metric: nullValues, mustBeLessOrEqualTo: 50, unit: percent}]}", "", "", v("1", "null"), nil},
+		{"nullValues percent at the limit", "{name: v, quality: [{metric: nullValues, mustBeLessOrEqualTo: 7, unit: percent}, {metric: nullValues, mustBe: 7, unit: percent}]}", "", "",
+			append(v(strings.Split(strings.Repeat("1 ", 92)+"1", " ")...), v("null", "null", "null", "null", "null", "null", "null")...), nil},
 		{"missingValues", "{name: v, quality: [{metric: missingValues, arguments: {missingValues: [null, '', N/A]}, mustBe: 0}]}", "", "",
 			append(v(`""`, `"N/A"`, "null", `"x"`), `{}`), []string{"missingValues v 4/5"}},
 		{"invalidValues", "{name: v, quality: [{metric: invalidValues, arguments: {validValues: [a, 1]}, mustBe: 0}]}", "", "", v(`"a"`, "1", "1.0", `"b"`, "null"), []string{"invalidValues v 1/4"}},

@@ -316,10 +316,11 @@ func (e *evaluation) metric(c *check, f *finding, check *Check) {
 			check.Status, check.Why = Unknown, "no data"
 			return
 		}
-		metric /= of
-		check.Observed = strconv.FormatFloat(metric*100, 'g', 4, 64) + "%"
-		if r.Percent {
-			metric *= 100
+		share := metric / of
+		metric = metric * 100 / of // rounded once: 7 of 100 are 7%, not 0.07 × 100, which is above
+		check.Observed = percentage(metric, r)
+		if r.Share {
+			metric = share
 		}
 	}
 	if r.Holds(metric) {
@@ -342,6 +343,16 @@ func (e *evaluation) metric(c *check, f *finding, check *Check) {
 		expected = r.Text
 	}
 	e.issue(r, column, f, check.Failed, check.Of, message, "", expected, check.Observed)
+}
+
+// percentage writes a percentage with four digits, or as many as tell it from the limits of its rule.
+func percentage(v float64, r contract.Rule) string {
+	for digits := 4; ; digits++ {
+		s := strconv.FormatFloat(v, 'g', digits, 64)
+		if shown, err := strconv.ParseFloat(s, 64); err != nil || !r.Percent || r.Holds(shown) == r.Holds(v) || digits == 17 {
+			return s + "%"
+		}
+	}
 }
 
 // describe says in a few words what the failing rows of a rule are.
