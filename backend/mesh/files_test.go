@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"weir/backend/mesh/contract"
+	"weir/backend/mesh/judge"
 )
 
 func write(t testing.TB, name string, data []byte) string {
@@ -228,6 +229,49 @@ func TestNumbersBeyondFloat64(t *testing.T) {
 		if want := []string{"minimum 1/4", "maximum 2/4"}; !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
+	}
+}
+
+// TestTextsThatMeanMissingAreMissingValues though a CSV file has them for nulls.
+func TestTextsThatMeanMissingAreMissingValues(t *testing.T) {
+	t.Parallel()
+	p := odcs(t, `{name: k}, {name: v, quality: [{metric: missingValues, mustBe: 0, arguments: {missingValues: [N/A, '-', '']}}]}`)
+	for _, workers := range []int{1, 2} {
+		r := validate(t, p, FileOptions{Workers: workers}, write(t, "a.csv", []byte("k,v\n1,N/A\n2,-\n3,\n4,NULL\n5,x\n6\n")))
+		if len(r.Issues) != 1 || r.Issues[0].Failed != 3 || r.Issues[0].Of != 6 {
+			t.Errorf("%+v", r.Issues)
+		}
+	}
+}
+
+// TestJSONInAFieldOfCSVIsLookedInto as it is where JSON came by itself.
+func TestJSONInAFieldOfCSVIsLookedInto(t *testing.T) {
+	t.Parallel()
+	p := odcs(t, `{name: v, logicalType: object, properties: [{name: city, required: true}, {name: tags, logicalType: array, logicalTypeOptions: {maxItems: 1}}]}, {name: k, logicalType: integer, required: true}`)
+	r := validate(t, p, FileOptions{}, write(t, "a.csv", []byte("k,v\n1,\"{\"\"city\"\":null,\"\"tags\"\":[1,2]}\"\n,\"{\"\"city\"\":\"\"Oslo\"\"}\"\n3,{no\n")))
+	var got []string
+	for _, i := range r.Issues {
+		got = append(got, fmt.Sprintf("%s %s %d/%d", i.Rule.Name, i.Column, i.Failed, i.Of))
+		if text := fmt.Sprint(i.Samples); strings.Contains(text, "Oslo") {
+			t.Errorf("the inside of a value shows in %s", text)
+		}
+	}
+	if want := []string{"logicalType v 1/3", "required v.city 1/3", "items v.tags 1/1", "required k 1/3"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// TestColumnsBeyondTheBoundAreNoPass of a rule on every column.
+func TestColumnsBeyondTheBoundAreNoPass(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	for i := range judge.MaxColumns + 1 {
+		fmt.Fprintf(&b, `,"c%d":1`, i)
+	}
+	p := DataProduct{Domain: "d", Name: "n", Rules: contract.ArticleRules(nil, 0.05)}
+	r := validate(t, p, FileOptions{}, write(t, "a.jsonl", []byte("{"+b.String()[1:]+"}\n")))
+	if r.ExitCode() != ExitUnknown || len(r.Unjudged()) != 1 {
+		t.Errorf("exit code %d, %+v", r.ExitCode(), r.Unjudged())
 	}
 }
 

@@ -57,7 +57,7 @@ func (r Report) Unjudged() []judge.Check {
 	var out []judge.Check
 	for _, c := range r.Checks {
 		undecided := c.Status == judge.Skipped && c.Why != "" || c.Status == judge.Unknown && r.Rows > 0
-		if undecided && c.Rule.Breaks() && c.Rule.Kind != contract.Nulls {
+		if undecided && c.Rule.Breaks() && (c.Rule.Kind != contract.Nulls || len(c.Rule.Columns) == 0) { // of a column that is missing another check tells
 			out = append(out, c)
 		}
 	}

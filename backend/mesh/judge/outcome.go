@@ -298,6 +298,9 @@ func (e *evaluation) allNulls(c *check, check *Check) {
 	}
 	check.Observed, _ = percents(worst, limit)
 	check.Observed = "at most " + check.Observed
+	if e.excess > 0 && check.Status == Passed {
+		check.Status, check.Why = Skipped, fmt.Sprintf("%s fields of columns beyond the first %s were not judged", count(e.excess), count(MaxColumns))
+	}
 }
 
 func (e *evaluation) nameOf(slot int) string { return e.Judge.columns[slot].name }
