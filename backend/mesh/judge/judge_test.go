@@ -121,6 +121,7 @@ func TestRules(t *testing.T) {
 			append(v(`""`, `"N/A"`, "null", `"x"`), `{}`), []string{"missingValues v 4/5"}},
 		{"invalidValues", "{name: v, quality: [{metric: invalidValues, arguments: {validValues: [a, 1]}, mustBe: 0}]}", "", "", v(`"a"`, "1", "1.0", `"b"`, "null"), []string{"invalidValues v 1/4"}},
 		{"invalidValues pattern", "{name: v, quality: [{metric: invalidValues, arguments: {pattern: '^[A-Z]{2}$'}, mustBe: 0}]}", "", "", v(`"NO"`, `"no"`), []string{"invalidValues v 1/2"}},
+		{"validValues beyond float64", "{name: v, quality: [{metric: invalidValues, arguments: {validValues: [9007199254740993]}, mustBe: 0}]}", "", "", v("9007199254740993", "9007199254740992"), []string{"invalidValues v 1/2"}},
 		{"validValues of v3.0", "{name: v, quality: [{rule: validValues, validValues: [a], mustBe: 0}]}", "", "", v(`"b"`), []string{"validValues v 1/1"}},
 		{"duplicateValues", "{name: v, quality: [{metric: duplicateValues, mustBeLessThan: 2}]}", "", "", v("1", "1", "1", "2"), []string{"duplicateValues v 2/4"}},
 		{"duplicateValues percent", "{name: v, quality: [{metric: duplicateValues, mustBeLessThan: 50, unit: percent}]}", "", "", v("1", "1", "1", "2"), []string{"duplicateValues v 2/4"}},

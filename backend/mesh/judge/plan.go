@@ -4,6 +4,7 @@
 package judge
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -125,7 +126,7 @@ func (j *Judge) addCheck(rule contract.Rule) {
 		c.values = make(map[string]struct{}, len(rule.Values))
 		for _, v := range rule.Values {
 			c.values[v] = struct{}{}
-			if f, parseErr := strconv.ParseFloat(v, 64); parseErr == nil {
+			if f, parseErr := strconv.ParseFloat(v, 64); parseErr == nil && math.Abs(f) < 1<<53 { // beyond it other numbers are the same float
 				c.nums = append(c.nums, f)
 			}
 		}
