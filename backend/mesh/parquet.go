@@ -354,8 +354,9 @@ func (r *rowCells) fill(t *table, row parquet.Row) []judge.Cell {
 			default:
 				start := len(r.arena)
 				var kind scan.Kind
-				r.arena, kind = c.write(r.arena, value)
-				r.cells[i] = judge.Cell{Kind: kind, Raw: r.arena[start:]}
+				if r.arena, kind = c.write(r.arena, value); kind != scan.Null {
+					r.cells[i] = judge.Cell{Kind: kind, Raw: r.arena[start:]}
+				}
 			}
 		}
 	}

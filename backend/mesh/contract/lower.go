@@ -132,7 +132,12 @@ func lower(c Column, path string, at place) []Rule {
 	if c.Required {
 		add(Rule{Name: "required", Kind: Nulls})
 	}
-	if c.Unique && !c.PrimaryKey {
+	switch inArray := strings.Contains(path, "[]"); {
+	case inArray && c.PrimaryKey:
+		add(Rule{Name: "primaryKey", Kind: Unjudged, Why: manyOfRow})
+	case inArray && c.Unique:
+		add(Rule{Name: "unique", Kind: Unjudged, Why: manyOfRow})
+	case c.Unique && !c.PrimaryKey:
 		add(Rule{Name: "unique", Kind: Duplicates})
 	}
 	if c.Type != "" {
@@ -213,6 +218,9 @@ func lower(c Column, path string, at place) []Rule {
 	}
 	return rules
 }
+
+// manyOfRow is why a rule on duplicates cannot be judged inside an array.
+const manyOfRow = "it is inside an array, so that a row may have many of it; weir compares whole rows (uniqueItems compares an array's items)"
 
 func span(name string, kind Kind, low, high *int64) Rule {
 	rule := Rule{Name: name, Kind: kind, Min: 0, Max: math.Inf(1)}

@@ -344,20 +344,30 @@ func (r *reader) objects(root *node, domain, name string, p *Product) {
 	p.Columns, p.Rules, p.SLA, p.Topic = nil, nil, nil, ""
 }
 
-// primaryKey are the columns of the primary key in the order of their positions.
+// primaryKey are the paths of the columns and fields of the primary key in the order of their positions. What is inside an
+// array is not among them, for a row has many of it.
 func primaryKey(columns []Column) []string {
-	var keys []Column
-	for _, c := range columns {
-		if c.PrimaryKey {
-			keys = append(keys, c)
+	type key struct {
+		path     string
+		position int
+	}
+	var keys []key
+	var add func(columns []Column, parent string)
+	add = func(columns []Column, parent string) {
+		for _, c := range columns {
+			if c.PrimaryKey {
+				keys = append(keys, key{parent + c.Name, c.KeyPosition})
+			}
+			add(c.Fields, parent+c.Name+".")
 		}
 	}
-	slices.SortStableFunc(keys, func(a, b Column) int { return a.KeyPosition - b.KeyPosition })
-	names := make([]string, len(keys))
-	for i, c := range keys {
-		names[i] = c.Name
+	add(columns, "")
+	slices.SortStableFunc(keys, func(a, b key) int { return a.position - b.position })
+	paths := make([]string, len(keys))
+	for i, k := range keys {
+		paths[i] = k.path
 	}
-	return names
+	return paths
 }
 
 func (r *reader) properties(n *node, parent string, depth int) ([]Column, []Rule) {

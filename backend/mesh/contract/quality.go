@@ -137,6 +137,9 @@ func (r *reader) metric(rule *Rule, metric string, validValues, missingValues, p
 		if !onColumn {
 			unjudged("%s of a schema needs properties among its arguments", metric)
 		}
+		if slices.ContainsFunc(rule.Columns, func(path string) bool { return strings.Contains(path, "[]") }) {
+			unjudged("%s", manyOfRow)
+		}
 	case "rowCount":
 		rule.Kind = Rows
 		if rule.Percent {

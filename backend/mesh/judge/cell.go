@@ -2,6 +2,7 @@ package judge
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"math"
 	"net/mail"
@@ -36,6 +37,19 @@ func (c Cell) Text(scratch *[]byte) []byte {
 	}
 	*scratch = scan.Unquote((*scratch)[:0], c.Raw)
 	return *scratch
+}
+
+// shape is what a cell holds, a text that looks like a JSON object or array being one.
+func (c Cell) shape() scan.Kind {
+	if c.Kind == scan.Text && len(c.Raw) > 1 {
+		switch c.Raw[0] {
+		case '{':
+			return scan.Object
+		case '[':
+			return scan.Array
+		}
+	}
+	return c.Kind
 }
 
 // Number is the cell's value as a number. A text is a number if it reads as one.
@@ -195,9 +209,9 @@ func (c Cell) isOf(typ logical, layout string, scratch *[]byte) bool {
 		_, ok := c.Number()
 		return ok || c.Kind == scan.Number // a number beyond float64 is still a number
 	case objectType:
-		return c.Kind == scan.Object || c.Kind == scan.Text && len(c.Raw) > 1 && c.Raw[0] == '{'
+		return c.Kind == scan.Object || c.shape() == scan.Object && json.Valid(c.Raw)
 	case arrayType:
-		return c.Kind == scan.Array || c.Kind == scan.Text && len(c.Raw) > 1 && c.Raw[0] == '['
+		return c.Kind == scan.Array || c.shape() == scan.Array && json.Valid(c.Raw)
 	case timeType:
 		if c.Kind != scan.String && c.Kind != scan.Text {
 			return false

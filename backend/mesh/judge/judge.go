@@ -50,10 +50,10 @@ type Judge struct {
 	fields []scan.Field
 
 	order    []int // slots of the last record's fields, in their order
-	inner    Cell  // the field or element at hand, inside a root column
 	number   float64
-	parsed   int8 // whether number is that of the value at hand: 0 not tried, 1 it is, -1 the value is no number
-	scanners []*scan.JSON
+	parsed   int8         // whether number is that of the value at hand: 0 not tried, 1 it is, -1 the value is no number
+	scanners []*scan.JSON // by depth
+	counter  scan.JSON    // of failsInside, which looks into a value while a scanner is still at those around it
 	scratch  []byte
 	excess   int64  // fields beyond MaxColumns
 	looks    uint64 // how often a window was looked at
@@ -265,12 +265,13 @@ func (j *Judge) noteNulls() {
 		if j.stamps[slot] == j.row && j.cells[slot].Kind > scan.Null {
 			continue
 		}
-		j.note(&j.sheet.columns[slot].nulls, slot, true)
+		j.note(&j.sheet.columns[slot].nulls, slot, nil)
 	}
 }
 
-// note counts one failing row of a finding and keeps a sample of the first few in this sheet.
-func (j *Judge) note(f *finding, slot int, whole bool) {
+// note counts one failing row of a finding and keeps a sample of the first few in this sheet: of the value that fails, or
+// of the whole record where that is nil.
+func (j *Judge) note(f *finding, slot int, value *Cell) {
 	f.count++
 	f.last = j.where
 	if f.count == 1 {
@@ -286,7 +287,7 @@ func (j *Judge) note(f *finding, slot int, whole bool) {
 		return // of a file the first tell most
 	}
 	f.since++
-	sample := Sample{Where: j.where, Value: j.render(slot, whole)}
+	sample := Sample{Where: j.where, Value: j.render(slot, value)}
 	if j.byCount != nil {
 		sample.number = j.byCount.next
 	}
@@ -301,8 +302,8 @@ func (j *Judge) judge(slot int, cell Cell, depth int) {
 	c := &j.columns[slot]
 	if cell.Kind <= scan.Null {
 		for _, i := range c.checks {
-			if check := &j.checks[i]; check.rule.Kind == contract.Missing && check.rule.WithNull {
-				j.fail(i, slot)
+			if check := &j.checks[i]; check.rule.Kind == contract.Missing && (check.rule.WithNull || j.isNamed(check, cell)) {
+				j.fail(i, slot, cell)
 			}
 		}
 		return
@@ -310,17 +311,17 @@ func (j *Judge) judge(slot int, cell Cell, depth int) {
 	j.parsed = 0
 	for _, i := range c.checks {
 		if check := &j.checks[i]; !check.passes(cell) && j.fails(check, cell) {
-			j.fail(i, slot)
+			j.fail(i, slot, cell)
 		}
 	}
-	if len(c.children) > 0 && depth < 16 {
+	if len(c.children) > 0 {
 		j.descend(slot, cell, depth+1)
 	}
 }
 
 // descend judges the fields of an object or the elements of an array.
 func (j *Judge) descend(slot int, cell Cell, depth int) {
-	switch cell.Kind {
+	switch cell.shape() {
 	case scan.Object:
 		fields, err := j.scanner(depth).Object(cell.Raw)
 		if err != nil {
@@ -358,17 +359,25 @@ func (j *Judge) nested(slot int, cell Cell, depth int) {
 		t.nonNull++
 	} else if j.stamps[slot] != j.row {
 		j.stamps[slot] = j.row
-		j.note(&t.nulls, slot, true)
+		j.note(&t.nulls, slot, nil)
 	}
-	j.inner = cell
+	if !j.columns[slot].inArray { // it is the one of its row
+		j.stamps[slot], j.cells[slot] = j.row, cell
+	}
 	j.judge(slot, cell, depth)
 }
 
-func (j *Judge) fail(i, slot int) {
+// fail counts a check's row, once, with the value that fails.
+func (j *Judge) fail(i, slot int, cell Cell) {
 	if c := &j.checks[i]; c.gen != j.row {
-		c.gen = j.row
-		j.note(&j.sheet.checks[i], slot, false)
+		c.gen, c.culprit = j.row, cell
+		j.note(&j.sheet.checks[i], slot, &c.culprit)
 	}
+}
+
+// isNamed tells whether a check on missing values names the text that a null was written as, which only CSV tells.
+func (j *Judge) isNamed(c *check, cell Cell) bool {
+	return j.options.Columnar && cell.Raw != nil && j.listed(c, cell)
 }
 
 // passes tells of most values at a glance that they pass.
@@ -467,10 +476,10 @@ func (j *Judge) failsInside(c *check, cell Cell) bool {
 	var parts []scan.Field
 	var err error
 	switch {
-	case c.rule.Kind == contract.Fields && cell.Kind == scan.Object:
-		parts, err = j.scanner(1).Object(cell.Raw)
-	case c.rule.Kind != contract.Fields && cell.Kind == scan.Array:
-		parts, err = j.scanner(1).Elements(cell.Raw)
+	case c.rule.Kind == contract.Fields && cell.shape() == scan.Object:
+		parts, err = j.counter.Object(cell.Raw)
+	case c.rule.Kind != contract.Fields && cell.shape() == scan.Array:
+		parts, err = j.counter.Elements(cell.Raw)
 	default:
 		return false
 	}
@@ -539,7 +548,7 @@ func (j *Judge) duplicate(i int) {
 		j.sheet.hashes[c.dups] = append(j.sheet.hashes[c.dups], h)
 	}
 	if j.distincts[c.dups].add(h, j.where) {
-		j.note(&j.sheet.checks[i], c.slots[0], false)
+		j.fail(i, c.slots[0], j.cells[c.slots[0]])
 	}
 }
 

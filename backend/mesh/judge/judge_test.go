@@ -110,6 +110,14 @@ func TestRules(t *testing.T) {
 		{"items", "{name: v, logicalType: array, items: {name: i, logicalType: integer}}", "", "", v("[1,2]", `[1,"a","b"]`), []string{"logicalType v[] 1/2"}},
 		{"items with properties", "{name: v, logicalType: array, items: {logicalType: object, properties: [{name: a, required: true, logicalType: integer}]}}", "", "",
 			v(`[{"a":1},{"a":"x"}]`, `[{},{"a":null}]`), []string{"logicalType v[].a 1/2", "required v[].a 1/2"}},
+		{"fields behind an array", "{name: v, logicalType: object, properties: [{name: tags, logicalType: array, logicalTypeOptions: {minItems: 1, uniqueItems: true}}, {name: city, logicalType: string, required: true}]}", "", "",
+			v(`{"tags":["a","b","c"],"city":"Oslo"}`, `{"tags":["a","a"],"city":"Oslo"}`), []string{"uniqueItems v.tags 1/2"}},
+		{"arrays of arrays", "{name: v, logicalType: array, items: {logicalType: array, items: {logicalType: integer}}}", "", "", v("[[1,2],[3]]", `[[1],["x"]]`), []string{"logicalType v[][] 1/2"}},
+		{"deep", "{name: v, logicalType: object" + strings.Repeat(", properties: [{name: v, logicalType: object", 20) + ", properties: [{name: w, required: true}]" + strings.Repeat("}]", 20) + "}", "", "",
+			v(strings.Repeat(`{"v":`, 20) + "{}" + strings.Repeat("}", 20)), []string{"required v" + strings.Repeat(".v", 20) + ".w 1/1"}},
+		{"unique field", "{name: v, logicalType: object, properties: [{name: a, unique: true}]}", "", "", v(`{"a":1}`, `{"a":2}`, `{"a":1}`, `{"a":null}`, `{"a":null}`, "{}", "null"), []string{"unique v.a 1/3"}},
+		{"primaryKey with a field", "{name: a, primaryKey: true}, {name: v, logicalType: object, properties: [{name: b, primaryKey: true}]}", "", "",
+			[]string{`{"a":1,"v":{"b":1}}`, `{"a":1,"v":{"b":2}}`, `{"a":1,"v":{"b":1}}`}, []string{"primaryKey a, v.b 1/3"}},
 		{"physicalName", "{name: Price, physicalName: v, logicalType: number}", "", "", v(`"x"`), []string{"logicalType v 1/1"}},
 
 		{"nullValues", "{name: v, quality: [{metric: nullValues, mustBe: 0}]}", "", "", v("1", "null"), []string{"nullValues v 1/2"}},
@@ -184,7 +192,8 @@ func TestOperators(t *testing.T) {
 func TestRulesThatCannotBeJudgedNeverPass(t *testing.T) {
 	p := contractOf(t, `{name: v, quality: [{metric: wonder, mustBe: 0}, {metric: nullValues}, {type: sql, query: x, mustBe: 0},
     {type: custom, engine: soda, implementation: x}, {metric: invalidValues, mustBe: 0}, {metric: rowCount, unit: percent, mustBe: 1}],
-    logicalType: string, logicalTypeOptions: {pattern: '(?=a)b'}}`, "{metric: nullValues, mustBe: 0}", "{property: latency, value: soon}")
+    logicalType: string, logicalTypeOptions: {pattern: '(?=a)b'}}, {name: a, items: {unique: true, quality: [{metric: duplicateValues, mustBe: 0}]}}, {name: b, items: {properties: [{name: c, primaryKey: true}]}}`,
+		"{metric: nullValues, mustBe: 0}", "{property: latency, value: soon}")
 	j := New(p, Options{})
 	if err := j.JSON([]byte(`{"v":"a"}`), Where{At: noon}); err != nil {
 		t.Fatal(err)
@@ -197,7 +206,7 @@ func TestRulesThatCannotBeJudgedNeverPass(t *testing.T) {
 			}
 		}
 	}
-	if skipped != 9 {
+	if skipped != 12 {
 		t.Errorf("%d skipped", skipped)
 	}
 }
@@ -360,6 +369,38 @@ func TestSamplesAreMasked(t *testing.T) {
 	}
 	if !strings.Contains(text, `"hello"`) {
 		t.Errorf("no sample of note in %s", text)
+	}
+}
+
+// TestWhatIsInsideAMaskedColumnIsMasked at any depth, and shown in no other value's place.
+func TestWhatIsInsideAMaskedColumnIsMasked(t *testing.T) {
+	p := contractOf(t, `{name: a, logicalType: object, properties: [{name: n, logicalType: integer}, {name: place, classification: pii, logicalType: object, properties: [{name: v, logicalType: integer}]}]},
+    {name: l, logicalType: array, items: {classification: pii, logicalType: integer}}, {name: z, logicalType: array, items: {logicalType: integer}}`, "", "")
+	for name, o := range map[string]Options{"file": {}, "window": {Window: time.Minute}, "count": {Rows: 10}} {
+		j := New(p, o)
+		if err := j.JSON([]byte(`{"a":{"n":"fail","place":{"v":"hide"}},"l":["hide"],"z":["fail",3]}`), Where{At: noon}); err != nil {
+			t.Fatal(err)
+		}
+		issues := j.Outcome(noon).Issues
+		text := fmt.Sprintf("%+v", issues)
+		if strings.Contains(text, "hide") {
+			t.Errorf("%s: a sensitive value shows in %s", name, text)
+		}
+		if len(issues) != 4 || strings.Count(text, `"fail"`) != 2 {
+			t.Errorf("%s: not the values that failed in %s", name, text)
+		}
+	}
+}
+
+func TestADuplicateOfNoColumnIsNotJudged(t *testing.T) {
+	j := New(contractOf(t, "{name: v}", "{metric: duplicateValues, mustBe: 0, arguments: {properties: [v, nowhere]}}", ""), Options{})
+	if err := j.JSON([]byte(`{"v":1}`), Where{At: noon}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range j.Outcome(noon).Checks {
+		if c.Rule.Kind == contract.Duplicates && (c.Status != Unknown || c.Why != "the data have no column nowhere") {
+			t.Errorf("%+v", c)
+		}
 	}
 }
 

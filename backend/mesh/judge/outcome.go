@@ -233,6 +233,10 @@ func (e *evaluation) evaluate(i int) {
 		e.issue(r, r.Column(), nil, e.t.rows, e.t.rows, fmt.Sprintf("column %s is missing", r.Column()),
 			r.Column(), "a column "+r.Column(), "no such column")
 	case contract.Duplicates:
+		if missing := e.missing(c.slots); missing != "" {
+			check.Status, check.Why = Unknown, "the data have no column "+missing
+			return
+		}
 		d := e.distincts[c.dups]
 		var err error
 		if check.Failed, err = d.failed(); err != nil {
@@ -261,6 +265,16 @@ func (e *evaluation) evaluate(i int) {
 		check.Of, check.Failed = e.judged(c.slots[0]), f.count
 		e.metric(c, f, &check)
 	}
+}
+
+// missing is the path of the first column that neither the contract declares nor a row has; empty if there is none.
+func (e *evaluation) missing(slots []int) string {
+	for _, slot := range slots {
+		if c, t := &e.Judge.columns[slot], &e.t.columns[slot]; !c.declared && t.present == 0 && t.nonNull == 0 {
+			return c.path
+		}
+	}
+	return ""
 }
 
 // judged is how many rows had a value to judge: of the elements of an array, the rows that have the array.

@@ -52,17 +52,18 @@ type check struct {
 	typ      logical // of TypeOf
 	min, max float64
 
-	rule   contract.Rule
-	slots  []int // of rule.Columns
-	layout string
-	values map[string]struct{}
-	few    []string  // the values, where they are so few that comparing is quicker than hashing
-	nums   []float64 // the values that are numbers
-	parent int       // slot whose non-null values a nested null counts against; -1: all rows
-	gen    uint64    // last row that failed, so that an array's elements count once
-	marks  int       // index among the checks that keep the newest time; -1
-	dups   int       // index among the distincts; -1
-	why    string    // not empty: the check cannot be judged here
+	rule    contract.Rule
+	slots   []int // of rule.Columns
+	layout  string
+	values  map[string]struct{}
+	few     []string  // the values, where they are so few that comparing is quicker than hashing
+	nums    []float64 // the values that are numbers
+	parent  int       // slot whose non-null values a nested null counts against; -1: all rows
+	gen     uint64    // last row that failed, so that an array's elements count once
+	culprit Cell      // the value that failed then; only good for that row
+	marks   int       // index among the checks that keep the newest time; -1
+	dups    int       // index among the distincts; -1
+	why     string    // not empty: the check cannot be judged here
 }
 
 // maxFew is how many values are compared one by one.
@@ -74,6 +75,7 @@ type column struct {
 	path     string
 	parent   int
 	isItem   bool  // the elements of an array
+	inArray  bool  // in one at some depth: a row may have many of it
 	children []int // slots
 	checks   []int // on a value: those called for each
 	declared bool
@@ -82,22 +84,23 @@ type column struct {
 
 // compile binds the product's rules to slots. Columns that no rule names get theirs when they are seen.
 func (j *Judge) compile() {
-	var declare func(columns []contract.Column, parent int)
-	declare = func(columns []contract.Column, parent int) {
-		for _, c := range columns {
-			slot := j.addColumn(c.Name, parent, contract.Sensitive(c.Name, c.Class, c.Tags))
-			j.columns[slot].declared = true
-			declare(c.Fields, slot)
-			if c.Items != nil {
-				item := j.child(slot, "[]")
-				j.columns[item].masked = j.columns[slot].masked
-				declare(c.Items.Fields, item)
-			}
-		}
+	for _, c := range j.product.Columns {
+		j.declare(c, c.Name, -1)
 	}
-	declare(j.product.Columns, -1)
 	for _, rule := range j.product.Rules {
 		j.addCheck(rule)
+	}
+}
+
+// declare makes the slots of a column, or of a field or the elements of one, and of all that is inside.
+func (j *Judge) declare(c contract.Column, name string, parent int) {
+	slot := j.addColumn(name, parent, contract.Sensitive(c.Name, c.Class, c.Tags))
+	j.columns[slot].declared = true
+	for _, field := range c.Fields {
+		j.declare(field, field.Name, slot)
+	}
+	if c.Items != nil {
+		j.declare(*c.Items, "[]", slot)
 	}
 }
 
@@ -180,12 +183,16 @@ func (j *Judge) resolve(path string, flat bool) int {
 	}
 	slot := -1
 	for _, part := range strings.Split(path, ".") {
-		for strings.HasSuffix(part, "[]") && part != "[]" {
-			part = strings.TrimSuffix(part, "[]")
-			slot = j.step(slot, part)
-			part = "[]"
+		name, items := part, 0
+		for strings.HasSuffix(name, "[]") {
+			name, items = strings.TrimSuffix(name, "[]"), items+1
 		}
-		slot = j.step(slot, part)
+		if name != "" {
+			slot = j.step(slot, name)
+		}
+		for range items {
+			slot = j.step(slot, "[]")
+		}
 	}
 	return slot
 }
@@ -206,15 +213,17 @@ func (j *Judge) child(parent int, name string) int {
 			return c
 		}
 	}
-	return j.addColumn(name, parent, j.columns[parent].masked || contract.Sensitive(name, "", nil))
+	return j.addColumn(name, parent, contract.Sensitive(name, "", nil))
 }
 
-// addColumn makes a slot. Only root columns are looked up by name.
+// addColumn makes a slot. Only root columns are looked up by name. What is inside a masked one is masked too.
 func (j *Judge) addColumn(name string, parent int, masked bool) int {
 	name = strings.Clone(name)
 	slot := len(j.columns)
 	c := column{name: name, path: name, parent: parent, isItem: parent >= 0 && name == "[]", masked: masked && !j.options.Unmasked}
 	if parent >= 0 {
+		c.inArray = c.isItem || j.columns[parent].inArray
+		c.masked = c.masked || j.columns[parent].masked
 		if c.path = j.columns[parent].path + "." + name; c.isItem {
 			c.path = j.columns[parent].path + "[]"
 		}

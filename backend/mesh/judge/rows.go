@@ -91,13 +91,14 @@ func (j *Judge) take() {
 			code(isNonNull, i)
 		}
 		if c.nulls.count > 0 {
-			j.note(&t.columns[i].nulls, i, true)
+			j.note(&t.columns[i].nulls, i, nil)
 			code(isNull, i)
 		}
 	}
 	for i := range from.checks {
 		if from.checks[i].count > 0 {
-			j.note(&t.checks[i], j.checks[i].slots[0], false)
+			c := &j.checks[i]
+			j.note(&t.checks[i], c.slots[0], &c.culprit)
 			code(isFailed, i)
 		}
 	}

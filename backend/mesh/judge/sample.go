@@ -12,28 +12,18 @@ import (
 // mask stands for a value that is not shown.
 const mask = "•••"
 
-// render writes a short safe sample of the row at hand: the failing value, or the whole record where it is a null
-// that fails and the value itself tells nothing.
-func (j *Judge) render(slot int, whole bool) string {
-	if whole {
+// render writes a short safe sample of the row at hand: the failing value, or, without one, the whole record, for a null
+// that fails tells nothing.
+func (j *Judge) render(slot int, value *Cell) string {
+	switch {
+	case value == nil:
 		return j.renderRecord()
-	}
-	c := &j.columns[slot]
-	root := slot
-	for j.columns[root].parent >= 0 {
-		root = j.columns[root].parent
-	}
-	if j.stamps[root] != j.row {
+	case value.Kind == scan.Absent:
 		return ""
+	case j.columns[slot].masked || j.hidesInside(value.shape()): // what stands beside it may be sensitive
+		return fmt.Sprintf("%s (%s of %d bytes)", mask, value.Kind, len(value.Raw))
 	}
-	cell := j.cells[root]
-	if slot != root {
-		cell = j.inner // what stands beside it may be sensitive
-	}
-	if c.masked || j.columns[root].masked || j.hidesInside(cell.Kind) {
-		return fmt.Sprintf("%s (%s of %d bytes)", mask, cell.Kind, len(cell.Raw))
-	}
-	return clip(string(cell.Raw))
+	return clip(string(value.Raw))
 }
 
 func (j *Judge) renderRecord() string {
@@ -59,8 +49,8 @@ func (j *Judge) renderRecord() string {
 	}
 	if j.record == nil { // columnar
 		for _, slot := range j.roots {
-			if c := &j.columns[slot]; j.stamps[slot] == j.row {
-				add(c.name, j.cells[slot].Raw, j.cells[slot].Kind, c.masked || j.hidesInside(j.cells[slot].Kind))
+			if c, cell := &j.columns[slot], j.cells[slot]; j.stamps[slot] == j.row {
+				add(c.name, cell.Raw, cell.Kind, c.masked || j.hidesInside(cell.shape()))
 			} else if j.sheet.columns[slot].present > 0 {
 				add(c.name, nil, scan.Null, false)
 			}
