@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -115,6 +116,90 @@ func TestAllErrorsAtOnce(t *testing.T) {
 	_, err := Parse([]byte("domain: a\nname: ' '\nowners: 1\nx: 1\ny: 2\n"), "", "")
 	if n := strings.Count(err.Error(), "\n") + 1; n != 4 {
 		t.Errorf("%d errors: %v", n, err)
+	}
+}
+
+// TestKeysOfEveryVersionLoad: those that came with v3.2 too.
+func TestKeysOfEveryVersionLoad(t *testing.T) {
+	p, err := Parse([]byte(`apiVersion: v3.2.0
+kind: DataContract
+id: x
+version: 1.0.0
+context: {instructions: be kind}
+customProperties: [{property: consumers, value: [a], vendor: weir}]
+slaProperties:
+- {property: latency, value: 2, unit: d, element: 'w.b, t.a', customProperties: [{property: p, value: 1}], authoritativeDefinitions: [{url: https://x, type: t}]}
+schema:
+- name: t
+  deprecated: true
+  synonyms: [{synonym: s}]
+  context: no more to say
+  quality:
+  - {type: sql, query: SELECT max(a), mustBe: '2026-01-01', unit: days}
+  properties:
+  - {name: a, synonyms: [{synonym: s}], deprecated: true, semanticType: column, enum: [{value: x, tags: [t]}]}
+  - {name: m, logicalType: map, map: {key: {logicalType: string}, value: {logicalType: number}}}
+  - {name: k, logicalType: map, map: {key: {logicalType: string, logicalTypeOptions: {maxLength: 2}}, value: {logicalType: number}}}
+  - {name: v, logicalType: vector, logicalTypeOptions: {dimensions: 3, distanceMetric: cosine, embeddingModel: m, embeddingModelVersion: '1', normalized: true}}
+  - {name: total, semanticType: measure, logicalType: number, transformLogic: SUM(a)}
+- name: w
+  properties: [{name: b}]
+`), "d", "n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p = p.Objects[0]
+	var got []string
+	for _, c := range p.Columns {
+		got = append(got, c.Name+" "+c.Type)
+	}
+	if want := []string{"a ", "m map", "k map", "v vector"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("columns %q", got)
+	}
+	got = nil
+	for _, r := range p.Rules {
+		if r.Kind != Present {
+			got = append(got, fmt.Sprintf("%s %s %d", r.Name, r.Column(), r.Kind))
+		}
+	}
+	want := []string{fmt.Sprintf("enum a %d", Invalid), fmt.Sprintf("logicalType m %d", TypeOf), fmt.Sprintf("logicalType m[] %d", TypeOf), fmt.Sprintf("logicalType k %d", TypeOf),
+		fmt.Sprintf("map  %d", Unjudged), fmt.Sprintf("logicalType k[] %d", TypeOf), fmt.Sprintf("logicalType v %d", TypeOf), fmt.Sprintf("dimensions v %d", Items), fmt.Sprintf("elementType v[] %d", TypeOf),
+		fmt.Sprintf("measure  %d", Unjudged), fmt.Sprintf("sql  %d", Unjudged), fmt.Sprintf("unexpected_columns  %d", Drift),
+		fmt.Sprintf("latency a %d", Freshness), fmt.Sprintf("late a %d", Late), fmt.Sprintf("future a %d", Future)}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("rules\n%q\nwant\n%q", got, want)
+	}
+}
+
+// TestTheLintFindsWhatWouldNotBeJudged as its author meant it.
+func TestTheLintFindsWhatWouldNotBeJudged(t *testing.T) {
+	for _, c := range []struct{ properties, rest, want string }{
+		{"{name: a, logicalType: date, logicalTypeOptions: {format: QQQ yyyy, minimum: 1 2026}}", "", `logicalType of a cannot be judged: format "QQQ yyyy": no layout for "QQQ"`},
+		{"{name: a, logicalType: timestamp, logicalTypeOptions: {format: yyyyMMddHHmmssSSS}}", "", "no layout for a fraction of a second without a point before it"},
+		{"{name: a, logicalType: timestamp, logicalTypeOptions: {defaultTimezone: Europe/Oslo}}", "", "taken for UTC, not for Europe/Oslo"},
+		{"{name: a, items: {unique: true}}", "", "unique of a[] cannot be judged: it is inside an array"},
+		{"{name: a}", "slaProperties: [{property: latency, value: 1, unit: d, element: b}]\n", `latency of b: no property "b" is declared`},
+		{"{name: a}", "slaProperties: [{property: latency, value: 1, unit: d, element: 'a, t.c'}]\n", `latency of c: no property "c" is declared`},
+	} {
+		var got []string
+		for _, f := range Lint(odcs(t, c.properties, c.rest)) {
+			if !f.Policy {
+				got = append(got, f.Message)
+			}
+		}
+		if text := strings.Join(got, "\n"); !strings.Contains(text, c.want) {
+			t.Errorf("%s %s: %q, want %q", c.properties, c.rest, text, c.want)
+		}
+	}
+}
+
+func TestParseEvery(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"hourly": time.Hour, "every 5 min": 5 * time.Minute, "PT15M": 15 * time.Minute, "P1M": 31 * 24 * time.Hour, "P2D": 48 * time.Hour, "1.5 h": 90 * time.Minute, "soon": 0, "P1DT2H": 0,
+	} {
+		if got, ok := ParseEvery(text); got != want || ok != (want > 0) {
+			t.Errorf("%s: %s %v, want %s", text, got, ok, want)
+		}
 	}
 }
 

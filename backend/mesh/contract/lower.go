@@ -20,6 +20,7 @@ func (r *reader) options(n *node, typ string) Options {
 		"date":    {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "format", "timezone", "defaultTimezone"},
 		"array":   {"minItems", "maxItems", "uniqueItems"},
 		"object":  {"minProperties", "maxProperties", "required"},
+		"vector":  {"dimensions", "elementType", "distanceMetric", "embeddingModel", "embeddingModelVersion", "normalized"},
 	}
 	allowed["timestamp"], allowed["time"] = allowed["date"], allowed["date"]
 	dated := typ == "date" || typ == "timestamp" || typ == "time"
@@ -99,6 +100,16 @@ func (r *reader) options(n *node, typ string) Options {
 		case "timezone":
 			b := r.boolean(v, key)
 			o.Timezone = &b
+		case "defaultTimezone":
+			o.DefaultTimezone = r.str(v, key)
+		case "dimensions":
+			if o.Dimensions = count(v, key); o.Dimensions != nil && *o.Dimensions == 0 {
+				r.fail(v, "dimensions: expected 1 or more, found 0")
+			}
+		case "elementType":
+			if o.ElementType = r.str(v, key); !slices.Contains(elementTypes, o.ElementType) {
+				r.fail(v, "elementType: expected one of %s, found %s", strings.Join(elementTypes, ", "), found(v))
+			}
 		}
 		return true
 	})
@@ -110,6 +121,9 @@ func (r *reader) options(n *node, typ string) Options {
 	}
 	return o
 }
+
+// elementTypes are the types of a vector's elements.
+var elementTypes = []string{"bfloat16", "binary", "float16", "float32", "float64", "int8", "uint8"}
 
 func isBoolean(n *node) bool { return n.plain && (n.text == "true" || n.text == "false") }
 
@@ -140,10 +154,27 @@ func lower(c Column, path string, at place) []Rule {
 	case c.Unique && !c.PrimaryKey:
 		add(Rule{Name: "unique", Kind: Duplicates})
 	}
-	if c.Type != "" {
-		add(Rule{Name: "logicalType", Kind: TypeOf, Type: c.Type, Text: c.Options.Format, Schema: true})
-	}
 	o := c.Options
+	dated := c.Type == "date" || c.Type == "timestamp" || c.Type == "time"
+	layout, layoutErr := "", error(nil)
+	if dated {
+		layout, layoutErr = Layout(o.Format)
+	}
+	switch {
+	case layoutErr != nil:
+		add(Rule{Name: "logicalType", Kind: Unjudged, Schema: true, Why: layoutErr.Error()})
+	case c.Type != "":
+		add(Rule{Name: "logicalType", Kind: TypeOf, Type: c.Type, Text: o.Format, Schema: true})
+	}
+	if dated && o.Timezone != nil && *o.Timezone {
+		add(Rule{Name: "timezone", Kind: Unjudged, Severity: Info, Why: "whether a time says its zone; one that does not is taken for UTC"})
+	}
+	if zone := strings.TrimPrefix(o.DefaultTimezone, "Etc/"); zone != "" && zone != "UTC" && zone != "GMT" {
+		add(Rule{Name: "defaultTimezone", Kind: Unjudged, Severity: Warning, Why: "a time that does not say its zone is taken for UTC, not for " + clip(o.DefaultTimezone, 40)})
+	}
+	if c.Type == "vector" {
+		rules = append(rules, vector(o, path, at)...)
+	}
 	if o.MinLength != nil || o.MaxLength != nil {
 		add(span("length", Length, o.MinLength, o.MaxLength))
 	}
@@ -182,12 +213,14 @@ func lower(c Column, path string, at place) []Rule {
 		}
 		rule := Rule{Name: name, Kind: TimeRange, MinOpen: min && open, MaxOpen: !min && open, Text: text, Type: o.Format}
 		t, ok := ParseTime([]byte(text))
-		if layout, err := Layout(o.Format); !ok && err == nil && layout != "" {
+		if !ok && layout != "" {
 			var parseErr error
 			t, parseErr = time.Parse(layout, text)
 			ok = parseErr == nil
 		}
 		switch {
+		case layoutErr != nil:
+			rule.Kind, rule.Why = Unjudged, layoutErr.Error()
 		case !ok:
 			rule.Kind, rule.Why = Unjudged, fmt.Sprintf("%s %q is not a time", name, text)
 		case min:
@@ -213,10 +246,27 @@ func lower(c Column, path string, at place) []Rule {
 	for _, field := range o.Required {
 		rules = append(rules, Rule{Name: "required", Kind: Nulls, Columns: []string{path + "." + field}, Line: at.line, Col: at.col})
 	}
-	if c.Type == "timestamp" {
-		add(Rule{Name: "future", Kind: Future, Severity: Warning, Age: 5 * time.Minute})
+	if c.Type == "timestamp" && layoutErr == nil {
+		add(Rule{Name: "future", Kind: Future, Severity: Warning, Age: 5 * time.Minute, Type: o.Format})
 	}
 	return rules
+}
+
+// vector are the rules of an array of numbers of a fixed length.
+func vector(o Options, path string, at place) []Rule {
+	if o.ElementType == "binary" {
+		return []Rule{{Name: "dimensions", Kind: Unjudged, Columns: []string{path}, Line: at.line, Col: at.col, Why: "how the bits of a binary vector are written is not agreed"}}
+	}
+	number := Rule{Name: "elementType", Kind: TypeOf, Columns: []string{path + "[]"}, Type: "number", Text: or(o.ElementType, "float32"), Schema: true, Line: at.line, Col: at.col}
+	if strings.HasSuffix(o.ElementType, "int8") {
+		number.Type = "integer"
+	}
+	if o.Dimensions == nil {
+		return []Rule{number}
+	}
+	length := span("dimensions", Items, o.Dimensions, o.Dimensions)
+	length.Columns, length.Line, length.Col, length.Text = []string{path}, at.line, at.col, "= "+strconv.FormatInt(*o.Dimensions, 10)
+	return []Rule{length, number}
 }
 
 // manyOfRow is why a rule on duplicates cannot be judged inside an array.

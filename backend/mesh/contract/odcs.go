@@ -53,14 +53,14 @@ func (r *reader) odcs(root *node, domain, name string) Product {
 			sla = v
 		case "slaDefaultElement":
 			slaDefault = r.str(v, key)
-		case "authoritativeDefinitions", "contractCreatedTs", "dataProduct", "price", "roles", "support", "tags", "tenant":
+		case "authoritativeDefinitions", "context", "contractCreatedTs", "dataProduct", "price", "roles", "support", "tags", "tenant":
 		default:
 			return false
 		}
 		return true
 	})
 	for _, key := range []string{"apiVersion", "kind", "id", "version", "status"} {
-		if !seen[key] {
+		if !seen[key] && (key != "status" || !strings.HasPrefix(strings.TrimPrefix(p.APIVersion, "v"), "3.2.")) { // v3.2 can do without
 			r.fail(root, "ODCS contract: the required key %q is missing", key)
 		}
 	}
@@ -186,7 +186,7 @@ func (r *reader) custom(n *node, p *Product) {
 				property = r.str(v, key)
 			case "value":
 				value = v
-			case "id", "description":
+			case "id", "description", "vendor":
 			default:
 				return false
 			}
@@ -296,7 +296,7 @@ func (r *reader) schema(n *node, p *Product) {
 			case "quality":
 				quality = v
 			case "id", "physicalType", "description", "businessName", "tags", "customProperties", "authoritativeDefinitions",
-				"logicalType", "dataGranularityDescription", "relationships":
+				"logicalType", "dataGranularityDescription", "relationships", "context", "deprecated", "synonyms":
 			default:
 				return false
 			}
@@ -384,7 +384,9 @@ func (r *reader) properties(n *node, parent string, depth int) ([]Column, []Rule
 			r.fail(e, "property %q: named twice", c.Name)
 		}
 		names[c.Name] = true
-		columns, rules = append(columns, c), append(rules, more...)
+		if rules = append(rules, more...); !c.Measure {
+			columns = append(columns, c)
+		}
 	}
 	return columns, rules
 }
@@ -393,8 +395,8 @@ func (r *reader) properties(n *node, parent string, depth int) ([]Column, []Rule
 // a dot behind it, or that of an array with [] behind it.
 func (r *reader) property(n *node, parent string, depth int) (Column, []Rule) {
 	c := Column{Line: n.line, KeyPosition: 1 << 30}
-	var name, physical string
-	var options, quality, fields, items *node
+	var name, physical, role string
+	var options, quality, fields, items, values, dictionary *node
 	r.each(n, "property", func(key string, v *node) bool {
 		switch key {
 		case "name":
@@ -432,16 +434,22 @@ func (r *reader) property(n *node, parent string, depth int) (Column, []Rule) {
 			fields = v
 		case "items":
 			items = v
+		case "map":
+			dictionary = v
+		case "enum":
+			values = v
+		case "semanticType":
+			role = r.str(v, key)
 		case "relationships":
 			c.Relations = r.relations(v)
-		case "criticalDataElement", "partitioned":
+		case "criticalDataElement", "partitioned", "deprecated":
 			r.boolean(v, key)
 		case "partitionKeyPosition":
 			r.integer(v, key)
 		case "transformSourceObjects":
 			c.Sources = r.strs(v, key)
 		case "id", "businessName", "encryptedName", "transformLogic", "transformDescription",
-			"examples", "customProperties", "authoritativeDefinitions":
+			"examples", "customProperties", "authoritativeDefinitions", "synonyms":
 		default:
 			return false
 		}
@@ -465,7 +473,14 @@ func (r *reader) property(n *node, parent string, depth int) (Column, []Rule) {
 	if options != nil {
 		c.Options = r.options(options, c.Type)
 	}
+	if role == "measure" { // aggregated from the data, not one of their columns
+		return Column{Name: c.Name, Measure: true}, []Rule{{Name: "measure", Label: c.Name, Kind: Unjudged, Severity: Info, Line: n.line, Col: n.col,
+			Why: "a measure is aggregated from the data and not in them"}}
+	}
 	rules := lower(c, path, place{n.line, n.col})
+	if values != nil {
+		rules = append(rules, r.enum(values, path))
+	}
 	if quality != nil {
 		rules = append(rules, r.quality(quality, []string{path})...)
 	}
@@ -479,7 +494,61 @@ func (r *reader) property(n *node, parent string, depth int) (Column, []Rule) {
 		c.Items = &item
 		rules = append(rules, more...)
 	}
+	if dictionary != nil {
+		rules = append(rules, r.dictionary(dictionary, &c, path, depth)...)
+	}
 	return c, rules
+}
+
+// enum reads the values a property may have, each an object with the value and what is to be known of it.
+func (r *reader) enum(n *node, path string) Rule {
+	rule := Rule{Name: "enum", Kind: Invalid, Columns: []string{path}, Limits: []Limit{{Op: Equal}}, Line: n.line, Col: n.col}
+	for _, e := range r.list(n, "enum") {
+		var value *node
+		r.each(e, "enum", func(key string, v *node) bool {
+			switch key {
+			case "value":
+				value = v
+			case "label", "id", "description", "customProperties", "authoritativeDefinitions", "tags":
+			default:
+				return false
+			}
+			return true
+		})
+		switch {
+		case value == nil || value.kind != scalarNode:
+			r.fail(e, "enum: expected a mapping with a single value under the key \"value\"")
+		case !value.null: // a null is no value; required says whether there may be one
+			rule.Values = append(rule.Values, value.text)
+		}
+	}
+	if len(rule.Values) == 0 {
+		rule.Kind, rule.Why = Unjudged, "it allows no value"
+	}
+	return rule
+}
+
+// dictionary reads what the keys and values of a map are. The values are judged as the elements of an array are; of the keys,
+// which are texts in JSON, nothing is.
+func (r *reader) dictionary(n *node, c *Column, path string, depth int) []Rule {
+	var rules []Rule
+	r.each(n, "map", func(key string, v *node) bool {
+		switch key {
+		case "key":
+			k, more := r.property(v, path+"[]", depth+1)
+			if len(more) > 1 || len(more) == 1 && (more[0].Kind != TypeOf || k.Type != "string") {
+				rules = append(rules, Rule{Name: "map", Label: path, Kind: Unjudged, Line: v.line, Col: v.col, Why: "the keys of a map are texts of which no rule is judged"})
+			}
+		case "value":
+			value, more := r.property(v, path+"[]", depth+1)
+			c.Items = &value
+			rules = append(rules, more...)
+		default:
+			return false
+		}
+		return true
+	})
+	return rules
 }
 
 func or(s, other string) string {
@@ -489,7 +558,7 @@ func or(s, other string) string {
 	return s
 }
 
-var logicalTypes = []string{"string", "date", "timestamp", "time", "number", "integer", "object", "array", "boolean"}
+var logicalTypes = []string{"string", "date", "timestamp", "time", "number", "integer", "object", "array", "boolean", "map", "vector"}
 
 func (r *reader) relations(n *node) []string {
 	var out []string

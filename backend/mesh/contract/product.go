@@ -71,7 +71,7 @@ const DefaultMaxNull = 0.05
 type Column struct {
 	Name        string // physicalName if there is one, else name
 	Description string
-	Type        string // logicalType: string date timestamp time number integer object array boolean; empty: any
+	Type        string // logicalType: string date timestamp time number integer object array boolean map vector; empty: any
 	Physical    string // physicalType, shown but not judged
 	Required    bool   // must not be null
 	Unique      bool
@@ -81,7 +81,8 @@ type Column struct {
 	Tags        []string
 	Options     Options
 	Fields      []Column // of an object
-	Items       *Column  // of an array
+	Items       *Column  // of an array, or the values of a map
+	Measure     bool     // aggregated from the data, not in them: never among a product's columns
 	Relations   []string // properties it refers to (foreign keys)
 	Sources     []string // data sets it is made from (transformSourceObjects)
 	Line        int
@@ -101,6 +102,9 @@ type Options struct {
 	MinProperties, MaxProperties                 *int64
 	Required                                     []string // an object's required fields
 	Timezone                                     *bool
+	DefaultTimezone                              string
+	Dimensions                                   *int64 // of a vector
+	ElementType                                  string
 }
 
 // SLA is one ODCS service-level property.

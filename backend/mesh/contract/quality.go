@@ -16,10 +16,18 @@ func (r *reader) quality(n *node, column []string) []Rule {
 	return rules
 }
 
+// operator is one comparison as the file has it.
+type operator struct {
+	key   string
+	op    Op
+	limit *node
+}
+
 func (r *reader) qualityRule(n *node, column []string) Rule {
 	rule := Rule{Columns: column, Line: n.line, Col: n.col}
 	var typ, metric, old, id, description string
-	var validValues, missingValues, properties *node
+	var validValues, missingValues, properties, unit *node
+	var operators []operator
 	var re string
 	arguments := func(key string, v *node) bool {
 		switch key {
@@ -38,7 +46,7 @@ func (r *reader) qualityRule(n *node, column []string) Rule {
 	}
 	r.each(n, "quality rule", func(key string, v *node) bool {
 		if op, ok := opNames[key]; ok {
-			r.limit(&rule, key, op, v)
+			operators = append(operators, operator{key, op, v})
 			return true
 		}
 		switch key {
@@ -51,13 +59,7 @@ func (r *reader) qualityRule(n *node, column []string) Rule {
 		case "arguments":
 			r.each(v, "arguments", arguments)
 		case "unit":
-			switch unit := strings.ToLower(r.str(v, key)); unit {
-			case "percent", "%":
-				rule.Percent = true
-			case "rows", "row", "":
-			default:
-				r.fail(v, "unit: expected rows or percent, found %s", found(v))
-			}
+			unit = v
 		case "severity":
 			rule.Severity = severity(r.str(v, key))
 		case "name":
@@ -85,7 +87,19 @@ func (r *reader) qualityRule(n *node, column []string) Rule {
 		typ = "library"
 	}
 	switch typ {
-	case "library":
+	case "library": // other types may compare whatever they like in any unit
+		for _, o := range operators {
+			r.limit(&rule, o.key, o.op, o.limit)
+		}
+		if unit != nil {
+			switch strings.ToLower(r.str(unit, "unit")) {
+			case "percent", "%":
+				rule.Percent = true
+			case "rows", "row", "":
+			default:
+				r.fail(unit, "unit: expected rows or percent, found %s", found(unit))
+			}
+		}
 		r.metric(&rule, metric, validValues, missingValues, properties, re)
 	case "text":
 		rule.Name, rule.Kind, rule.Severity, rule.Why = "text", Unjudged, Info, "a text for people"
@@ -226,7 +240,7 @@ func (r *reader) sla(n *node, defaultElement string, p *Product) {
 				s.Unit = r.str(v, key)
 			case "element":
 				s.Element = r.str(v, key)
-			case "id", "valueExt", "driver", "description", "scheduler", "schedule":
+			case "id", "valueExt", "driver", "description", "scheduler", "schedule", "customProperties", "authoritativeDefinitions":
 			default:
 				return false
 			}
@@ -236,14 +250,15 @@ func (r *reader) sla(n *node, defaultElement string, p *Product) {
 			r.fail(e, "service level: the key \"property\" is missing")
 			continue
 		}
-		if table, _, dotted := strings.Cut(strings.TrimSpace(s.Element), "."); dotted && len(r.names) > 1 &&
-			!slices.Contains(r.names[r.object][:], table) && slices.ContainsFunc(r.names, func(n [2]string) bool { return slices.Contains(n[:], table) }) {
-			continue // it speaks of another schema object
+		elements, ours := r.elements(s.Element, p.Columns)
+		if !ours {
+			continue
 		}
-		s.Element = withoutTable(s.Element, p.Columns)
-		p.SLA = append(p.SLA, s)
-		if rules := slaRules(s, place{e.line, e.col}); len(rules) > 0 {
-			p.Rules = append(p.Rules, rules...)
+		for _, element := range elements {
+			one := s
+			one.Element = element
+			p.SLA = append(p.SLA, one)
+			p.Rules = append(p.Rules, slaRules(one, place{e.line, e.col}, formatOf(p.Columns, element))...)
 		}
 		if name := strings.ToLower(s.Property); name == "frequency" || name == "fy" {
 			p.Refresh = strings.TrimSpace(s.Value + " " + s.Unit)
@@ -251,31 +266,51 @@ func (r *reader) sla(n *node, defaultElement string, p *Product) {
 	}
 }
 
-// withoutTable takes the table's name off the first of the elements: orders.created_at is the column created_at.
-func withoutTable(element string, columns []Column) string {
-	element, _, _ = strings.Cut(element, ",")
-	element = strings.TrimSpace(element)
-	declared := func(name string) bool {
-		return slices.ContainsFunc(columns, func(c Column) bool { return c.Name == name })
+// elements are the columns a service level speaks of, separated by commas, each without its table's name; the empty one stands
+// for the schema object as a whole. It is not ours when all are of other schema objects.
+func (r *reader) elements(text string, columns []Column) (elements []string, ours bool) {
+	isTable := func(name string) bool {
+		return slices.ContainsFunc(r.names, func(n [2]string) bool { return slices.Contains(n[:], name) })
 	}
-	first, rest, dotted := strings.Cut(element, ".")
-	if dotted && !declared(first) && !declared(element) {
-		return rest
+	for _, element := range strings.Split(text, ",") {
+		element = strings.TrimSpace(element)
+		declared := func(name string) bool {
+			return slices.ContainsFunc(columns, func(c Column) bool { return c.Name == name })
+		}
+		table, rest, dotted := strings.Cut(element, ".")
+		switch {
+		case declared(table) || declared(element):
+		case isTable(table) && !slices.Contains(r.names[r.object][:], table):
+			continue
+		case dotted, isTable(table):
+			element = rest // orders.created_at is the column created_at, orders none
+		}
+		elements = append(elements, element)
 	}
-	if !dotted && len(columns) > 0 && !declared(element) {
-		return ""
-	}
-	return element
+	return elements, len(elements) > 0
 }
 
-func slaRules(s SLA, at place) []Rule {
+// formatOf is the format of the times in a column or field.
+func formatOf(columns []Column, path string) string {
+	for _, c := range columns {
+		if c.Name == path {
+			return c.Options.Format
+		}
+		if rest, ok := strings.CutPrefix(path, c.Name+"."); ok {
+			return formatOf(c.Fields, rest)
+		}
+	}
+	return ""
+}
+
+func slaRules(s SLA, at place, format string) []Rule {
 	name := strings.ToLower(s.Property)
 	switch name {
 	case "latency", "ly", "freshness", "frequency", "fy":
 	default:
 		return nil
 	}
-	rule := Rule{Name: s.Property, Kind: Freshness, Line: at.line, Col: at.col, Text: strings.TrimSpace(s.Value + " " + s.Unit)}
+	rule := Rule{Name: s.Property, Kind: Freshness, Line: at.line, Col: at.col, Text: strings.TrimSpace(s.Value + " " + s.Unit), Type: format}
 	if s.Element != "" {
 		rule.Columns = []string{s.Element}
 	}
@@ -288,7 +323,7 @@ func slaRules(s SLA, at place) []Rule {
 	if name == "frequency" || name == "fy" || s.Element == "" {
 		return []Rule{rule}
 	}
-	late := Rule{Name: "late", Kind: Late, Columns: rule.Columns, Age: age, Severity: Warning, Text: rule.Text, Line: at.line, Col: at.col}
-	future := Rule{Name: "future", Kind: Future, Columns: rule.Columns, Age: 5 * time.Minute, Line: at.line, Col: at.col}
+	late := Rule{Name: "late", Kind: Late, Columns: rule.Columns, Age: age, Severity: Warning, Text: rule.Text, Type: format, Line: at.line, Col: at.col}
+	future := Rule{Name: "future", Kind: Future, Columns: rule.Columns, Age: 5 * time.Minute, Type: format, Line: at.line, Col: at.col}
 	return []Rule{rule, late, future}
 }

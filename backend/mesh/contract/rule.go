@@ -64,7 +64,7 @@ type Rule struct {
 	Percent bool
 	Share   bool
 
-	Type     string // TypeOf
+	Type     string // TypeOf; of rules about times, the column's format
 	Text     string // the limit as written, for messages
 	Values   []string
 	WithNull bool

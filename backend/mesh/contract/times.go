@@ -176,6 +176,9 @@ func Layout(jdk string) (string, error) {
 				continue
 			}
 			if c == 'S' {
+				if so := b.String(); !strings.HasSuffix(so, ".") && !strings.HasSuffix(so, ",") {
+					return "", fmt.Errorf("format %q: no layout for a fraction of a second without a point before it", jdk)
+				}
 				b.WriteString(strings.Repeat("0", n))
 				continue
 			}
@@ -226,7 +229,9 @@ func ParseEvery(text string) (time.Duration, bool) {
 				return d, true
 			}
 		}
-		s = iso
+		if s = iso; strings.HasSuffix(s, "m") { // outside T, months
+			s += "o"
+		}
 	}
 	end := strings.IndexFunc(s, func(r rune) bool { return (r < '0' || r > '9') && r != '.' })
 	if end <= 0 {

@@ -196,7 +196,7 @@ const (
 )
 
 var logicals = map[string]logical{"string": stringType, "boolean": booleanType, "number": numberType, "integer": integerType,
-	"object": objectType, "array": arrayType, "time": timeType, "date": dateType, "timestamp": dateType}
+	"object": objectType, "array": arrayType, "time": timeType, "date": dateType, "timestamp": dateType, "map": objectType, "vector": arrayType}
 
 // isOf tells whether the cell is of an ODCS logical type other than integer. A text (a field of a CSV) is of a type if it reads as one.
 func (c Cell) isOf(typ logical, layout string, scratch *[]byte) bool {

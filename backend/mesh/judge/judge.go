@@ -319,7 +319,7 @@ func (j *Judge) judge(slot int, cell Cell, depth int) {
 	}
 }
 
-// descend judges the fields of an object or the elements of an array.
+// descend judges the fields of an object, the elements of an array or the values of a map.
 func (j *Judge) descend(slot int, cell Cell, depth int) {
 	switch cell.shape() {
 	case scan.Object:
@@ -328,6 +328,12 @@ func (j *Judge) descend(slot int, cell Cell, depth int) {
 			return
 		}
 		for _, child := range j.columns[slot].children {
+			if j.columns[child].isItem { // the values of a map
+				for i := range fields {
+					j.nested(child, Cell{Kind: fields[i].Kind, Escaped: fields[i].Escaped, Raw: fields[i].Raw}, depth)
+				}
+				continue
+			}
 			name, found := j.columns[child].name, Cell{}
 			for i := range fields {
 				if string(fields[i].Key) == name {

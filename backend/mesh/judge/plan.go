@@ -74,7 +74,7 @@ type column struct {
 	name     string
 	path     string
 	parent   int
-	isItem   bool  // the elements of an array
+	isItem   bool  // the elements of an array, or the values of a map
 	inArray  bool  // in one at some depth: a row may have many of it
 	children []int // slots
 	checks   []int // on a value: those called for each
@@ -123,7 +123,7 @@ func (j *Judge) addCheck(rule contract.Rule) {
 		if rule.Type == "date" || rule.Type == "timestamp" || rule.Type == "time" {
 			c.layout, err = contract.Layout(rule.Text)
 		}
-	case contract.TimeRange:
+	case contract.TimeRange, contract.Future:
 		c.layout, err = contract.Layout(rule.Type)
 	case contract.Invalid, contract.Missing:
 		c.values = make(map[string]struct{}, len(rule.Values))
@@ -137,11 +137,13 @@ func (j *Judge) addCheck(rule contract.Rule) {
 			c.few = rule.Values
 		}
 	case contract.Freshness:
+		c.layout, err = contract.Layout(rule.Type)
 		if len(c.slots) == 0 && !j.options.Live {
 			c.why = "it names no column; only of a live topic is the time of arrival known"
 		}
 		c.marks, j.newest = len(j.newest), append(j.newest, 0)
 	case contract.Late:
+		c.layout, err = contract.Layout(rule.Type)
 		if !j.options.Live {
 			c.why = "a file does not tell when its rows arrived"
 		}
