@@ -307,17 +307,14 @@ func knownFormat(typ, format string) bool {
 	return format == "f32" || format == "f64"
 }
 
-// IntegerFormat gives the range of one of ODCS' integer formats (i8 to i128, u8 to u128).
-func IntegerFormat(format string) (low, high float64, ok bool) {
+// IntegerFormat gives the bits of one of ODCS' integer formats (i8 to i128, u8 to u128), and whether it is signed.
+func IntegerFormat(format string) (bits int, signed, ok bool) {
 	if len(format) < 2 || format[0] != 'i' && format[0] != 'u' {
-		return 0, 0, false
+		return 0, false, false
 	}
 	n, err := strconv.Atoi(format[1:])
 	if err != nil || !slices.Contains([]int{8, 16, 32, 64, 128}, n) {
-		return 0, 0, false
+		return 0, false, false
 	}
-	if format[0] == 'u' {
-		return 0, math.Ldexp(1, n), true
-	}
-	return -math.Ldexp(1, n-1), math.Ldexp(1, n-1), true
+	return n, format[0] == 'i', true
 }

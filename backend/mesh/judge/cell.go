@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"math/big"
 	"net/mail"
 	"net/netip"
 	"net/url"
@@ -248,9 +249,8 @@ func onlyDigits(b []byte) bool {
 // hasFormat tells whether the cell is in one of ODCS' formats for strings and numbers.
 func (c Cell) hasFormat(typ, format string, scratch *[]byte) bool {
 	if typ == "integer" {
-		low, high, ok := contract.IntegerFormat(format)
-		v, isNumber := c.Number()
-		return !ok || isNumber && v >= low && v < high
+		bits, signed, ok := contract.IntegerFormat(format)
+		return !ok || c.fits(bits, signed)
 	}
 	if typ == "number" {
 		v, ok := c.Number()
@@ -279,6 +279,29 @@ func (c Cell) hasFormat(typ, format string, scratch *[]byte) bool {
 		return err == nil
 	}
 	return true
+}
+
+// fits tells whether the cell is a number within the range of an integer of so many bits.
+func (c Cell) fits(bits int, signed bool) bool {
+	v, ok := c.Number()
+	if !ok {
+		return false
+	}
+	low, high := 0.0, math.Ldexp(1, bits)
+	if signed {
+		low, high = -high/2, high/2
+	}
+	if math.Abs(v) < 1<<53 || !onlyDigits(c.Raw) {
+		return v >= low && v < high
+	}
+	n, ok := new(big.Int).SetString(string(c.Raw), 10) // the largest integers of 64 bits are no float64
+	if !ok || !signed {
+		return ok && n.Sign() >= 0 && n.BitLen() <= bits
+	}
+	if n.Sign() < 0 {
+		n.Not(n) // -n-1: as far below 0 as n is above it
+	}
+	return n.BitLen() < bits
 }
 
 func isUUID(b []byte) bool {

@@ -94,6 +94,8 @@ func TestRules(t *testing.T) {
 		{"format byte", "{name: v, logicalType: string, logicalTypeOptions: {format: byte}}", "", "", v(`"aGk="`, `"%"`), []string{"format v 1/2"}},
 		{"format i8", "{name: v, logicalType: integer, logicalTypeOptions: {format: i8}}", "", "", v("127", "-128", "128"), []string{"format v 1/3"}},
 		{"format u64", "{name: v, logicalType: integer, logicalTypeOptions: {format: u64}}", "", "", v("0", "-1", "18446744073709551616"), []string{"format v 2/3"}},
+		{"format u64 at its limit", "{name: v, logicalType: integer, logicalTypeOptions: {format: u64}}", "", "", v("18446744073709551615", "18446744073709551616"), []string{"format v 1/2"}},
+		{"format i64 at its limits", "{name: v, logicalType: integer, logicalTypeOptions: {format: i64}}", "", "", v("9223372036854775807", "9223372036854775808", "-9223372036854775808", "-9223372036854775809"), []string{"format v 2/4"}},
 		{"format f32", "{name: v, logicalType: number, logicalTypeOptions: {format: f32}}", "", "", v("1e38", "1e39"), []string{"format v 1/2"}},
 		{"minimum maximum", "{name: v, logicalType: number, logicalTypeOptions: {minimum: 1, maximum: 2}}", "", "", v("0.9", "1", "2", "2.1"), []string{"minimum v 1/4", "maximum v 1/4"}},
 		{"exclusive", "{name: v, logicalType: number, logicalTypeOptions: {exclusiveMinimum: 1, exclusiveMaximum: 2}}", "", "", v("1", "1.5", "2"), []string{"exclusiveMinimum v 1/3", "exclusiveMaximum v 1/3"}},
