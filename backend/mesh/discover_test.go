@@ -141,6 +141,23 @@ func TestRelationsFindTheJoin(t *testing.T) {
 	}
 }
 
+func TestADraftTellsNoSensitiveValue(t *testing.T) {
+	t.Parallel()
+	p, err := ProfileFiles(context.Background(), []string{write(t, "a.csv", []byte("salary,birth_date,lat,name\n31007,1951-03-04,59.913,Ada\n31007,1951-03-04,59.913,Ada\n"))}, FileOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := WriteDraft(&b, p, "d", "n"); err != nil {
+		t.Fatal(err)
+	}
+	for _, value := range []string{"31007", "1951", "59.9", "Ada"} {
+		if strings.Contains(b.String(), value) {
+			t.Errorf("%s shows in\n%s", value, b.String())
+		}
+	}
+}
+
 func TestATopicIsProfiledWithoutAGroup(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, time.Minute, kafka.EmbeddedTopic{Name: "user_events", Partitions: 2})

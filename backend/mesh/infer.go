@@ -77,6 +77,7 @@ func (d *draft) column(p Profile, c *ColumnProfile) {
 	}
 	typ := c.Type()
 	switch {
+	case sensitive && typ != "string": // the least and the greatest are values
 	case typ == "integer" || typ == "number":
 		notes = append(notes, fmt.Sprintf("from %s to %s", number(c.Min), number(c.Max)))
 	case typ == "timestamp" || typ == "date":
