@@ -158,7 +158,7 @@ func classified(columns []contract.Column, field string) (known, masked bool) {
 		c := &columns[i]
 		if c.Name == field {
 			known = true
-			masked = masked || contract.Sensitive(c.Name, c.Class, c.Tags)
+			masked = masked || contract.Sensitive(c.Name, c.Class, c.Tags) || c.Items != nil && contract.Sensitive("", c.Items.Class, c.Items.Tags)
 		}
 		for _, inner := range [][]contract.Column{c.Fields, items(c)} {
 			k, m := classified(inner, field)

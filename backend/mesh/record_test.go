@@ -14,7 +14,7 @@ func TestJudgeRecordAndMasks(t *testing.T) {
 	for name, text := range map[string]string{
 		"user_events": userEvents,
 		"raw": "apiVersion: v3.1.0\nkind: DataContract\nid: x\nversion: 1.0.0\nstatus: active\nservers: [{server: k, type: kafka, host: localhost:9092, topic: user_events}]\nschema:\n- name: user_events\n" +
-			"  properties: [{name: user_id, logicalType: string}, {name: nick, classification: pii, logicalType: string}, {name: card, classification: public, logicalType: string}]\n",
+			"  properties: [{name: user_id, logicalType: string}, {name: nick, classification: pii, logicalType: string}, {name: card, classification: public, logicalType: string}, {name: visits, logicalType: array, items: {classification: pii}}]\n",
 	} {
 		p, err := contract.Parse([]byte(text), "commerce", name)
 		if err != nil {
@@ -40,7 +40,7 @@ func TestJudgeRecordAndMasks(t *testing.T) {
 	if by, _ := e.JudgeRecord(context.Background(), "others", []byte(`{}`), time.Now()); by != nil {
 		t.Errorf("another topic is judged by %v", by)
 	}
-	for field, want := range map[string]bool{"nick": true, "card": false, "email": true, "user_id": false, "amount": false} {
+	for field, want := range map[string]bool{"nick": true, "visits": true, "card": false, "email": true, "user_id": false, "amount": false} {
 		if got := e.Masks("user_events", field); got != want {
 			t.Errorf("%s is masked: %v", field, got)
 		}
