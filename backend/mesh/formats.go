@@ -5,6 +5,8 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"net/url"
+	"path/filepath"
 	"strings"
 
 	"weir/backend/mesh/contract"
@@ -247,12 +249,12 @@ func (r Report) sarifRun() sarifRun {
 		location := sarifLocation{}
 		if i.First.Offset > 0 {
 			result.Message.Text += " (first at " + r.place(i.First) + ")"
-			location.Physical = &sarifPhysical{Artifact: sarifArtifact{r.fileOf(i.First)}}
+			location.Physical = &sarifPhysical{Artifact: artifact(r.fileOf(i.First))}
 			if n := int(-1 - i.First.Partition); strings.HasPrefix(r.Files[n].Format, "jsonl") {
 				location.Physical.Region = &sarifRegion{i.First.Offset}
 			}
 		} else if len(r.Files) > 0 {
-			location.Physical = &sarifPhysical{Artifact: sarifArtifact{r.Files[0].Path}}
+			location.Physical = &sarifPhysical{Artifact: artifact(r.Files[0].Path)}
 		}
 		if i.Column != "" {
 			location.Logical = []sarifLogical{{i.Column, "member"}}
@@ -261,6 +263,11 @@ func (r Report) sarifRun() sarifRun {
 		run.Results = append(run.Results, result)
 	}
 	return run
+}
+
+// artifact names a file by a URI, relative to wherever the path is.
+func artifact(path string) sarifArtifact {
+	return sarifArtifact{(&url.URL{Path: filepath.ToSlash(path)}).String()}
 }
 
 func sarifLevel(i judge.Issue) string {

@@ -324,6 +324,9 @@ func TestJUnitAndSARIF(t *testing.T) {
 	if err := json.Unmarshal(b.Bytes(), &log); err != nil {
 		t.Fatal(err)
 	}
+	if uri := artifact("a folder/50%#1.csv").URI; uri != "a%20folder/50%25%231.csv" {
+		t.Errorf("%s is no URI", uri)
+	}
 	levels := map[string]int{}
 	for _, result := range log.Runs[0].Results {
 		levels[result.Level]++
