@@ -160,7 +160,7 @@ func (w *csvWorker) one(data []byte, number int64, final, strict bool) (length i
 		return 0, 0, fmt.Errorf("row %d: %w", number, errQuote)
 	case n == 0:
 		return 0, 0, nil
-	case len(fields) == 1 && len(fields[0].Raw) == 0 && n <= 2: // a blank line
+	case len(fields) == 1 && len(fields[0].Raw) == 0 && data[0] != '"': // a blank line
 		return n, 0, nil
 	}
 	where := w.file.v.where(number)

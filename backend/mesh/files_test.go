@@ -232,6 +232,18 @@ func TestNumbersBeyondFloat64(t *testing.T) {
 	}
 }
 
+// TestAQuotedEmptyFieldIsARow, and a blank line none, wherever they stand.
+func TestAQuotedEmptyFieldIsARow(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int64{"v\n\"\"\n1\n": 2, "v\n1\n\"\"": 2, "v\n1\n\"\"\r\n": 2, "v\n1\n\n": 1, "v\r\n\r\n1\r\n": 1} {
+		for _, p := range []DataProduct{{Domain: "d", Name: "n", Rules: contract.ArticleRules(nil, 1)}, odcs(t, "{name: v, unique: true}")} {
+			if r := validate(t, p, FileOptions{}, write(t, "a.csv", []byte(text))); r.Rows != want {
+				t.Errorf("%q: %d rows, want %d", text, r.Rows, want)
+			}
+		}
+	}
+}
+
 // TestTextsThatMeanMissingAreMissingValues though a CSV file has them for nulls.
 func TestTextsThatMeanMissingAreMissingValues(t *testing.T) {
 	t.Parallel()
