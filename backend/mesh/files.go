@@ -158,6 +158,9 @@ func expand(paths []string) ([]string, error) {
 			if err != nil {
 				return err
 			}
+			if d.IsDir() && strings.HasPrefix(d.Name(), ".") && path != p { // such as .ipynb_checkpoints: copies
+				return filepath.SkipDir
+			}
 			// What has a data file's name but is none (a link to nothing, a device) fails when it is opened.
 			if !d.IsDir() && formatOf(path) != "" && !strings.HasPrefix(d.Name(), ".") {
 				out = append(out, path)

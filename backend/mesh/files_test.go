@@ -104,7 +104,7 @@ func comma(name string) byte {
 func TestFoldersAndSeveralFilesAreOneDataSet(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for name, data := range map[string]string{"a/1.csv": smallCSV, "a/2.jsonl": `{"user_id":1,"timestamp":"t","email":"x"}`, "a/ignored.txt": "x", "a/.hidden.csv": "x"} {
+	for name, data := range map[string]string{"a/1.csv": smallCSV, "a/2.jsonl": `{"user_id":1,"timestamp":"t","email":"x"}`, "a/ignored.txt": "x", "a/.hidden.csv": "x", "a/.ipynb_checkpoints/1.csv": smallCSV} {
 		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
 			t.Fatal(err)
 		}
