@@ -262,8 +262,8 @@ func openRegular(path string) (*os.File, error) {
 
 // stream finds out what a source holds, decompressed, and judges it.
 func (v *validation) stream(source io.Reader, report *FileReport) error {
-	if report.Format == "parquet" {
-		return v.parquet(source)
+	if file, ok := source.(*os.File); ok && report.Format == "parquet" && startsWith(file, "PAR1") { // read where it lies
+		return v.parquet(file)
 	}
 	counted := &progress{Reader: source, v: v}
 	text := bufio.NewReaderSize(counted, 64<<10)
@@ -294,16 +294,16 @@ func (v *validation) stream(source io.Reader, report *FileReport) error {
 		return fmt.Errorf("reading%s: %w", compression, err)
 	}
 	whole := errors.Is(err, io.EOF)
+	if report.Format == "parquet" || bytes.HasPrefix(start, []byte("PAR1")) {
+		report.Format = "parquet" + compression
+		return v.parquet(text)
+	}
 	if bytes.HasPrefix(start, []byte("\xef\xbb\xbf")) {
 		start = start[3:]
 		_, _ = text.Discard(3) // it was peeked at
 	}
 	if bytes.HasPrefix(start, []byte("\xff\xfe")) || bytes.HasPrefix(start, []byte("\xfe\xff")) {
 		return errors.New("the text is UTF-16; expected UTF-8")
-	}
-	if bytes.HasPrefix(start, []byte("PAR1")) {
-		report.Format = "parquet" + compression
-		return v.parquet(text)
 	}
 	if report.Format == "" {
 		if report.Format = guess(start); report.Format == "" {
@@ -321,6 +321,13 @@ func (v *validation) stream(source io.Reader, report *FileReport) error {
 		return v.jsonDocument(text)
 	}
 	return fmt.Errorf("%w %q; expected csv, jsonl, json or parquet", ErrFormat, format)
+}
+
+// startsWith tells whether a file that can be read at any place does.
+func startsWith(file *os.File, magic string) bool {
+	b := make([]byte, len(magic))
+	n, _ := file.ReadAt(b, 0)
+	return string(b[:n]) == magic
 }
 
 func guess(start []byte) string {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	bigint "math/big"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
+	"github.com/parquet-go/parquet-go"
 
 	"weir/backend/mesh/contract"
 	"weir/backend/mesh/judge"
@@ -396,6 +398,58 @@ func TestTypedColumnsOfParquet(t *testing.T) {
 		}
 		if n := len(r.Unjudged()); n != 0 {
 			t.Errorf("%s: %d checks are not judged", file, n)
+		}
+	}
+}
+
+// logicalParquet is a file with a row of each limit of some logical types.
+func logicalParquet(t testing.TB) []byte {
+	t.Helper()
+	schema := parquet.NewSchema("t", parquet.Group{
+		"big":   parquet.Decimal(0, 38, parquet.FixedLenByteArrayType(16)),
+		"price": parquet.Decimal(2, 9, parquet.Int32Type),
+		"key":   parquet.Uint(64),
+		"port":  parquet.Uint(32),
+		"at":    parquet.Time(parquet.Microsecond),
+		"id":    parquet.UUID(),
+	})
+	var b bytes.Buffer
+	w := parquet.NewWriter(&b, schema)
+	for i, big := range []string{"12345678901234567890", "12345678901234567891", "-12345678901234567890"} {
+		n, _ := new(bigint.Int).SetString(big, 10)
+		fixed := new(bigint.Int).And(n, new(bigint.Int).Sub(new(bigint.Int).Lsh(bigint.NewInt(1), 128), bigint.NewInt(1))).FillBytes(make([]byte, 16))
+		values := map[string]parquet.Value{
+			"big": parquet.FixedLenByteArrayValue(fixed), "price": parquet.Int32Value([]int32{-5, 150, 0}[i]), "key": parquet.Int64Value(-1 - int64(i)), "port": parquet.Int32Value(-1),
+			"at": parquet.Int64Value(int64(i) * 43_200_000_001), "id": parquet.FixedLenByteArrayValue(bytes.Repeat([]byte{byte(i), 0xa0}, 8)),
+		}
+		var row parquet.Row
+		for column, path := range schema.Columns() {
+			row = append(row, values[path[0]].Level(0, 0, column))
+		}
+		if _, err := w.WriteRows([]parquet.Row{row}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestLogicalTypesOfParquet are judged as what they stand for, to the last digit, in a compressed file too.
+func TestLogicalTypesOfParquet(t *testing.T) {
+	t.Parallel()
+	p := odcs(t, `{name: big, logicalType: integer, unique: true, quality: [{metric: invalidValues, mustBe: 0, arguments: {validValues: [12345678901234567890, 12345678901234567891, -12345678901234567890]}}]},
+    {name: price, logicalType: number, logicalTypeOptions: {minimum: -0.05, maximum: 1.5, multipleOf: 0.01}},
+    {name: key, logicalType: integer, logicalTypeOptions: {format: u64, minimum: 0}}, {name: port, logicalType: integer, logicalTypeOptions: {minimum: 4294967295, maximum: 4294967295}},
+    {name: at, logicalType: time}, {name: id, logicalType: string, unique: true, logicalTypeOptions: {format: uuid}}`)
+	data := logicalParquet(t)
+	for name, content := range map[string][]byte{"a.parquet": data, "a.parquet.gz": gzipped(t, data), "a.parquet.zst": zstandard(t, data), "a.pq": data, "nameless": gzipped(t, data)} {
+		r := validate(t, p, FileOptions{}, write(t, name, content))
+		if r.ExitCode() != ExitHolds || r.Rows != 3 {
+			var b bytes.Buffer
+			_ = r.WriteText(&b)
+			t.Errorf("%s: %s", name, b.String())
 		}
 	}
 }

@@ -388,24 +388,44 @@ func writerOf(typ parquet.Type) func([]byte, parquet.Value) ([]byte, scan.Kind) 
 		case *format.DateType:
 			return instant(func(v parquet.Value) time.Time { return time.Unix(int64(v.Int32())*86400, 0) }, time.DateOnly)
 		case *format.DecimalType:
-			k, scale := typ.Kind(), math.Pow10(int(l.Scale))
+			k, scale := typ.Kind(), int(l.Scale)
 			return func(dst []byte, v parquet.Value) ([]byte, scan.Kind) {
-				var unscaled float64
 				switch k {
 				case parquet.Int32:
-					unscaled = float64(v.Int32())
+					return scan.AppendScaled(dst, int64(v.Int32()), scale), scan.Number
 				case parquet.Int64:
-					unscaled = float64(v.Int64())
-				default: // two's complement, the highest byte first
-					for i, b := range v.ByteArray() {
-						digit := float64(b)
-						if i == 0 {
-							digit = float64(int8(b))
-						}
-						unscaled = unscaled*256 + digit
-					}
+					return scan.AppendScaled(dst, v.Int64(), scale), scan.Number
 				}
-				return strconv.AppendFloat(dst, unscaled/scale, 'f', -1, 64), scan.Number
+				return scan.AppendDecimal(dst, v.ByteArray(), scale), scan.Number
+			}
+		case *format.TimeType:
+			k, unit := typ.Kind(), time.Millisecond
+			if l.Unit.Value != nil {
+				unit = l.Unit.Value.Duration()
+			}
+			return instant(func(v parquet.Value) time.Time {
+				n := v.Int64()
+				if k == parquet.Int32 {
+					n = int64(v.Int32())
+				}
+				return time.Unix(0, 0).Add(time.Duration(n) * unit)
+			}, "15:04:05.999999999")
+		case *format.UUIDType:
+			return quoted(func(dst []byte, v parquet.Value) []byte {
+				b := v.ByteArray()
+				if len(b) != 16 {
+					return append(dst, b...)
+				}
+				return fmt.Appendf(dst, "%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+			})
+		case *format.IntType:
+			if k := typ.Kind(); !l.IsSigned {
+				return func(dst []byte, v parquet.Value) ([]byte, scan.Kind) {
+					if k == parquet.Int32 {
+						return strconv.AppendUint(dst, uint64(v.Uint32()), 10), scan.Number
+					}
+					return strconv.AppendUint(dst, v.Uint64(), 10), scan.Number
+				}
 			}
 		}
 	}

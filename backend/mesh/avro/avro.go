@@ -336,15 +336,7 @@ func (d *decoder) blocks(dst []byte, n *node, depth int) ([]byte, error) {
 func (d *decoder) bytes(dst, b []byte, n *node) ([]byte, error) {
 	switch {
 	case n.logical == "decimal":
-		var unscaled float64 // two's complement, the highest byte first
-		for i, c := range b {
-			digit := float64(c)
-			if i == 0 {
-				digit = float64(int8(c))
-			}
-			unscaled = unscaled*256 + digit
-		}
-		return appendFloat(dst, unscaled/math.Pow10(n.scale), 64), nil
+		return scan.AppendDecimal(dst, b, n.scale), nil
 	case n.kind == text:
 		if !utf8.Valid(b) {
 			return dst, d.fail("a text that is not UTF-8")

@@ -290,13 +290,5 @@ func (w *writer) decimal(dst []byte, m protoreflect.Message, _ int) ([]byte, err
 	if err != nil {
 		return dst, err
 	}
-	unscaled := 0.0
-	for i, c := range m.Get(value).Bytes() {
-		digit := float64(c)
-		if i == 0 {
-			digit = float64(int8(c))
-		}
-		unscaled = unscaled*256 + digit
-	}
-	return appendFloat(dst, unscaled/math.Pow(10, float64(m.Get(scale).Int())), 64), nil
+	return scan.AppendDecimal(dst, m.Get(value).Bytes(), int(m.Get(scale).Int())), nil
 }

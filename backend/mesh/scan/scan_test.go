@@ -352,3 +352,22 @@ func BenchmarkCSV(b *testing.B) {
 		})
 	}
 }
+
+func TestDecimalsAreWrittenExactly(t *testing.T) {
+	for _, c := range []struct {
+		unscaled []byte
+		scale    int
+		want     string
+	}{
+		{[]byte{0xff, 0x83}, 2, "-1.25"}, {[]byte{5}, 2, "0.05"}, {[]byte{0xfb}, 1, "-0.5"}, {[]byte{100}, 2, "1"}, {[]byte{100}, 1, "10"}, {nil, 2, "0"}, {[]byte{0}, 3, "0"},
+		{[]byte{7}, -3, "7e3"}, {[]byte{7}, 1 << 30, "7e-1073741824"},
+		{[]byte{0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, 0, "9223372036854775807"}, {[]byte{0x80, 0, 0, 0, 0, 0, 0, 0}, 0, "-9223372036854775808"},
+		{[]byte{1, 0, 0, 0, 0, 0, 0, 0, 1}, 19, "1.8446744073709551617"}, {[]byte{0xff, 0, 0, 0, 0, 0, 0, 0, 0}, 0, "-18446744073709551616"},
+		{bytes.Repeat([]byte{0x7f}, 1000), 0, "1e9999"}, {bytes.Repeat([]byte{0x80}, 1000), 0, "-1e9999"},
+	} {
+		got := AppendDecimal(nil, c.unscaled, c.scale)
+		if string(got) != c.want || !json.Valid(got) {
+			t.Errorf("% x over 10^%d: %s, want %s", c.unscaled, c.scale, got, c.want)
+		}
+	}
+}
