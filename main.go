@@ -32,6 +32,7 @@ import (
 	"weir/backend/history"
 	"weir/backend/kafka"
 	"weir/backend/mesh"
+	"weir/backend/safetext"
 	"weir/backend/timeline"
 	"weir/config"
 	"weir/tui"
@@ -60,8 +61,17 @@ func main() {
 	if errors.As(err, &code) {
 		os.Exit(int(code))
 	}
-	fmt.Fprintln(os.Stderr, "weir:", err)
+	complain(os.Stderr, err)
 	os.Exit(1)
+}
+
+// complain writes an error, which may quote what came from outside, so that nothing in it can act on a terminal.
+func complain(w io.Writer, err error) {
+	lines := strings.Split(err.Error(), "\n")
+	for i, line := range lines {
+		lines[i] = safetext.Clean(line).String()
+	}
+	_, _ = fmt.Fprintln(w, "weir:", strings.Join(lines, "\n"))
 }
 
 // exitCode ends the program without another word: what there was to say has been printed.
@@ -560,7 +570,7 @@ func (f *flags) validateCommand() *cobra.Command {
 
 // couldNotTell prints why a validation did not come about. Its exit code is not 1, which says that a contract is broken.
 func couldNotTell(cmd *cobra.Command, err error) error {
-	_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "weir:", err)
+	complain(cmd.ErrOrStderr(), err)
 	return exitCode(mesh.ExitUnknown)
 }
 

@@ -229,6 +229,22 @@ func TestValidateBadFoldersAndProducts(t *testing.T) {
 	}
 }
 
+// TestValidateNotUnderstoodIsExitCodeTwo: 1 would say that the contract is broken.
+func TestValidateNotUnderstoodIsExitCodeTwo(t *testing.T) {
+	alone(t)
+	write(t, "product.yaml", product)
+	for want, args := range map[string][]string{
+		"expected a PRODUCT and a FILE": {"validate", "product.yaml"}, "found 0 arguments": {"validate"}, "unknown flag: --jsn": {"validate", "--jsn", "product.yaml", "a.csv"},
+	} {
+		if _, errOut, err := weir(t, args...); code(err) != 2 || !strings.Contains(errOut, want) {
+			t.Errorf("weir %v: %v %s", args, err, errOut)
+		}
+	}
+	if _, errOut, err := weir(t, "validate", "no\x1b[31m/such", "a.csv"); code(err) != 2 || strings.Contains(errOut, "\x1b") {
+		t.Errorf("%v %q", err, errOut)
+	}
+}
+
 func TestValidateEachFileAlone(t *testing.T) {
 	alone(t)
 	write(t, "product.yaml", product)
