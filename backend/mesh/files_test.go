@@ -489,6 +489,30 @@ func TestDamagedParquetIsAnErrorAtMost(t *testing.T) {
 	}
 }
 
+// TestEveryReportTellsWhomToCallAndWhere in all formats.
+func TestEveryReportTellsWhomToCallAndWhere(t *testing.T) {
+	t.Parallel()
+	p := DataProduct{Domain: "d", Name: "n", Owners: []string{"ada@example.com"}, Consumers: []string{"billing"}, Rules: contract.ArticleRules(nil, 0)}
+	r := validate(t, p, FileOptions{}, write(t, "a.csv", []byte("k,v\n1,x\n2,\n3,\n4,x\n")))
+	for _, format := range Formats() {
+		var b bytes.Buffer
+		if err := r.Write(&b, format); err != nil || !strings.Contains(b.String(), "ada@example.com") || !strings.Contains(b.String(), "billing") {
+			t.Errorf("%s: %v\n%s", format, err, b.String())
+		}
+	}
+	var b bytes.Buffer
+	if err := r.WriteJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	var got jsonReport
+	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if e := got.Evidence[0]; e.First == nil || e.First.Row != 2 || e.Last.Row != 3 || e.First.File != r.Files[0].Path || e.Samples[1].Row != 3 {
+		t.Errorf("%s", b.String())
+	}
+}
+
 func TestTheReportInJSONHasTheArticlesKeys(t *testing.T) {
 	t.Parallel()
 	r := validate(t, articleProduct, FileOptions{}, write(t, "a.csv", []byte("user_id,email\n1,\n2,x\x1b[31m\n")))

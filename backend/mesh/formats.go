@@ -21,13 +21,24 @@ type junitSuites struct {
 }
 
 type junitSuite struct {
-	Name     string      `xml:"name,attr"`
-	Tests    int         `xml:"tests,attr"`
-	Failures int         `xml:"failures,attr"`
-	Errors   int         `xml:"errors,attr"`
-	Skipped  int         `xml:"skipped,attr"`
-	Time     string      `xml:"time,attr"`
-	Cases    []junitCase `xml:"testcase"`
+	Name     string `xml:"name,attr"`
+	Tests    int    `xml:"tests,attr"`
+	Failures int    `xml:"failures,attr"`
+	Errors   int    `xml:"errors,attr"`
+	Skipped  int    `xml:"skipped,attr"`
+	Time     string `xml:"time,attr"`
+	// Properties are whom to call and who is hurt.
+	Properties *junitProperties `xml:"properties"`
+	Cases      []junitCase      `xml:"testcase"`
+}
+
+type junitProperties struct {
+	List []junitProperty `xml:"property"`
+}
+
+type junitProperty struct {
+	Name  string `xml:"name,attr"`
+	Value string `xml:"value,attr"`
 }
 
 type junitCase struct {
@@ -70,7 +81,9 @@ func writeJUnit(w io.Writer, reports []Report) error {
 // not read whole is an error.
 func (r Report) junitSuite() junitSuite {
 	class := strings.ReplaceAll(r.Product.Key(), "/", ".")
-	suite := junitSuite{Name: r.Product.Key(), Time: fmt.Sprintf("%.3f", r.Took.Seconds())}
+	suite := junitSuite{Name: r.Product.Key(), Time: fmt.Sprintf("%.3f", r.Took.Seconds()), Properties: &junitProperties{[]junitProperty{
+		{"owners", safetext.Clean(orNobody(r.Product.Owners)).String()}, {"consumers", safetext.Clean(orNobody(r.Product.Consumers)).String()},
+	}}}
 	add := func(c junitCase) {
 		c.Class = class
 		c.Name = safetext.Clean(c.Name).String()
@@ -158,6 +171,7 @@ type sarifRun struct {
 	} `json:"tool"`
 	Invocations []sarifInvocation `json:"invocations"`
 	Results     []sarifResult     `json:"results"`
+	Properties  map[string]any    `json:"properties"`
 }
 
 type sarifDriver struct {
@@ -229,7 +243,9 @@ func writeSARIF(w io.Writer, reports []Report) error {
 }
 
 func (r Report) sarifRun() sarifRun {
-	run := sarifRun{Results: []sarifResult{}, Invocations: []sarifInvocation{{Successful: r.Whole()}}}
+	run := sarifRun{Results: []sarifResult{}, Invocations: []sarifInvocation{{Successful: r.Whole()}}, Properties: map[string]any{
+		"product": r.Product.Key(), "owners": append([]string{}, r.Product.Owners...), "consumers": append([]string{}, r.Product.Consumers...),
+	}}
 	run.Tool.Driver = sarifDriver{Name: "weir", Rules: []sarifRule{}}
 	for _, f := range r.Files {
 		if f.Err != nil {

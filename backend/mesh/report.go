@@ -126,6 +126,8 @@ func (r Report) Result() Result {
 type jsonReport struct {
 	Result
 	Product     string      `json:"product"`
+	Owners      []string    `json:"owners"`
+	Consumers   []string    `json:"consumers"`
 	Verdict     string      `json:"verdict"`
 	Rows        int64       `json:"rows"`
 	Undecodable int64       `json:"undecodable"`
@@ -164,19 +166,25 @@ type jsonIssue struct {
 	Observed string       `json:"observed,omitempty"`
 	Failed   int64        `json:"failed"`
 	Of       int64        `json:"of"`
+	First    *jsonPlace   `json:"first,omitempty"` // of the failing rows; absent where no row is to blame
+	Last     *jsonPlace   `json:"last,omitempty"`
 	Samples  []jsonSample `json:"samples"`
 }
 
+type jsonPlace struct {
+	File string `json:"file"`
+	Row  int64  `json:"row"`
+}
+
 type jsonSample struct {
-	File  string `json:"file"`
-	Row   int64  `json:"row"`
+	jsonPlace
 	Value string `json:"value"`
 }
 
 // WriteJSON writes the report as one JSON object.
 func (r Report) WriteJSON(w io.Writer) error {
 	out := jsonReport{
-		Result: r.Result(), Product: r.Product.Key(), Verdict: r.verdict(), Rows: r.Rows, Undecodable: r.Undecodable,
+		Result: r.Result(), Product: r.Product.Key(), Owners: append([]string{}, r.Product.Owners...), Consumers: append([]string{}, r.Product.Consumers...), Verdict: r.verdict(), Rows: r.Rows, Undecodable: r.Undecodable,
 		Seconds: r.Took.Seconds(), Files: []jsonFile{}, Checks: []jsonCheck{}, Evidence: []jsonIssue{},
 	}
 	for _, f := range r.Files {
@@ -198,7 +206,10 @@ func (r Report) WriteJSON(w io.Writer) error {
 			Observed: i.Observed, Failed: i.Failed, Of: i.Of, Samples: []jsonSample{},
 		}
 		for _, s := range i.Samples {
-			issue.Samples = append(issue.Samples, jsonSample{r.fileOf(s.Where), s.Offset, s.Value})
+			issue.Samples = append(issue.Samples, jsonSample{jsonPlace{r.fileOf(s.Where), s.Offset}, s.Value})
+		}
+		if i.First.Offset > 0 {
+			issue.First, issue.Last = &jsonPlace{r.fileOf(i.First), i.First.Offset}, &jsonPlace{r.fileOf(i.Last), i.Last.Offset}
 		}
 		out.Evidence = append(out.Evidence, issue)
 	}
