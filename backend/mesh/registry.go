@@ -132,9 +132,26 @@ func (r *Registry) Scan() (entries []Entry, changed bool, err error) {
 		if c := strings.Compare(a.Domain, b.Domain); c != 0 {
 			return c
 		}
-		return strings.Compare(a.Name, b.Name)
+		if c := strings.Compare(a.Name, b.Name); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Path, b.Path)
 	})
-	return entries, changed, nil
+	return r.once(entries), changed, nil
+}
+
+// once keeps, of sorted entries that are of one product, the first, which says so.
+func (r *Registry) once(entries []Entry) []Entry {
+	kept := entries[:0]
+	for _, e := range entries {
+		if n := len(kept); n > 0 && kept[n-1].Domain == e.Domain && kept[n-1].Name == e.Name {
+			first := &kept[n-1]
+			first.Err = errors.Join(first.Err, fmt.Errorf("%s is that product too; remove one of the files", filepath.Join(r.dir, e.Path)))
+			continue
+		}
+		kept = append(kept, e)
+	}
+	return kept
 }
 
 // find lists the files <domain>/<name>.yaml (or .yml), sorted.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"weir/backend/mesh/contract"
+	"weir/backend/mesh/judge"
 )
 
 func openRegistry(t *testing.T) (*Registry, string) {
@@ -191,6 +192,50 @@ func TestScanKeepsTheLastGoodVersion(t *testing.T) {
 	}
 	if entries, changed, err := r.Scan(); err != nil || len(entries) != 0 || !changed {
 		t.Errorf("%v %v %v", entries, changed, err)
+	}
+}
+
+// TestTwoFilesOfOneProductAreOneEntry that says so, so that the engine does not take turns between them.
+func TestTwoFilesOfOneProductAreOneEntry(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, version := range map[string]string{"a.yaml": "1", "a.yml": "2"} {
+		if err := os.WriteFile(filepath.Join(dir, "d", name), []byte("domain: d\nname: a\nschema_version: '"+version+"'\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := OpenRegistry(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	for range 2 {
+		entries, _, err := r.Scan()
+		if err != nil || len(entries) != 1 || entries[0].Product == nil || entries[0].Product.Version != "1" || entries[0].Err == nil || !strings.Contains(entries[0].Err.Error(), "a.yml") {
+			t.Fatalf("%v %+v", err, entries)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, "d", "a.yml")); err != nil {
+		t.Fatal(err)
+	}
+	if entries, _, err := r.Scan(); err != nil || len(entries) != 1 || entries[0].Err != nil {
+		t.Errorf("%v %+v", err, entries)
+	}
+}
+
+// TestTheConsoleIsToldWhatWasNotJudged of a window.
+func TestTheConsoleIsToldWhatWasNotJudged(t *testing.T) {
+	t.Parallel()
+	lint := []Finding{{Severity: "error"}, {Severity: "info"}}
+	if got := withUnseen(lint, judge.Outcome{Watched: 1, Rows: 1}); len(got) != 2 {
+		t.Errorf("%+v", got)
+	}
+	got := withUnseen(lint, judge.Outcome{Watched: 0.25, Rows: 1, Excess: 3})
+	if len(got) != 4 || !strings.Contains(got[1].Message.String(), "25%") || !strings.Contains(got[2].Message.String(), "3 fields") || got[3].Severity != "info" || len(lint) != 2 {
+		t.Errorf("%+v", got)
 	}
 }
 

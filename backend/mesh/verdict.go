@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,9 +90,32 @@ func (p *live) judgeNow(now time.Time, cluster *string, e *Engine) Product {
 		e.reporter.judged(&p.told, *made, topic, state, out, window, now)
 	}
 	shown := v.product(entry, out, topic, problem, now)
-	shown.Findings, shown.Window, shown.WindowRows = findings, window, rows
+	shown.Findings, shown.Window, shown.WindowRows = withUnseen(findings, out), window, rows
 	shown.Shared, shown.Behind = p.feed.shared(now)
 	return shown
+}
+
+// withUnseen adds to the lint's findings what of the window's data was not judged, for a person to know that its rules hold of
+// the rest only.
+func withUnseen(findings []Finding, out judge.Outcome) []Finding {
+	if (out.Watched == 1 || out.Rows == 0) && out.Excess == 0 {
+		return findings
+	}
+	var unseen []Finding
+	add := func(format string, args ...any) {
+		unseen = append(unseen, Finding{Severity: string(contract.Warning), Message: safetext.Clean(fmt.Sprintf(format, args...))})
+	}
+	if out.Watched < 1 && out.Rows > 0 {
+		add("only %s of the values are watched for duplicates: there are too many to remember", percent(out.Watched))
+	}
+	if out.Excess > 0 {
+		add("%s fields of columns beyond the first %s were not judged", grouped(out.Excess), grouped(judge.MaxColumns))
+	}
+	after := slices.IndexFunc(findings, func(f Finding) bool { return f.Severity != string(contract.Fatal) })
+	if after < 0 {
+		after = len(findings)
+	}
+	return slices.Concat(findings[:after], unseen, findings[after:])
 }
 
 // tellParsing writes events about the product's file.
