@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -64,10 +65,51 @@ func Diff(old, new Product) []Change {
 	d.plain("consumers", strings.Join(old.Consumers, ", "), strings.Join(new.Consumers, ", "))
 	d.plain("refresh", old.Refresh, new.Refresh)
 	d.plain("version", old.Version, new.Version)
+	d.plain("status", old.Status, new.Status)
+	d.plain("window", windowText(old), windowText(new))
+	d.levels(old.SLA, new.SLA)
 	if old.Version == new.Version && slices.ContainsFunc(d.changes, func(c Change) bool { return c.Consumers || c.Producers }) {
 		d.add("version: still "+or(new.Version, "none"), false, false, "the contract changed, its version did not")
 	}
 	return d.changes
+}
+
+// levels compares the service levels that no rule judges; the others are told as rules.
+func (d *differ) levels(old, new []SLA) {
+	texts := func(levels []SLA) (map[string]string, []string) {
+		found, order := map[string]string{}, []string(nil)
+		for _, s := range levels {
+			if slaRules(s, place{}, "") != nil {
+				continue
+			}
+			what := strings.TrimSpace("service level " + s.Property + " " + s.Element)
+			if _, twice := found[what]; !twice {
+				order = append(order, what)
+			}
+			found[what] = strings.TrimPrefix(found[what]+", "+strings.TrimSpace(s.Value+" "+s.Unit), ", ")
+		}
+		return found, order
+	}
+	before, order := texts(old)
+	after, more := texts(new)
+	for _, what := range more {
+		if !slices.Contains(order, what) {
+			order = append(order, what)
+		}
+	}
+	for _, what := range order {
+		d.plain(what, before[what], after[what])
+	}
+}
+
+func windowText(p Product) string {
+	switch {
+	case p.WindowRows > 0:
+		return strconv.FormatInt(p.WindowRows, 10) + " rows"
+	case p.Window > 0:
+		return p.Window.String()
+	}
+	return ""
 }
 
 // objects compares contracts of several schema objects, each with the one of its name.
@@ -93,7 +135,7 @@ func (d *differ) objects(old, new Product) []Change {
 			continue
 		}
 		for _, c := range Diff(was, *is) {
-			if what, _, _ := strings.Cut(c.What, ":"); slices.Contains([]string{"owners", "consumers", "refresh", "version"}, what) { // of the contract: told once
+			if what, _, _ := strings.Cut(c.What, ":"); slices.Contains([]string{"owners", "consumers", "refresh", "version", "status", "window"}, what) || strings.HasPrefix(what, "service level ") { // of the contract: told once
 				if told[c.What] {
 					continue
 				}
@@ -185,6 +227,9 @@ func (d *differ) column(old, new Column, path string) {
 
 // identity is what makes two rules versions of one.
 func identity(r Rule, n int) string {
+	if r.Kind == Duplicates { // of rows; the order of the columns is none of theirs
+		r.Columns = slices.Sorted(slices.Values(r.Columns))
+	}
 	return fmt.Sprintf("%d\x00%s\x00%s\x00%d", r.Kind, r.Name, strings.Join(r.Columns, "\x00"), n)
 }
 
@@ -206,8 +251,24 @@ func (d *differ) rules(old, new Product) {
 		}
 		return found, order
 	}
-	before, beforeOrder := index(old.Rules)
-	after, afterOrder := index(new.Rules)
+	// Rules that both have are no change, wherever they stand in the list.
+	olds, news := slices.Clone(old.Rules), []Rule(nil)
+	for _, now := range new.Rules {
+		same := slices.IndexFunc(olds, func(was Rule) bool {
+			if was.Kind != now.Kind || was.Breaks() != now.Breaks() || identity(was, 0) != identity(now, 0) {
+				return false
+			}
+			loose, tight := compare(was, now)
+			return !loose && !tight
+		})
+		if same >= 0 {
+			olds = slices.Delete(olds, same, same+1)
+			continue
+		}
+		news = append(news, now)
+	}
+	before, beforeOrder := index(olds)
+	after, afterOrder := index(news)
 	for _, id := range beforeOrder {
 		was := before[id]
 		now, still := after[id]

@@ -39,6 +39,10 @@ func TestDiffSaysWhomAChangeBreaks(t *testing.T) {
 		{"{name: a, quality: [{metric: nullValues, mustBe: 0, severity: warning}]}", "{name: a, quality: [{metric: nullValues, mustBe: 0}]}", "producers: nullValues of a: severity error, was warning"},
 		{"{name: a, logicalType: object, properties: [{name: b}]}", "{name: a, logicalType: object, properties: []}", "consumers: a.b: removed"},
 		{"{name: a, logicalType: array, items: {logicalType: string}}", "{name: a, logicalType: array, items: {logicalType: integer}}", "both: a[]: type integer, was string"},
+		{"{name: a, quality: [{metric: invalidValues, arguments: {validValues: [x]}, mustBe: 0}, {metric: invalidValues, arguments: {pattern: y}, mustBe: 0}]}",
+			"{name: a, quality: [{metric: invalidValues, arguments: {pattern: y}, mustBe: 0}, {metric: invalidValues, arguments: {validValues: [x]}, mustBe: 0}]}", ""},
+		{"{name: a, primaryKey: true, primaryKeyPosition: 1}, {name: b, primaryKey: true, primaryKeyPosition: 2}", "{name: a, primaryKey: true, primaryKeyPosition: 2}, {name: b, primaryKey: true, primaryKeyPosition: 1}", ""},
+		{"{name: a, enum: [{value: x}]}", "{name: a, enum: [{value: x}, {value: y}]}", "consumers: enum of a: = 0 and values x, y, was = 0 and values x"},
 		{"{name: a, classification: public}", "{name: a, classification: restricted}", "-: a classification: restricted, was public"},
 	} {
 		var got []string
@@ -52,6 +56,21 @@ func TestDiffSaysWhomAChangeBreaks(t *testing.T) {
 		if s := strings.Join(got, "; "); s != c.want {
 			t.Errorf("%s → %s:\ngot  %s\nwant %s", c.old, c.new, s, c.want)
 		}
+	}
+}
+
+func TestDiffTellsOfServiceLevelsNobodyJudges(t *testing.T) {
+	const old = "customProperties: [{property: window, value: 5m}]\nslaProperties: [{property: retention, value: 3, unit: y}, {property: latency, value: 1, unit: d, element: a}]\n"
+	changes := Diff(odcs(t, "{name: a}", old), odcs(t, "{name: a}", "customProperties: [{property: window, value: 100 rows}]\nslaProperties: [{property: latency, value: 1, unit: d, element: a}, {property: availability, value: 99}]\n"))
+	var got []string
+	for _, c := range changes {
+		got = append(got, c.What)
+	}
+	if want := []string{"window: 100 rows, was 5m0s", "service level retention: none, was 3 y", "service level availability: 99, was none"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if changes := Diff(odcs(t, "{name: a}", old), odcs(t, "{name: a}", old)); len(changes) != 0 {
+		t.Errorf("%+v", changes)
 	}
 }
 
