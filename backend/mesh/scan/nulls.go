@@ -77,6 +77,15 @@ var mayBeNull = func() (t [256]uint64) {
 	return t
 }()
 
+// mayBeQuotedNull tells the same of a field in quotes by its second byte.
+var mayBeQuotedNull = func() (t [256]uint64) {
+	t['"'] = 1<<2 | 1<<3
+	for _, s := range nullTexts {
+		t[s[0]] |= 1<<(len(s)+2) | 1<<(len(s)+3)
+	}
+	return t
+}()
+
 // nullWords are the null texts as the bytes of a word, each at the place that its product with nullFactor tells; the
 // empty one is at 0. Found by trying, the factor takes no two to one place.
 var nullWords = func() (t [32]struct{ word, length uint64 }) {
@@ -208,6 +217,9 @@ func (n *Nulls) count(data []byte, crlf bool, suspects []suspect, ends []rowEnd)
 		s := &suspects[i]
 		if s.field >= first {
 			break
+		}
+		if data[s.start] == '"' && mayBeQuotedNull[data[s.start+1]]>>(s.length&63)&1 == 0 {
+			continue // most fields in quotes are short enough to be suspects
 		}
 		if !isNullField(data, int(s.start), int(s.length), crlf) {
 			continue
