@@ -42,7 +42,8 @@ func (v *validation) csv(text *bufio.Reader, start []byte, whole bool, name stri
 	v.ready(true)
 	file := newCSVFile(v, comma, names)
 	if v.options.Workers < 2 || v.options.observe != nil {
-		return file.serial(text)
+		_, err := file.serial(text, 0)
+		return err
 	}
 	return file.parallel(text)
 }
@@ -191,10 +192,11 @@ func (w *csvWorker) countNulls(data []byte, crlf bool, first int64) (length int,
 	return length, w.nulls.Rows
 }
 
-// serial judges a text in one goroutine, row by row, with no assumption about its quotes.
-func (f *csvFile) serial(text io.Reader) error {
+// serial judges a text in one goroutine, row by row, with no assumption about its quotes: all of it, or, with a span above 0,
+// so many bytes and the rest of the row, and then gives what is behind them.
+func (f *csvFile) serial(text io.Reader, span int) (rest io.Reader, err error) {
 	w := f.worker(f.v.judge, f.slots)
-	buffer, filled, final := make([]byte, blockSize), 0, false
+	buffer, filled, final, judged := make([]byte, blockSize), 0, false, 0
 	for {
 		for !final && filled < len(buffer) {
 			n, err := text.Read(buffer[filled:])
@@ -202,28 +204,31 @@ func (f *csvFile) serial(text io.Reader) error {
 			if errors.Is(err, io.EOF) {
 				final = true
 			} else if err != nil {
-				return fmt.Errorf("after row %d: %w", f.base, err)
+				return nil, fmt.Errorf("after row %d: %w", f.base, err)
 			}
 		}
-		text := buffer[:filled]
-		nul := bytes.IndexByte(text, 0)
+		data := buffer[:filled]
+		nul := bytes.IndexByte(data, 0)
 		if nul >= 0 {
-			text = text[:nul]
+			data = data[:nul]
 		}
-		length, rows, err := w.rows(text, f.base+1, final && nul < 0, false)
+		length, rows, err := w.rows(data, f.base+1, final && nul < 0, false)
 		f.base += rows
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if nul >= 0 {
-			return fmt.Errorf("row %d: %w", f.base+1, errNUL)
+			return nil, fmt.Errorf("row %d: %w", f.base+1, errNUL)
 		}
 		if final {
-			return nil
+			return nil, nil
+		}
+		if judged += length; span > 0 && judged >= span {
+			return io.MultiReader(bytes.NewReader(buffer[length:filled]), text), nil
 		}
 		if length == 0 {
 			if len(buffer) >= maxRow {
-				return fmt.Errorf("row %d: longer than %d bytes", f.base+1, maxRow)
+				return nil, fmt.Errorf("row %d: longer than %d bytes", f.base+1, maxRow)
 			}
 			buffer = append(buffer, make([]byte, len(buffer))...)
 			continue

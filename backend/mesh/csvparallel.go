@@ -27,9 +27,15 @@ type block struct {
 // blocksAhead is how many blocks a worker may be ahead of the one that is to be merged next; it bounds the memory.
 const blocksAhead = 4
 
+// maxBlock is how long a block grows for its rows. Of longer rows each is judged serially.
+const maxBlock = 4 * blockSize
+
+// maxSpan is how many blocks are judged serially at most before the text is cut into blocks again.
+const maxSpan = 64
+
 // parallelCSV is a text that several workers judge. They take turns at reading it and cut it into blocks at row ends,
 // which they find by counting quotes: that is right as long as the text follows RFC 4180. They see the first place where
-// it does not; from there on the text is judged serially, so the result is the same either way.
+// it does not; from there on the text is judged serially for a while, so the result is the same either way.
 type parallelCSV struct {
 	file    *csvFile
 	columns []string // of this file and of those before it
@@ -48,33 +54,53 @@ type parallelCSV struct {
 	stopped bool // by a block that was not judged to its end: no more are to be read
 }
 
-// parallel judges a text in several goroutines.
+// parallel judges a text in several goroutines. Behind a place that RFC 4180 does not allow, and where such places follow one
+// another for ever longer, it is judged in one.
 func (f *csvFile) parallel(text io.Reader) error {
-	p := &parallelCSV{file: f, columns: f.v.judge.Names(), text: text, waiting: map[int]*block{}}
-	p.merged = sync.NewCond(&p.merging)
-	workers := f.v.options.Workers
-	judges := make([]*judge.Judge, workers)
-	var wg sync.WaitGroup
+	judges := make([]*judge.Judge, f.v.options.Workers)
 	for i := range judges {
 		judges[i] = judge.New(f.v.product, judge.Options{Columnar: true, Unmasked: f.v.options.Unmasked, Deferred: true})
-		wg.Go(func() { p.work(judges[i], blocksAhead*workers) })
+	}
+	defer func() {
+		for _, j := range judges {
+			f.v.judge.Absorb(j)
+		}
+	}()
+	for span := 1; ; span = min(2*span, maxSpan) {
+		blocks, rest, err := f.blocks(text, judges)
+		if err != nil || rest == nil {
+			return err
+		}
+		if blocks > 4*blocksAhead*len(judges) { // many times what was read ahead in vain
+			span = 1
+		}
+		if text, err = f.serial(rest, span*blockSize); err != nil || text == nil {
+			return err
+		}
+	}
+}
+
+// blocks judges a text block by block up to the first place it cannot be cut at, and gives how many blocks those were and what
+// is left, nil at the end.
+func (f *csvFile) blocks(text io.Reader, judges []*judge.Judge) (judged int, rest io.Reader, err error) {
+	p := &parallelCSV{file: f, columns: f.v.judge.Names(), text: text, waiting: map[int]*block{}}
+	p.merged = sync.NewCond(&p.merging)
+	var wg sync.WaitGroup
+	for _, j := range judges {
+		wg.Go(func() { p.work(j, blocksAhead*len(judges)) })
 	}
 	wg.Wait()
-	for _, j := range judges {
-		f.v.judge.Absorb(j)
-	}
 	if b := p.waiting[p.next]; b != nil {
-		rest := []io.Reader{bytes.NewReader(b.data[b.length:])}
+		left := []io.Reader{bytes.NewReader(b.data[b.length:])}
 		for n := p.next + 1; n < p.blocks; n++ {
-			rest = append(rest, bytes.NewReader(p.waiting[n].data))
+			left = append(left, bytes.NewReader(p.waiting[n].data))
 		}
-		rest = append(rest, bytes.NewReader(p.carry), failing{p.err}, text)
-		return f.serial(io.MultiReader(rest...))
+		return p.next, io.MultiReader(append(left, bytes.NewReader(p.carry), failing{p.err}, text)...), nil
 	}
 	if p.err != nil && !errors.Is(p.err, io.EOF) {
-		return fmt.Errorf("after row %d: %w", f.base, p.err)
+		return p.next, nil, fmt.Errorf("after row %d: %w", f.base, p.err)
 	}
-	return nil
+	return p.next, nil, nil
 }
 
 // failing is a reader that has nothing but an error to give.
@@ -164,8 +190,8 @@ func (p *parallelCSV) cut(b *block) bool {
 		if end, _ = scan.LastRowEnd(b.buffer[:filled]); end > 0 {
 			break
 		}
-		if len(b.buffer) >= maxRow {
-			// No row end in sight, by the count of quotes: the serial reader finds out what is wrong.
+		if len(b.buffer) >= maxBlock {
+			// No row end in sight, by the count of quotes: the serial reader finds out what is wrong, if anything is.
 			b.data = b.buffer[:filled]
 			return true
 		}
@@ -195,7 +221,7 @@ func (p *parallelCSV) merge(b *block) {
 		}
 		delete(p.waiting, p.next)
 		p.next++
-		if len(b.buffer) <= 4*blockSize { // the longest rows are rare
+		if len(b.buffer) <= maxBlock { // longer ones are rare
 			p.spare = append(p.spare, b)
 		}
 	}

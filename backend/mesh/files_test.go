@@ -312,8 +312,8 @@ func TestManyGoroutinesFindWhatOneFinds(t *testing.T) {
 		b.WriteString("id,note,v\n")
 		for b.Len() < 3<<20 {
 			note := []string{"plain", "", "NA", `"quoted, with comma"`, "\"two\nlines\"", `"say ""hi"""`, "a rather long text"}[r.IntN(7)]
-			if seed%2 == 1 && r.IntN(20_000) == 0 {
-				note = `5" pipe`
+			if seed%2 == 1 && r.IntN([]int{20_000, 300}[seed/2%2]) == 0 {
+				note = []string{`5" pipe`, `"5" pipe`, `an open " quote`}[r.IntN(3)]
 			}
 			fmt.Fprintf(&b, "%d,%s,%d", r.IntN(1<<20), note, r.IntN(100))
 			if r.IntN(5000) == 0 {
