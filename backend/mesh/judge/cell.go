@@ -193,11 +193,12 @@ const (
 	objectType
 	arrayType
 	timeType
-	dateType // and timestamp
+	dateType
+	timestampType
 )
 
 var logicals = map[string]logical{"string": stringType, "boolean": booleanType, "number": numberType, "integer": integerType,
-	"object": objectType, "array": arrayType, "time": timeType, "date": dateType, "timestamp": dateType, "map": objectType, "vector": arrayType}
+	"object": objectType, "array": arrayType, "time": timeType, "date": dateType, "timestamp": timestampType, "map": objectType, "vector": arrayType}
 
 // isOf tells whether the cell is of an ODCS logical type other than integer. A text (a field of a CSV) is of a type if it reads as one.
 func (c Cell) isOf(typ logical, layout string, scratch *[]byte) bool {
@@ -222,7 +223,10 @@ func (c Cell) isOf(typ logical, layout string, scratch *[]byte) bool {
 			return ok
 		}
 		return contract.ParseClock(c.Text(scratch))
-	case dateType:
+	case dateType, timestampType:
+		if layout == "" && typ == dateType { // unlike a timestamp it is no number
+			return (c.Kind == scan.String || c.Kind == scan.Text) && contract.IsTime(c.Text(scratch))
+		}
 		_, ok := c.When(layout, scratch)
 		return ok
 	}

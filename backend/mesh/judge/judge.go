@@ -391,7 +391,7 @@ func (c *check) passes(cell Cell) bool {
 	switch c.kind {
 	case contract.TypeOf:
 		return cell.Kind == scan.String && (c.typ == stringType ||
-			c.typ == dateType && c.layout == "" && !cell.Escaped && contract.IsTime(cell.Raw[1:len(cell.Raw)-1])) ||
+			(c.typ == dateType || c.typ == timestampType) && c.layout == "" && !cell.Escaped && contract.IsTime(cell.Raw[1:len(cell.Raw)-1])) ||
 			c.typ == numberType && cell.Kind == scan.Number
 	case contract.Length:
 		n := float64(len(cell.Raw) - 2) // however many characters these bytes are

@@ -79,6 +79,7 @@ func TestRules(t *testing.T) {
 		{"object", "{name: v, logicalType: object}", "", "", v("{}", "[]"), []string{"logicalType v 1/2"}},
 		{"array", "{name: v, logicalType: array}", "", "", v("{}", "[]"), []string{"logicalType v 1/2"}},
 		{"date", "{name: v, logicalType: date}", "", "", v(`"2024-02-29"`, `"2023-02-29"`, `"2026-11-22T10:00:00Z"`, `"x"`), []string{"logicalType v 2/4"}},
+		{"a number is no date", "{name: v, logicalType: date}", "", "", v("1763805600", `"2024"`, `"2024-01-01"`), []string{"logicalType v 2/3"}},
 		{"date format", "{name: v, logicalType: date, logicalTypeOptions: {format: dd.MM.yyyy}}", "", "", v(`"22.11.2026"`, `"2026-11-22"`), []string{"logicalType v 1/2"}},
 		{"timestamp", "{name: v, logicalType: timestamp}", "", "", v(`"2026-11-22T10:00:00.123+01:00"`, "1763805600", "1763805600000", `"10:00"`), []string{"logicalType v 1/4"}},
 		{"time", "{name: v, logicalType: time}", "", "", v(`"10:00:00"`, `"24:00"`, `"10:00+01:00"`), []string{"logicalType v 1/3"}},
