@@ -187,6 +187,21 @@ func TestATopicIsProfiledWithoutAGroup(t *testing.T) {
 	}
 }
 
+// TestLineageNamesAFileByItsWholePath, for a relative one is another file in every folder.
+func TestLineageNamesAFileByItsWholePath(t *testing.T) {
+	t.Parallel()
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"testdata/parity/clean.csv": filepath.Join(here, "testdata/parity/clean.csv"), "-": "-"} {
+		r := Report{Product: articleProduct, Files: []FileReport{{Path: path, Whole: true}}}
+		if got := r.LineageEvents("n", time.Now())[1].Inputs[0].Name; got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
+}
+
 func TestLineageGoesToAFileAndAnEndpoint(t *testing.T) {
 	t.Parallel()
 	r := validate(t, parse(t, userEvents), FileOptions{}, write(t, "a.csv", []byte(smallCSV)))

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -167,7 +168,7 @@ func (r Report) LineageEvents(namespace string, ended time.Time) []RunEvent {
 	job := LineageJob{Namespace: namespace, Name: "validate." + strings.ReplaceAll(r.Product.Key(), "/", ".")}
 	var inputs []LineageDataset
 	for i, f := range r.Files {
-		d := LineageDataset{Namespace: "file", Name: f.Path, Facets: datasetFacets(r.Product, r.Columns)}
+		d := LineageDataset{Namespace: "file", Name: absolute(f.Path), Facets: datasetFacets(r.Product, r.Columns)}
 		if i == 0 { // the files are one data set; its quality is told once
 			d.InputFacets = qualityFacets(r.Outcome, f.Bytes)
 		}
@@ -196,6 +197,14 @@ func (r Report) LineageEvents(namespace string, ended time.Time) []RunEvent {
 		run.Facets = map[string]any{"errorMessage": errorFacet(strings.Join(texts, "; "))}
 	}
 	return []RunEvent{start, event(kind, ended, run, inputs)}
+}
+
+// absolute is a file's name wherever it is read from; standard input has none.
+func absolute(path string) string {
+	if whole, err := filepath.Abs(path); err == nil && path != "-" {
+		return whole
+	}
+	return path
 }
 
 // jobEvent is a run event of a job that reads and writes topics: START, RUNNING, COMPLETE or FAIL. dataset is the
