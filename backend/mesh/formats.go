@@ -146,7 +146,7 @@ func (r Report) junitSuite() junitSuite {
 }
 
 func checkID(r contract.Rule, column string) string {
-	return fmt.Sprintf("%s\x00%s\x00%s\x00%d\x00%s", r.Name, r.Label, strings.Join(r.Columns, ","), r.Line, column)
+	return fmt.Sprintf("%s\x00%s\x00%s\x00%d:%d\x00%s", r.Name, r.Label, strings.Join(r.Columns, ","), r.Line, r.Col, column)
 }
 
 // evidence is an issue's samples, a line each.

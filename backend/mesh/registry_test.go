@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/backend/event"
 	"weir/backend/mesh/contract"
 	"weir/backend/mesh/judge"
 )
@@ -223,6 +224,26 @@ func TestTwoFilesOfOneProductAreOneEntry(t *testing.T) {
 	}
 	if entries, _, err := r.Scan(); err != nil || len(entries) != 1 || entries[0].Err != nil {
 		t.Errorf("%v %+v", err, entries)
+	}
+}
+
+// TestEachOfSeveralRulesOfOneNameIsAnIssueOfItsOwn though their column is the same, as is their line.
+func TestEachOfSeveralRulesOfOneNameIsAnIssueOfItsOwn(t *testing.T) {
+	t.Parallel()
+	p := odcs(t, `{name: v, quality: [{metric: invalidValues, mustBe: 0, arguments: {pattern: '^a'}}, {metric: invalidValues, mustBe: 0, arguments: {pattern: 'b$'}}]}`)
+	var v verdict
+	var log event.Log
+	tell := func(value string) {
+		j := judge.New(p, judge.Options{})
+		if err := j.JSON([]byte(`{"v":"`+value+`"}`), judge.Where{Offset: 1, At: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		v.tellIssues(j.Outcome(time.Now()), time.Now(), "d/n", &log)
+	}
+	tell("x")
+	tell("ax")
+	if broke, open := len(log.Recent()), len(v.open); broke != 3 || open != 1 {
+		t.Errorf("%d events, %d open: %+v", broke, open, log.Recent())
 	}
 }
 

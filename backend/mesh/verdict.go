@@ -136,6 +136,9 @@ func (v *verdict) tellParsing(entry Entry, now time.Time, key string, log *event
 	add(log, now, key, event.Recovered, "its file can be read again")
 }
 
+// issueID is what makes two issues at different times one; a column may have several rules of one name.
+func issueID(i judge.Issue) string { return checkID(i.Rule, i.Column) }
+
 // tellIssues writes an event for each issue that came or went.
 func (v *verdict) tellIssues(out judge.Outcome, now time.Time, key string, log *event.Log) {
 	found := map[string]opened{}
@@ -143,7 +146,7 @@ func (v *verdict) tellIssues(out judge.Outcome, now time.Time, key string, log *
 		if !i.Breaks() {
 			continue
 		}
-		id := i.Rule.Name + "\x00" + i.Rule.Label + "\x00" + i.Column
+		id := issueID(i)
 		if was, ok := v.open[id]; ok {
 			found[id] = opened{was.at, i}
 			continue
@@ -225,7 +228,7 @@ func (v *verdict) product(entry Entry, out judge.Outcome, topic, problem string,
 		p.Columns = append(p.Columns, Column{Name: safetext.Clean(c.Name), Rows: c.Rows, Nulls: c.Nulls, Required: c.Required, Masked: c.Masked})
 	}
 	for _, i := range out.Issues {
-		id := i.Rule.Name + "\x00" + i.Rule.Label + "\x00" + i.Column
+		id := issueID(i)
 		issue := Issue{
 			Rule: i.Rule.Name, Column: safetext.Clean(i.Column), Message: safetext.Clean(i.Message), Expected: safetext.Clean(i.Expected),
 			Observed: safetext.Clean(i.Observed), Failed: i.Failed, Of: i.Of, Schema: i.Rule.Schema, Severity: severityOf(i.Rule),
