@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"weir/backend/mesh/judge"
@@ -26,7 +27,7 @@ func (v *validation) csv(text *bufio.Reader, start []byte, whole bool, name stri
 	comma := v.options.Comma
 	if comma == 0 {
 		comma = ','
-		if strings.Contains(name, ".tsv") {
+		if strings.Contains(filepath.Base(name), ".tsv") {
 			comma = '\t'
 		} else if c := scan.Sniff(start, whole); c != 0 {
 			comma = c
@@ -74,6 +75,10 @@ func header(start []byte, whole bool, comma byte) ([]string, int, error) {
 			return nil, 0, fmt.Errorf("line 1: %d columns; at most %d are judged", len(fields), judge.MaxColumns)
 		}
 		names, used := make([]string, len(fields)), map[string]int{}
+		written := make(map[string]bool, len(fields))
+		for _, f := range fields {
+			written[string(f.Raw)] = true
+		}
 		for i, f := range fields {
 			if bytes.IndexByte(f.Raw, 0) >= 0 {
 				return nil, 0, fmt.Errorf("line 1: %w", errNUL)
@@ -83,8 +88,11 @@ func header(start []byte, whole bool, comma byte) ([]string, int, error) {
 				name = fmt.Sprintf("Unnamed: %d", i)
 			}
 			if n := used[name]; n > 0 {
-				used[name]++
-				name = fmt.Sprintf("%s.%d", name, n)
+				repeated := name
+				for name = fmt.Sprintf("%s.%d", repeated, n); written[name] || used[name] > 0; name = fmt.Sprintf("%s.%d", repeated, n) {
+					n++
+				}
+				used[repeated] = n + 1
 			}
 			used[name]++
 			names[i] = name

@@ -234,6 +234,30 @@ func TestNumbersBeyondFloat64(t *testing.T) {
 	}
 }
 
+// TestRepeatedNamesAreToldApart as pandas does it.
+func TestRepeatedNamesAreToldApart(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][]string{"a,a.1,a,a\n": {"a", "a.1", "a.2", "a.3"}, "a,a,a.1\n": {"a", "a.2", "a.1"}, "a,,a,\n": {"a", "Unnamed: 1", "a.1", "Unnamed: 3"}} {
+		if names, _, err := header([]byte(text), true, ','); err != nil || !reflect.DeepEqual(names, want) {
+			t.Errorf("%q: %v %q, want %q", text, err, names, want)
+		}
+	}
+}
+
+func TestOnlyTheFilesOwnNameTellsItsDelimiter(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "old.tsv.d")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "a.csv"), []byte(smallCSV), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if r := validate(t, articleProduct, FileOptions{}, filepath.Join(dir, "a.csv")); !r.Schema {
+		t.Errorf("%+v", r.Issues)
+	}
+}
+
 // TestAQuotedEmptyFieldIsARow, and a blank line none, wherever they stand.
 func TestAQuotedEmptyFieldIsARow(t *testing.T) {
 	t.Parallel()
