@@ -351,16 +351,18 @@ func (e *Engine) startFeed(client sarama.Client, p *live, generation int, topic 
 	parts := make(map[int32]*part, len(partitions))
 	for _, id := range partitions {
 		f.mu.Lock()
-		resume := int64(-1)
+		resume, ahead := int64(-1), []span(nil)
 		if known := f.parts[id]; known != nil {
-			resume = known.next
+			resume, ahead = known.next, known.ahead
 		}
 		f.mu.Unlock()
 		start, end, err := startAt(client, topic, id, resume, window, backlog)
 		if err != nil {
 			return fmt.Errorf("partition %s/%d: %w", topic, id, err)
 		}
-		parts[id] = &part{next: start, target: end}
+		if parts[id] = (&part{next: start, target: end}); start == resume { // else it is another topic of that name
+			parts[id].ahead = ahead
+		}
 	}
 	consumer, err := sarama.NewConsumerFromClient(client)
 	if err != nil {

@@ -68,6 +68,28 @@ func (w *world) pipeline(topic string, partitions int32, most int) *fakePipeline
 	return p
 }
 
+// TestAFeedThatStartsAgainKnowsWhatWasJudgedAhead of where it stood, so that no record counts twice; but a topic that was
+// made anew has new records at its offsets.
+func TestAFeedThatStartsAgainKnowsWhatWasJudgedAhead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, time.Minute, kafka.EmbeddedTopic{Name: "events", Partitions: 2})
+	w.send("events", 0, many(10, good)...)
+	client, err := sarama.NewClient(w.engine.config.Cluster.Brokers(), w.engine.saramaConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	p := &live{window: time.Minute}
+	p.feed.parts = map[int32]*part{0: {next: 2, ahead: []span{{5, 8}}}, 1: {next: 20, ahead: []span{{25, 28}}}}
+	if err := w.engine.startFeed(client, p, 1, "events", []int32{0, 1}); err != nil {
+		t.Fatal(err)
+	}
+	defer p.feed.stop()
+	if a, b := p.feed.parts[0], p.feed.parts[1]; a.next != 2 || !a.has(6) || a.has(8) || b.next != 0 || b.has(26) {
+		t.Errorf("%+v, %+v", a, b)
+	}
+}
+
 // produce sends records to all partitions until told to stop; the function gives how many were sent.
 func (w *world) produce(topic string, partitions int32) (stop func() int64) {
 	var wg sync.WaitGroup
