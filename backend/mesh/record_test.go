@@ -58,3 +58,18 @@ func TestJudgeRecordAndMasks(t *testing.T) {
 		t.Error("a card's number of a topic without a contract is shown")
 	}
 }
+
+// TestAskingForARecordBlocksNoFeed while the schema registry is away.
+func TestAskingForARecordBlocksNoFeed(t *testing.T) {
+	e := New(Config{Registry: t.TempDir(), SchemaRegistry: "http://127.0.0.1:1"})
+	product := parse(t, userEvents)
+	e.adopt([]Entry{{Domain: "commerce", Name: "user_events", Product: &product}})
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if by, _ := e.JudgeRecord(ctx, "user_events", []byte{0, 0, 0, 0, 1, 2}, time.Now()); by != nil {
+		t.Errorf("judged by %v", by)
+	}
+	if block := e.sorted()[0].feed.block; block != "" {
+		t.Errorf("the feed says %q", block)
+	}
+}

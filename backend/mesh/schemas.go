@@ -228,7 +228,7 @@ func (s *schemas) close() {
 }
 
 // values gives the JSON of records and why those without cannot be decoded. It waits while the schema registry is away,
-// which the product then says; nil when ctx ends.
+// which the product then says, if there is one whose feed they are of; nil when ctx ends.
 func (e *Engine) values(ctx context.Context, p *live, records [][]byte, errs []error) ([][]byte, []error) {
 	errs = errs[:0]
 	for range records {
@@ -236,6 +236,11 @@ func (e *Engine) values(ctx context.Context, p *live, records [][]byte, errs []e
 	}
 	if e.schemas == nil {
 		return records, errs
+	}
+	blocked := func(why string) {
+		if p != nil {
+			p.feed.blocked(why)
+		}
 	}
 	for i, record := range records {
 		if !framed(record) {
@@ -245,7 +250,7 @@ func (e *Engine) values(ctx context.Context, p *live, records [][]byte, errs []e
 			decoded, err := e.schemas.decode(ctx, make([]byte, 0, 2*len(record)+64), record)
 			if err == nil {
 				records[i] = decoded
-				p.feed.blocked("")
+				blocked("")
 				break
 			}
 			if ctx.Err() != nil {
@@ -255,7 +260,7 @@ func (e *Engine) values(ctx context.Context, p *live, records [][]byte, errs []e
 				errs[i] = err
 				break
 			}
-			p.feed.blocked(err.Error())
+			blocked(err.Error())
 			timer := time.NewTimer(registryWait)
 			select {
 			case <-ctx.Done():
