@@ -158,9 +158,9 @@ func (l Limit) Holds(v float64) bool {
 func (l Limit) String() string {
 	switch l.Op {
 	case Between:
-		return fmt.Sprintf("between %s and %s", trim(l.A), trim(l.B))
+		return fmt.Sprintf("> %s and < %s", trim(l.A), trim(l.B)) // "between" would leave open whether the ends are
 	case NotBetween:
-		return fmt.Sprintf("not between %s and %s", trim(l.A), trim(l.B))
+		return fmt.Sprintf("≤ %s or ≥ %s", trim(l.A), trim(l.B))
 	}
 	return [...]string{"=", "≠", ">", "≥", "<", "≤"}[l.Op] + " " + trim(l.A)
 }

@@ -415,6 +415,27 @@ func TestADuplicateOfNoColumnIsNotJudged(t *testing.T) {
 	}
 }
 
+// TestMessagesSayWhatWasExpected so that nobody takes the ends of a strict range for part of it.
+func TestMessagesSayWhatWasExpected(t *testing.T) {
+	p := contractOf(t, "{name: v, quality: [{metric: nullValues, unit: percent, mustBeBetween: [0, 50]}, {metric: invalidValues, mustBe: 0, arguments: {validValues: [b]}}]}",
+		"{metric: rowCount, mustBeBetween: [1, 2]}, {metric: rowCount, mustNotBeBetween: [1, 3]}", "")
+	j := New(p, Options{})
+	for _, r := range []string{`{"v":"a"}`, `{"v":null}`} {
+		if err := j.JSON([]byte(r), Where{At: noon}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for _, i := range j.Outcome(noon).Issues {
+		got = append(got, i.Message+"; "+i.Expected)
+	}
+	want := []string{"v null in 50%, expected > 0 and < 50%; > 0 and < 50%", "v not a valid value in 1 of 1 rows; none",
+		"2 rows, expected > 1 and < 2; > 1 and < 2 rows", "2 rows, expected ≤ 1 or ≥ 3; ≤ 1 or ≥ 3 rows"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestPercentsTellTheShareFromItsLimit(t *testing.T) {
 	for _, c := range []struct {
 		share, limit float64

@@ -352,7 +352,7 @@ func (e *evaluation) metric(c *check, f *finding, check *Check) {
 		unit = "%"
 	}
 	expected := "none"
-	if len(r.Limits) > 0 {
+	if len(r.Limits) > 1 || len(r.Limits) == 1 && r.Limits[0] != (contract.Limit{Op: contract.Equal}) {
 		expected = limits(r, unit)
 		message += ", expected " + expected
 	}
