@@ -421,8 +421,11 @@ func (j *Judge) fails(c *check, cell Cell) bool {
 		if !ok {
 			return false
 		}
-		q := v / r.Min
-		return math.Abs(q-math.Round(q)) > 1e-9*math.Max(1, math.Abs(q))
+		if math.Abs(v) < 1<<53 && v == math.Trunc(v) && r.Min == math.Trunc(r.Min) {
+			return math.Mod(v, r.Min) != 0
+		}
+		q := v / r.Min // of numbers that float64 holds to some 1e-16 each, such as 0.07 and 0.01
+		return math.Abs(q-math.Round(q)) > 1e-15*math.Max(1, math.Abs(q))
 	case contract.Length:
 		if cell.Kind != scan.String && cell.Kind != scan.Text {
 			return false
