@@ -1,7 +1,6 @@
 package judge
 
 import (
-	"bytes"
 	"errors"
 	"math"
 	"time"
@@ -51,9 +50,10 @@ type Judge struct {
 
 	order    []int // slots of the last record's fields, in their order
 	number   float64
-	parsed   int8         // whether number is that of the value at hand: 0 not tried, 1 it is, -1 the value is no number
-	scanners []*scan.JSON // by depth
-	counter  scan.JSON    // of failsInside, which looks into a value while a scanner is still at those around it
+	parsed   int8                // whether number is that of the value at hand: 0 not tried, 1 it is, -1 the value is no number
+	scanners []*scan.JSON        // by depth
+	items    map[uint64]struct{} // hashes of an array's elements
+	counter  scan.JSON           // of failsInside, which looks into a value while a scanner is still at those around it
 	scratch  []byte
 	excess   int64  // fields beyond MaxColumns
 	looks    uint64 // how often a window was looked at
@@ -499,15 +499,16 @@ func (j *Judge) failsInside(c *check, cell Cell) bool {
 		n := float64(len(parts))
 		return n < c.rule.Min || n > c.rule.Max
 	}
+	if j.items == nil {
+		j.items = map[uint64]struct{}{}
+	}
+	clear(j.items)
 	for i := range parts {
-		for k := range parts[:i] {
-			if parts[i].Kind == parts[k].Kind && bytes.Equal(parts[i].Raw, parts[k].Raw) {
-				return true
-			}
+		h := Cell{Kind: parts[i].Kind, Escaped: parts[i].Escaped, Raw: parts[i].Raw}.hash(uint64(parts[i].Kind), &j.scratch)
+		if _, twice := j.items[h]; twice {
+			return true
 		}
-		if i > 1000 {
-			return false // quadratic: arrays beyond a thousand elements are looked at no further
-		}
+		j.items[h] = struct{}{}
 	}
 	return false
 }

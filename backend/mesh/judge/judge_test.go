@@ -51,6 +51,15 @@ func issues(t testing.TB, p contract.Product, o Options, records ...string) []st
 	return out
 }
 
+// numbers are the whole numbers below n.
+func numbers(n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprint(i)
+	}
+	return out
+}
+
 // TestRules is the conformance table of ODCS: a row a key or metric, with data that fail it and data that do not.
 func TestRules(t *testing.T) {
 	v := func(values ...string) []string {
@@ -109,6 +118,8 @@ func TestRules(t *testing.T) {
 			v(`"2025-12-31"`, `"2026-01-01"`, `"2026-12-31"`), []string{"minimum v 1/3", "exclusiveMaximum v 1/3"}},
 		{"minItems maxItems", "{name: v, logicalType: array, logicalTypeOptions: {minItems: 1, maxItems: 2}}", "", "", v("[]", "[1]", "[1,2,3]"), []string{"items v 2/3"}},
 		{"uniqueItems", "{name: v, logicalType: array, logicalTypeOptions: {uniqueItems: true}}", "", "", v("[1,2]", "[1,1]"), []string{"uniqueItems v 1/2"}},
+		{"uniqueItems by value", "{name: v, logicalType: array, logicalTypeOptions: {uniqueItems: true}}", "", "",
+			v("[1,1.0]", `["a","\u0061"]`, `[1,"1",true,"true",null,"null"]`, "["+strings.Join(numbers(3000), ",")+",2999]"), []string{"uniqueItems v 3/4"}},
 		{"minProperties maxProperties", "{name: v, logicalType: object, logicalTypeOptions: {minProperties: 1, maxProperties: 1}}", "", "", v("{}", `{"a":1}`, `{"a":1,"b":2}`), []string{"properties v 2/3"}},
 		{"object required", "{name: v, logicalType: object, logicalTypeOptions: {required: [a]}}", "", "", v("{}", `{"a":1}`, "null"), []string{"required v.a 1/2"}},
 		{"nested properties", "{name: v, logicalType: object, properties: [{name: a, logicalType: string, required: true}]}", "", "",
