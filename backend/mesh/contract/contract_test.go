@@ -82,6 +82,11 @@ func TestWhatIsWrongWithAFileIsToldWithItsPlace(t *testing.T) {
 		{"nul", "domain: a\x00b\n", `a control character (0x00)`},
 		{"unclosed", "domain: [\n", `line 1`},
 		{"deep", "domain: " + strings.Repeat("[", 500) + strings.Repeat("]", 500), `nested deeper`},
+		{"deep dashes", strings.Repeat("- ", 5000) + "x", `line 1, column 129: nested deeper`},
+		{"deep dashes behind a key", "a: 1\nowners: " + strings.Repeat("- ", 5000) + "x", `line 2, column 137: nested deeper`},
+		{"deep keys", strings.Repeat("? ", 5000) + "x", `nested deeper`},
+		{"tags without end", strings.Repeat("!a ", 5000) + "x", `nested deeper`},
+		{"anchors on lines without end", strings.Repeat("&a\n", 5000) + "x", `nested deeper`},
 		{"deep indentation", deepYAML(200), `nested deeper`},
 		{"many keys", strings.Repeat("k: v\n", MaxKeys+1), `more than 10000 keys`},
 		{"large", strings.Repeat("#", MaxBytes+1), `a product may have 1048576`},
@@ -95,6 +100,20 @@ func TestWhatIsWrongWithAFileIsToldWithItsPlace(t *testing.T) {
 		if took := time.Since(start); took > 2*time.Second {
 			t.Errorf("%s: took %s", c.name, took)
 		}
+	}
+}
+
+func TestALongListIsNotDeep(t *testing.T) {
+	for name, text := range map[string]string{
+		"texts": "domain: a\nname: b\nowners:\n" + strings.Repeat("- a\n", 500), "a rule in a text": "domain: a\nname: b\ndescription: '" + strings.Repeat("- ", 50) + "'\n",
+	} {
+		if _, err := Parse([]byte(text), "", ""); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// Empty entries are no texts, but they are read.
+	if _, err := Parse([]byte("domain: a\nname: b\nowners:\n"+strings.Repeat("-\n", 100)), "", ""); err == nil || strings.Contains(err.Error(), "deeper") {
+		t.Error(err)
 	}
 }
 

@@ -70,7 +70,8 @@ func parseYAML(data []byte) (*node, error) {
 	return convert(body, 0)
 }
 
-// prefilter refuses what the parser should not even see.
+// prefilter refuses what the parser should not even see: with each level that a dash, a tag or an anchor opens on one line it
+// takes more time and memory than with the one before.
 func prefilter(data []byte) error {
 	if len(data) > MaxBytes {
 		return &Error{Line: 1, Col: 1, What: fmt.Sprintf("the file has %d bytes; a product may have %d", len(data), MaxBytes)}
@@ -79,10 +80,21 @@ func prefilter(data []byte) error {
 		return &Error{Line: 1, Col: 1, What: "the file is UTF-16; save it as UTF-8"}
 	}
 	line, from, keys, open := 1, 0, 0, 0
+	nested, opener := 0, byte(0) // what opens a level without a bracket, one behind the other, and the last of them
 	for i := 0; i < len(data); {
+		if c := data[i]; c > ' ' && (i == from || data[i-1] <= ' ') {
+			switch {
+			case (c == '-' || c == '?') && (i+1 == len(data) || data[i+1] <= ' '), c == '!', c == '&', c == '*':
+				nested, opener = nested+1, c
+			default:
+				nested = 0
+			}
+		}
 		switch c := data[i]; {
 		case c == '\n':
-			line, from = line+1, i+1
+			if line, from = line+1, i+1; opener == '-' || opener == '?' { // the next line may be the next entry
+				nested = 0
+			}
 		case c == ':' && (i+1 == len(data) || data[i+1] <= ' '):
 			keys++
 		case c == '[' || c == '{':
@@ -106,7 +118,7 @@ func prefilter(data []byte) error {
 		if keys > MaxKeys {
 			return &Error{Line: line, Col: 1, What: fmt.Sprintf("more than %d keys", MaxKeys)}
 		}
-		if open > 4*MaxDepth {
+		if open > 4*MaxDepth || nested > MaxDepth {
 			return &Error{Line: line, Col: i - from + 1, What: fmt.Sprintf("nested deeper than %d levels", MaxDepth)}
 		}
 		i++
