@@ -234,7 +234,7 @@ func TestValidateNotUnderstoodIsExitCodeTwo(t *testing.T) {
 	alone(t)
 	write(t, "product.yaml", product)
 	for want, args := range map[string][]string{
-		"expected a PRODUCT and a FILE": {"validate", "product.yaml"}, "found 0 arguments": {"validate"}, "unknown flag: --jsn": {"validate", "--jsn", "product.yaml", "a.csv"},
+		`found ["product.yaml"]`: {"validate", "product.yaml"}, "expected a product and at least one file": {"validate"}, "unknown flag: --jsn": {"validate", "--jsn", "product.yaml", "a.csv"},
 	} {
 		if _, errOut, err := weir(t, args...); code(err) != 2 || !strings.Contains(errOut, want) {
 			t.Errorf("weir %v: %v %s", args, err, errOut)
