@@ -154,6 +154,9 @@ func (s *Scene) storeAndModel(p *pipeline.Snapshot, w int) []string {
 	if p.GroupLag >= 0 && len(p.All) > 0 {
 		f.add("group's lag", Plain, count(p.GroupLag)+" over "+plural(len(p.All), "partition", "partitions"))
 	}
+	if p.Overtaken > 0 {
+		f.add("lost", Bad, count(p.Overtaken)+" records, deleted by the topic's retention before they were taken")
+	}
 	f.add("consumed", Plain, count(p.Consumed)+" records since the start, "+count(p.Redelivered)+" of them redelivered")
 	f.add("predicted", Plain, count(p.Predicted)+" to "+p.Predictions.String())
 	f.add("dead letters", Plain, count(p.DeadLettered)+" to "+p.DeadLetters.String())

@@ -98,7 +98,7 @@ func full() *timeline.Snapshot {
 		Mesh: &mesh.Snapshot{Products: []mesh.Product{
 			{Domain: text("commerce"), Name: text("user_events"), State: mesh.Broken, Rows: 12480, Schema: true, Issues: []mesh.Issue{
 				{Rule: "max_null_percentage", Column: text("email"), Message: text("Column 'email' exceeds null threshold: 7.20%"), Samples: []mesh.Sample{{Value: text("a@b.example")}}}}},
-			{Domain: text("commerce"), Name: text("empty"), State: mesh.NoData},
+			{Domain: text("commerce"), Name: text("empty"), State: mesh.NoData, Schema: true, Quality: true},
 		}},
 		Host:    &host.Snapshot{CPUPercent: 25, Cores: 2, Load1: 0.5, MemoryPercent: nan, DiskPercent: nan, NetReceived: nan, NetSent: 10, Process: host.Process{CPUPercent: 150, RSS: 1 << 20, Goroutines: 12, FileHandles: -1, Uptime: time.Minute}},
 		Engines: []timeline.Engine{{Name: "pipeline", State: timeline.EngineRunning}, {Name: "edge", State: timeline.EngineRunning, Restarts: 2}},

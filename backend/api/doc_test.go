@@ -62,6 +62,8 @@ groups:
       - alert: WeirDeadLetters           # 1, enter: the dead letters with stage, reason and bytes
         expr: rate(weir_pipeline_dead_lettered_total[5m]) > 0.01 * rate(weir_pipeline_consumed_total[5m])
         for: 5m
+      - alert: WeirRecordsLost           # the topic's retention deleted them before they were taken; 5 says which offsets
+        expr: increase(weir_pipeline_overtaken_total[1h]) > 0
       - alert: WeirPredictionsDrift      # 3: histogram beside the baseline; then which feature
         expr: weir_prediction_psi > weir_prediction_psi_threshold and weir_prediction_psi > 0.1
         for: 15m

@@ -64,6 +64,7 @@ var pipelineFamilies = []family{
 	{"pipeline_predicted_total", "Predictions acknowledged by the broker.", counter, nil, ofPipeline(func(p *pipeline.Snapshot) float64 { return float64(p.Predicted) })},
 	{"pipeline_dead_lettered_total", "Dead letters acknowledged by the broker.", counter, nil, ofPipeline(func(p *pipeline.Snapshot) float64 { return float64(p.DeadLettered) })},
 	{"pipeline_redelivered_total", "Records taken again after a rebalance or a restart.", counter, nil, ofPipeline(func(p *pipeline.Snapshot) float64 { return float64(p.Redelivered) })},
+	{"pipeline_overtaken_total", "Records deleted by the topic's retention before the group took them.", counter, nil, ofPipeline(func(p *pipeline.Snapshot) float64 { return float64(p.Overtaken) })},
 	{"pipeline_stalls_total", "Memberships of the group started over because partitions stood still for no reason known.", counter, nil, ofPipeline(func(p *pipeline.Snapshot) float64 { return float64(p.Stalls) })},
 	{"pipeline_lag_records", "Records behind the high watermark, over the partitions assigned to this process.", gauge, nil, ofPipeline(func(p *pipeline.Snapshot) float64 { return float64(p.Lag) })},
 	{"pipeline_group_lag_records", "Records behind the high watermark over the whole group, other members' partitions included, as the broker says.", gauge, nil,

@@ -107,7 +107,8 @@ type WireMesh struct {
 	Products []WireProduct `json:"products"`
 }
 
-// WireProduct is one data product and the judgement on its contract.
+// WireProduct is one data product and the judgement on its contract. One that cannot be judged complies with nothing, and
+// the first issue, whose rule is its state, says why.
 type WireProduct struct {
 	Domain            string      `json:"domain"`
 	Name              string      `json:"name"`
@@ -254,6 +255,14 @@ func wireMesh(m *mesh.Snapshot) *WireMesh {
 		product := WireProduct{
 			Domain: p.Domain.String(), Name: p.Name.String(), Rows: p.Rows,
 			SchemaCompliance: p.Schema, QualityCompliance: p.Quality, Issues: make([]WireIssue, 0, len(p.Issues)),
+		}
+		if p.Rows == 0 || p.State == mesh.Waiting {
+			product.SchemaCompliance, product.QualityCompliance = false, false
+			why := p.Error.String()
+			if why == "" {
+				why = "no rows to judge"
+			}
+			product.Issues = append(product.Issues, WireIssue{Rule: string(p.State), Message: why})
 		}
 		for _, i := range p.Issues {
 			product.Issues = append(product.Issues, WireIssue{i.Rule, i.Column.String(), i.Message.String()})

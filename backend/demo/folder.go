@@ -47,10 +47,11 @@ var configTemplate string
 //go:embed model/model.onnx
 var modelBytes []byte
 
-// owner is the process a folder belongs to. A process id comes again; together with the time it began it does not.
+// owner is the process a folder belongs to. A process id comes again, and may then be that of another program; when a process
+// began tells nothing, for a clock that is set moves that, too.
 type owner struct {
-	PID   int32 `json:"pid"`
-	Began int64 `json:"began"` // milliseconds since 1970, as the system tells
+	PID     int32  `json:"pid"`
+	Program string `json:"program"` // as the system names it
 }
 
 // makeFolder makes a world's folder below parent, with everything in it but the configuration.
@@ -67,7 +68,7 @@ func makeFolder(parent string) (string, error) {
 
 func fillFolder(dir string) error {
 	self := owner{PID: int32(os.Getpid())}
-	self.Began, _ = beganAt(self.PID)
+	self.Program, _ = programOf(self.PID)
 	text, err := json.Marshal(self)
 	if err != nil {
 		return err
@@ -149,20 +150,19 @@ func isAbandoned(dir string) bool {
 	if err != nil || json.Unmarshal(text, &o) != nil || o.PID <= 0 {
 		return false // not to be told: leave it
 	}
-	began, err := beganAt(o.PID)
+	program, err := programOf(o.PID)
 	if err != nil {
 		alive, err := process.PidExists(o.PID)
 		return err == nil && !alive
 	}
-	const slack = 2000 // milliseconds; systems round
-	return began < o.Began-slack || began > o.Began+slack
+	return program != o.Program
 }
 
-// beganAt is when a process began, in milliseconds since 1970.
-func beganAt(pid int32) (int64, error) {
+// programOf names the program that a process runs.
+func programOf(pid int32) (string, error) {
 	p, err := process.NewProcess(pid)
 	if err != nil {
-		return 0, err
+		return "", err
 	}
-	return p.CreateTime()
+	return p.Name()
 }

@@ -20,7 +20,7 @@ func TestSweepRemovesOnlyWhatIsAbandoned(t *testing.T) {
 	if err := ended.Run(); err != nil {
 		t.Fatal(err)
 	}
-	self, err := beganAt(int32(os.Getpid()))
+	self, err := programOf(int32(os.Getpid()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestSweepRemovesOnlyWhatIsAbandoned(t *testing.T) {
 	}{
 		"weir-demo-ours":      {owner: &owner{int32(os.Getpid()), self}, stays: true},
 		"weir-demo-dead":      {owner: &owner{int32(ended.Process.Pid), self}},
-		"weir-demo-reused":    {owner: &owner{int32(os.Getpid()), self - 60_000}},
+		"weir-demo-reused":    {owner: &owner{int32(os.Getpid()), "another"}},
 		"weir-demo-young":     {stays: true},
 		"weir-demo-forgotten": {old: true},
 		"weir-demo-garbled":   {text: "{", stays: true},

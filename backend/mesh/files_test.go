@@ -537,6 +537,21 @@ func TestEveryReportTellsWhomToCallAndWhere(t *testing.T) {
 	}
 }
 
+// TestWhatCannotBeToldCompliesWithNothing: whoever reads the article's three keys alone must not take it for a pass.
+func TestWhatCannotBeToldCompliesWithNothing(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ text, want string }{
+		"no rows":        {"user_id,email,timestamp\n", "no data: 0 rows"},
+		"not read whole": {"user_id,email,timestamp\n1,a,2026-01-01\n2,\"b", "could not tell: "},
+	} {
+		r := validate(t, articleProduct, FileOptions{}, write(t, "a.csv", []byte(c.text)))
+		got := r.Result()
+		if got.SchemaCompliance || got.QualityCompliance || len(got.Issues) != 1 || !strings.HasPrefix(got.Issues[0], c.want) || r.ExitCode() != ExitUnknown {
+			t.Errorf("%s: %+v, exit %d", name, got, r.ExitCode())
+		}
+	}
+}
+
 func TestTheReportInJSONHasTheArticlesKeys(t *testing.T) {
 	t.Parallel()
 	r := validate(t, articleProduct, FileOptions{}, write(t, "a.csv", []byte("user_id,email\n1,\n2,x\x1b[31m\n")))

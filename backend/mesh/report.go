@@ -80,16 +80,23 @@ func (r Report) verdict() string {
 	case !r.Whole():
 		return "could not tell"
 	case r.Broken():
-		return "broken"
+		return verdictBroken
 	case r.Rows == 0:
 		return "no data"
 	case len(r.Unjudged()) > 0:
 		return "could not tell"
 	}
-	return "holds"
+	return verdictHolds
 }
 
-// Result is the article's result of a validation.
+// The verdicts that are ones.
+const (
+	verdictHolds  = "holds"
+	verdictBroken = "broken"
+)
+
+// Result is the article's result of a validation. What could not be told, for want of rows or because a file was not read
+// whole, complies with nothing, and the last of the issues says why.
 type Result struct {
 	SchemaCompliance  bool     `json:"schema_compliance"`
 	QualityCompliance bool     `json:"quality_compliance"`
@@ -119,7 +126,30 @@ func (r Report) Result() Result {
 			out.Issues = append(out.Issues, i.Message)
 		}
 	}
+	if v := r.verdict(); v != verdictHolds && v != verdictBroken {
+		out.SchemaCompliance, out.QualityCompliance = false, false
+		out.Issues = append(out.Issues, v+r.whyUnknown())
+	}
 	return out
+}
+
+// whyUnknown is what kept the report from a verdict, to stand behind it.
+func (r Report) whyUnknown() string {
+	for _, f := range r.Files {
+		if f.Err != nil {
+			return fmt.Sprintf(": %s: %v", f.Path, f.Err)
+		}
+	}
+	switch {
+	case r.Undecodable > 0:
+		return fmt.Sprintf(": %d of %d records could not be decoded", r.Undecodable, r.Rows+r.Undecodable)
+	case r.Rows == 0:
+		return ": 0 rows"
+	}
+	for _, c := range r.Unjudged() {
+		return fmt.Sprintf(": %s was not judged: %s", c.Rule.Name, c.Why)
+	}
+	return ""
 }
 
 // jsonReport is what WriteJSON writes: the article's three keys, then what weir knows besides.
