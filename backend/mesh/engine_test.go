@@ -212,6 +212,26 @@ func (w *world) event(text string) {
 	w.t.Errorf("no event %q in %v", text, w.engine.Snapshot().Log)
 }
 
+// TestATombstoneIsNoRow: in a compacted topic a record without a value says that its key is gone.
+func TestATombstoneIsNoRow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, time.Minute, kafka.EmbeddedTopic{Name: "user_events", Partitions: 1})
+	w.file("commerce/user_events.yaml", userEvents)
+	w.until("user_events", "had no data", is(NoData))
+	w.send("user_events", 0, many(10, good)...)
+	if _, _, err := w.producer.SendMessage(&sarama.ProducerMessage{Topic: "user_events", Key: sarama.StringEncoder("u3")}); err != nil {
+		t.Fatal(err)
+	}
+	w.send("user_events", 0, many(10, good)...)
+	if p := w.until("user_events", "counted all", func(p Product) bool { return p.Rows >= 20 }); p.Rows != 20 || p.Undecodable != 0 || p.State != Holds {
+		t.Errorf("%d rows, %d undecodable, %s", p.Rows, p.Undecodable, p.State)
+	}
+	profile, err := ProfileTopic(t.Context(), w.engine.config.Cluster, "user_events", TopicOptions{})
+	if err != nil || profile.Rows != 20 || profile.Undecodable != 0 {
+		t.Errorf("a draft sees %d rows, %d undecodable, %v", profile.Rows, profile.Undecodable, err)
+	}
+}
+
 func TestMissingColumnsGarbageAndSilence(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 6*time.Second, kafka.EmbeddedTopic{Name: "user_events", Partitions: 1})

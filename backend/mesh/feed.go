@@ -506,7 +506,7 @@ func (p *live) take(generation int, id int32, records []*sarama.ConsumerMessage,
 // mutex is held.
 func (p *live) judgeRecords(part *part, id int32, records []*sarama.ConsumerMessage, values [][]byte, errs []error, end int64, now time.Time) {
 	for i, m := range records {
-		if part.has(m.Offset) {
+		if part.has(m.Offset) || m.Value == nil { // a tombstone says that its key is gone: it is no row
 			continue
 		}
 		at := now

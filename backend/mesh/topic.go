@@ -144,6 +144,9 @@ func (t *tail) read(ctx context.Context, id int32, records int64) (err error) {
 func (t *tail) record(ctx context.Context, m *sarama.ConsumerMessage) error {
 	where := judge.Where{Partition: m.Partition, Offset: m.Offset, At: m.Timestamp}
 	value := m.Value
+	if value == nil { // a tombstone is no row
+		return nil
+	}
 	if t.schemas != nil && framed(value) {
 		var err error
 		t.decoded, err = t.schemas.decode(ctx, t.decoded[:0], value)
