@@ -49,7 +49,12 @@ func (s *Scene) contracts(path []Level, w, h int, zoomed bool) Page {
 		name, finding = 13, 20
 	}
 	columns := []Column{
-		{Width: 1, Cell: func(i int) (Style, string) { return s.productState(rows[i].State) }},
+		{Width: 1, Cell: func(i int) (Style, string) {
+			if p := rows[i]; p.State == mesh.Holds && p.Unjudged > 0 {
+				return Warn, s.Theme.Glyphs.Watch
+			}
+			return s.productState(rows[i].State)
+		}},
 		{Title: "PRODUCT", Width: name, Grow: 1, Most: 40, Name: true, Cell: func(i int) (Style, string) {
 			if short {
 				return Plain, rows[i].Name.String()
@@ -122,6 +127,9 @@ func (s *Scene) finding(p *mesh.Product, m *mesh.Snapshot) (Style, string) {
 	case mesh.Waiting, mesh.Bad:
 		return Warn, or(p.Error.String(), string(p.State))
 	case mesh.Holds:
+		if p.Unjudged > 0 { // enter leads to the findings, which say why
+			return Warn, "holds but for " + plural(p.Unjudged, "check", "checks") + " that cannot be judged"
+		}
 		return Faint, "holds, " + count(p.Rows) + " rows"
 	}
 	return Faint, string(p.State)

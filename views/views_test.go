@@ -1,6 +1,7 @@
 package views
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -251,6 +252,22 @@ func TestNoDataIsNotZero(t *testing.T) {
 	}
 	if row(0) == row(math.NaN()) || row(0) == row(0.1) {
 		t.Errorf("zero %q, none %q, little %q", row(0), row(math.NaN()), row(0.1))
+	}
+}
+
+// TestAContractThatIsJudgedInPartIsNoPass: its row must not look like one that holds.
+func TestAContractThatIsJudgedInPartIsNoPass(t *testing.T) {
+	s := viewstest.Snapshot(viewstest.Calm, viewstest.Usual, 0)
+	draw := func() string {
+		scene := &Scene{Snap: s, Theme: NewTheme(Palettes[0], NoColour, false)}
+		style, text := scene.finding(&s.Mesh.Products[0], s.Mesh)
+		return fmt.Sprint(style, text)
+	}
+	s.Mesh.Products[0].State, s.Mesh.Products[0].Unjudged = mesh.Holds, 0
+	whole := draw()
+	s.Mesh.Products[0].Unjudged = 2
+	if part := draw(); part == whole || !strings.Contains(part, "2 checks that cannot be judged") {
+		t.Errorf("%s, and in part %s", whole, part)
 	}
 }
 

@@ -212,6 +212,28 @@ func (w *world) event(text string) {
 	w.t.Errorf("no event %q in %v", text, w.engine.Snapshot().Log)
 }
 
+// TestWhatCannotBeJudgedIsCounted: a rule in SQL is none that a stream can be held to.
+func TestWhatCannotBeJudgedIsCounted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, time.Minute, kafka.EmbeddedTopic{Name: "user_events", Partitions: 1})
+	w.file("commerce/user_events.yaml", `apiVersion: v3.1.0
+kind: DataContract
+id: user_events
+version: 1.0.0
+status: active
+schema:
+- name: user_events
+  properties:
+  - {name: user_id, required: true}
+  - {name: email, quality: [{type: sql, query: "SELECT count(*) FROM user_events", mustBe: 0}]}
+`)
+	w.send("user_events", 0, many(10, good)...)
+	p := w.until("user_events", "was judged", func(p Product) bool { return p.Rows == 10 })
+	if p.State != Holds || p.Unjudged != 1 || len(p.Findings) == 0 {
+		t.Errorf("%s, %d checks not judged: %+v", p.State, p.Unjudged, p.Findings)
+	}
+}
+
 // TestATombstoneIsNoRow: in a compacted topic a record without a value says that its key is gone.
 func TestATombstoneIsNoRow(t *testing.T) {
 	t.Parallel()

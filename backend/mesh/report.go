@@ -54,13 +54,7 @@ func (r Report) Whole() bool {
 
 // Unjudged are the checks that would break the contract but could not be judged.
 func (r Report) Unjudged() []judge.Check {
-	var out []judge.Check
-	for _, c := range r.Checks {
-		undecided := c.Status == judge.Skipped && c.Why != "" || c.Status == judge.Unknown && r.Rows > 0
-		if undecided && c.Rule.Breaks() && (c.Rule.Kind != contract.Nulls || len(c.Rule.Columns) == 0) { // of a column that is missing another check tells
-			out = append(out, c)
-		}
-	}
+	out := r.Outcome.Unjudged()
 	if r.Watched < 1 {
 		for _, c := range r.Checks {
 			if c.Rule.Kind == contract.Duplicates && c.Status == judge.Passed && c.Rule.Breaks() {

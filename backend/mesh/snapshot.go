@@ -49,6 +49,7 @@ type Product struct {
 	WindowRows   int64         // or, where that is 0, so many of the newest
 	Rows         int64         // rows in the window
 	Undecodable  int64         // records in the window that could not be decoded
+	Unjudged     int           // checks that would break the contract but could not be judged; its findings say why
 	Shared       bool          // the pipeline brings the topic's records; nobody reads them a second time
 	Behind       int64         // records not judged yet because the pipeline, which brings them, lags; 0 unless it has for a second
 	Schema       bool          // schema_compliance

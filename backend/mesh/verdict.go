@@ -212,7 +212,7 @@ func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ";
 func (v *verdict) product(entry Entry, out judge.Outcome, topic, problem string, now time.Time) Product {
 	p := Product{
 		Domain: safetext.Clean(entry.Domain), Name: safetext.Clean(entry.Name), Path: safetext.Clean(entry.Path), Feed: safetext.Clean(topic),
-		State: v.state, Since: v.since, Rows: out.Rows, Undecodable: out.Undecodable, Schema: out.Schema, Quality: out.Quality,
+		State: v.state, Since: v.since, Rows: out.Rows, Undecodable: out.Undecodable, Unjudged: len(out.Unjudged()), Schema: out.Schema, Quality: out.Quality,
 		JudgedAt: now, Error: safetext.Clean(problem),
 	}
 	if entry.Err != nil {

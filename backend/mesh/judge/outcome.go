@@ -80,6 +80,17 @@ func (i Issue) Breaks() bool { return i.Rule.Breaks() }
 // Broken tells whether the contract is broken.
 func (o Outcome) Broken() bool { return !o.Schema || !o.Quality }
 
+// Unjudged are the checks that would break the contract but could not be judged.
+func (o Outcome) Unjudged() (out []Check) {
+	for _, c := range o.Checks {
+		undecided := c.Status == Skipped && c.Why != "" || c.Status == Unknown && o.Rows > 0
+		if undecided && c.Rule.Breaks() && (c.Rule.Kind != contract.Nulls || len(c.Rule.Columns) == 0) { // of a column that is missing another check tells
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 // Outcome says what the counters mean at a moment.
 func (j *Judge) Outcome(now time.Time) Outcome {
 	j.Advance(now)
