@@ -19,8 +19,9 @@ type law struct {
 	others []string // modules no other room may use, by prefix
 }
 
-// everywhere may be imported by every room: they hold values and import nothing of ours but one another.
-var everywhere = []string{"backend/safetext", "backend/event", "backend/jsonlex"}
+// everywhere may be imported by every room: they hold values, safego starts goroutines, and they import nothing of ours
+// but one another.
+var everywhere = []string{"backend/safetext", "backend/event", "backend/jsonlex", "backend/safego"}
 
 // theScreen is what only a screen may import.
 var theScreen = []string{"charm.land/", "github.com/charmbracelet/", "github.com/NimbleMarkets/", "golang.org/x/term"}
@@ -46,6 +47,7 @@ var laws = map[string]law{
 	"backend/mesh":          {ours: []string{"backend/kafka"}},
 	"backend/model":         {},
 	"backend/pipeline":      {ours: []string{"backend/kafka", "backend/features", "backend/model"}},
+	"backend/safego":        {},
 	"backend/safetext":      {},
 	"backend/jsonlex":       {},
 	"backend/timeline/pack": {},
