@@ -39,7 +39,10 @@ type claim struct {
 // Setup starts the flow of a session.
 func (f *flow) Setup(sess sarama.ConsumerGroupSession) error {
 	f.sess = sess
-	f.e.seed(f)
+	f.wg.Do(func() { f.e.seed(f) })
+	if err := f.wg.Err(); err != nil {
+		return err
+	}
 	f.start()
 	f.e.flow.Store(f)
 	f.e.status.back(holdKafka)
@@ -55,12 +58,14 @@ func (f *flow) Cleanup(sarama.ConsumerGroupSession) error {
 }
 
 // ConsumeClaim carries one partition's records until it is taken away or the session ends, then finishes what is in
-// hand and commits.
+// hand and commits. It is called in a goroutine of the client's own.
 func (f *flow) ConsumeClaim(_ sarama.ConsumerGroupSession, source sarama.ConsumerGroupClaim) error {
-	c := f.join(source)
-	f.feed(c, source.Messages())
-	f.drain(c)
-	f.leave(c)
+	f.wg.Do(func() {
+		c := f.join(source)
+		defer f.leave(c)
+		f.feed(c, source.Messages())
+		f.drain(c)
+	})
 	return nil
 }
 

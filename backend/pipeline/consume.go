@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 
 	"weir/backend/event"
 	"weir/backend/kafka"
+	"weir/backend/safego"
 )
 
 // Back-off of whatever is tried again: from the first wait to the longest.
@@ -116,20 +116,21 @@ func (e *Engine) retry(ctx context.Context, do func() error) bool {
 	}
 }
 
-// consume joins the group, again and again, until ctx ends. A drain leaves the group until Resume.
-func (e *Engine) consume(ctx context.Context) {
+// consume joins the group, again and again, until ctx ends. A drain leaves the group until Resume. A panic of what it
+// starts is the run's.
+func (e *Engine) consume(ctx context.Context, run *safego.Group) {
 	for e.park(ctx) {
-		inner, stop := e.untilDrained(ctx)
-		e.consumeUntil(inner)
-		stop()
+		e.consumeUntilDrained(ctx, run)
 	}
 }
 
-func (e *Engine) consumeUntil(ctx context.Context) {
+func (e *Engine) consumeUntilDrained(ctx context.Context, run *safego.Group) {
+	ctx, stop := e.untilDrained(ctx, run)
+	defer stop()
 	for {
 		var m *member
 		joined := e.retry(ctx, func() (err error) {
-			if m, err = e.newMember(); err != nil {
+			if m, err = e.newMember(run); err != nil {
 				e.status.waiting(holdKafka, err.Error())
 			}
 			return err
@@ -137,9 +138,7 @@ func (e *Engine) consumeUntil(ctx context.Context) {
 		if !joined {
 			return
 		}
-		done := m.run(ctx)
-		m.close()
-		if done {
+		if m.run(ctx) {
 			return
 		}
 	}
@@ -150,14 +149,15 @@ type member struct {
 	e      *Engine
 	group  sarama.ConsumerGroup
 	out    publisher
-	errors sync.WaitGroup
+	engine *safego.Group // fails with it
+	errors safego.Group
 	// lastError is what sarama last complained of: the reason for a session that ended too soon.
 	lastError atomic.Pointer[error]
 	fresh     bool // the first session is still to come
 	leaves    bool // the name is to leave the group, too
 }
 
-func (e *Engine) newMember() (*member, error) {
+func (e *Engine) newMember(run *safego.Group) (*member, error) {
 	c := e.cfg.Cluster.Config()
 	c.Consumer.Return.Errors = true
 	c.Consumer.Offsets.AutoCommit.Enable = false
@@ -186,7 +186,7 @@ func (e *Engine) newMember() (*member, error) {
 		_ = group.Close()
 		return nil, err
 	}
-	m := &member{e: e, group: group, out: out, fresh: true}
+	m := &member{e: e, group: group, out: out, engine: run, errors: safego.Group{Failed: run.Fail}, fresh: true}
 	m.errors.Go(func() {
 		for err := range group.Errors() {
 			e.logger.Warn("kafka consumer", "error", err)
@@ -207,8 +207,10 @@ func (e *Engine) newPublisher() (publisher, error) {
 	return atLeastOnce{sender}, err
 }
 
-// run consumes session after session. It is true when ctx ended, false when a new member should try.
+// run consumes session after session, then leaves the group. It is true when ctx ended, false when a new member should
+// try.
 func (m *member) run(ctx context.Context) bool {
+	defer m.close()
 	const (
 		attempts = 5
 		lasting  = 2 * time.Second // a session shorter than that achieved nothing
@@ -258,6 +260,10 @@ func (m *member) session(ctx context.Context) error {
 		return err
 	}
 	f := m.e.newFlow(m.group, m.out)
+	f.wg.Failed = func(p *safego.Panic) {
+		f.cancel(p) // what is in hand is nobody's now: no claim waits for it
+		m.engine.Fail(p)
+	}
 	f.lookForHoles, m.fresh = m.fresh && m.e.cfg.Instance != "", false
 	err := m.group.Consume(ctx, []string{m.e.cfg.Events}, f)
 	f.stop()

@@ -9,6 +9,7 @@ import (
 
 	"weir/backend/event"
 	"weir/backend/kafka"
+	"weir/backend/safego"
 )
 
 // ErrNotRunning is the error of a command that needs partitions when the pipeline holds none.
@@ -166,21 +167,21 @@ func (e *Engine) park(ctx context.Context) bool {
 }
 
 // untilDrained is a context that ends with ctx or when a drain begins. The caller calls stop.
-func (e *Engine) untilDrained(ctx context.Context) (inner context.Context, stop func()) {
+func (e *Engine) untilDrained(ctx context.Context, run *safego.Group) (inner context.Context, stop func()) {
 	inner, cancel := context.WithCancel(ctx)
 	drained, changed := e.want.state()
 	if drained {
 		cancel()
 	}
 	done := make(chan struct{})
-	go func() {
+	run.Go(func() {
 		defer close(done)
 		select {
 		case <-changed:
 			cancel()
 		case <-inner.Done():
 		}
-	}()
+	})
 	return inner, func() { cancel(); <-done }
 }
 

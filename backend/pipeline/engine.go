@@ -22,6 +22,7 @@ import (
 	"weir/backend/features"
 	"weir/backend/kafka"
 	"weir/backend/model"
+	"weir/backend/safego"
 	"weir/backend/safetext"
 )
 
@@ -178,7 +179,8 @@ func setDefault(s *string, value string) {
 
 // Run consumes until ctx ends, then finishes the batch in hand, commits, leaves the group and returns nil. While
 // brokers, topics, the feature store or the model server are away it waits; Snapshot says for what. It returns an
-// error when waiting cannot help: the model does not load or does not fit the features (ErrModelMismatch).
+// error when waiting cannot help: the model does not load or does not fit the features (ErrModelMismatch), or something
+// panicked (*safego.Panic), be it the model or the Tap; what was not acknowledged then is taken again by the next Run.
 func (e *Engine) Run(ctx context.Context) error {
 	if !e.running.CompareAndSwap(false, true) {
 		return errors.New("the pipeline runs already")
@@ -198,17 +200,18 @@ func (e *Engine) Run(ctx context.Context) error {
 	if !e.awaitTopics(ctx) {
 		return nil
 	}
-	var background sync.WaitGroup
-	defer background.Wait()
 	inner, stop := context.WithCancel(ctx)
 	defer stop()
-	background.Go(func() { e.watchFacts(inner) })
-	background.Go(func() { e.sample(inner) })
-	background.Go(func() { e.defuser(inner) })
-	background.Go(func() { e.watchModel(inner) })
-	background.Go(func() { e.keepBaselines(inner) })
-	e.consume(ctx)
-	return nil
+	run := &safego.Group{Failed: func(*safego.Panic) { stop() }}
+	run.Go(func() { e.watchFacts(inner) })
+	run.Go(func() { e.sample(inner) })
+	run.Go(func() { e.defuser(inner) })
+	run.Go(func() { e.watchModel(inner) })
+	run.Go(func() { e.keepBaselines(inner) })
+	run.Do(func() { e.consume(inner, run) })
+	stop()
+	run.Wait()
+	return run.Err()
 }
 
 // Pause stops taking records; what was taken is finished. The partitions stay assigned.

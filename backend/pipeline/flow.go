@@ -12,6 +12,7 @@ import (
 
 	"weir/backend/event"
 	"weir/backend/kafka"
+	"weir/backend/safego"
 )
 
 // Bounds of what is in hand at once. Whenever more comes than goes for a moment, all of it fills up, and a record then
@@ -51,7 +52,7 @@ type flow struct {
 
 	ctx    context.Context // ends when nothing is wanted of this session any more
 	cancel context.CancelCauseFunc
-	wg     sync.WaitGroup
+	wg     safego.Group // a panic ends the flow, and the engine's run
 
 	chunks chan chunk
 	order  chan *batch

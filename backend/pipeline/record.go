@@ -11,6 +11,7 @@ import (
 
 	"weir/backend/features"
 	"weir/backend/model"
+	"weir/backend/safego"
 	"weir/backend/safetext"
 )
 
@@ -111,8 +112,22 @@ type trace struct {
 	record   *Record // once it was asked for; guarded by recent.mu
 }
 
-// describe makes the record that is shown of a trace. It asks the contracts, which takes some tens of microseconds.
-func (e *Engine) describe(t *trace) *Record {
+// describe makes the record that is shown of a trace. It asks the contracts, which takes some tens of microseconds. A panic
+// of theirs is not that of whoever takes a snapshot: of the record no more is shown then than where it is.
+func (e *Engine) describe(t *trace) (r *Record) {
+	p := safego.Call(func() { r = e.described(t) })
+	if p == nil {
+		return r
+	}
+	m := &t.message
+	e.logger.Error("describe a record", "partition", m.Partition, "offset", m.Offset, "error", p)
+	return &Record{
+		Topic: safetext.Clean(m.Topic), Partition: m.Partition, Offset: m.Offset, Size: t.size, Prediction: math.NaN(), ToOffset: -1,
+		Unjudged: safetext.Error(p), WrittenAt: m.Timestamp, TakenAt: t.taken, AcknowledgedAt: t.settled,
+	}
+}
+
+func (e *Engine) described(t *trace) *Record {
 	m := &t.message
 	r := &Record{
 		Topic: safetext.Clean(m.Topic), Partition: m.Partition, Offset: m.Offset, Key: e.shownKey(m),

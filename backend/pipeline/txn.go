@@ -114,9 +114,14 @@ func (x *exactlyOnce) transact(f *flow, b *batch) error {
 		return err
 	}
 	offsets := make(chan error, 1)
-	go func() { offsets <- x.commitOffsets(f, b) }() // while the records are on their way
+	f.wg.Go(func() { offsets <- x.commitOffsets(f, b) }) // while the records are on their way
 	sent := x.step(f.ctx, "send", func() error { return x.sender.send(f.ctx, &b.parcels, x) })
-	err := <-offsets
+	var err error
+	select {
+	case err = <-offsets:
+	case <-f.ctx.Done(): // it may have panicked; whoever stops the flow waits for it
+		err = context.Cause(f.ctx)
+	}
 	if sent != nil {
 		return sent
 	}
