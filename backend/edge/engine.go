@@ -10,12 +10,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"weir/backend/event"
+	"weir/backend/safego"
 	"weir/backend/safetext"
 )
 
@@ -121,12 +121,10 @@ type run struct {
 // start runs f until the run's context ends. An error or a panic of f ends the run.
 func (r *run) start(name string, f func(context.Context) error) {
 	r.group.Go(func() {
-		defer func() {
-			if p := recover(); p != nil {
-				r.cancel(fmt.Errorf("edge: %s panicked: %v\n%s", name, p, debug.Stack()))
-			}
-		}()
-		if err := f(r.ctx); err != nil {
+		var err error
+		if p := safego.Call(func() { err = f(r.ctx) }); p != nil {
+			r.cancel(fmt.Errorf("edge: %s panicked: %v\n%s", name, p.Value, p.Stack))
+		} else if err != nil {
 			r.cancel(fmt.Errorf("edge: %s: %w", name, err))
 		}
 	})
@@ -136,26 +134,22 @@ func (r *run) start(name string, f func(context.Context) error) {
 // recovers: else it would end the process, and every engine with it.
 type helpers struct {
 	group    sync.WaitGroup
-	panicked atomic.Pointer[string]
+	panicked atomic.Pointer[safego.Panic]
 }
 
 func (h *helpers) start(f func()) { h.group.Go(func() { h.do(f) }) }
 
 // do calls f, and remembers its panic.
 func (h *helpers) do(f func()) {
-	defer func() {
-		if p := recover(); p != nil {
-			text := fmt.Sprintf("%v\n%s", p, debug.Stack())
-			h.panicked.CompareAndSwap(nil, &text)
-		}
-	}()
-	f()
+	if p := safego.Call(f); p != nil {
+		h.panicked.CompareAndSwap(nil, p)
+	}
 }
 
 // check panics if one of them did. All must have ended.
 func (h *helpers) check() {
 	if p := h.panicked.Load(); p != nil {
-		panic(*p)
+		panic(fmt.Sprintf("%v\n%s", p.Value, p.Stack))
 	}
 }
 
