@@ -9,6 +9,7 @@ import (
 
 	"weir/backend/mesh/judge"
 	"weir/backend/mesh/scan"
+	"weir/backend/safego"
 )
 
 // block is a run of whole rows of a file. A worker reads it and judges it, while its bytes are in the processor's cache;
@@ -51,7 +52,7 @@ type parallelCSV struct {
 	next    int        // block to be merged
 	waiting map[int]*block
 	spare   []*block
-	stopped bool // by a block that was not judged to its end: no more are to be read
+	stopped bool // by a block that was not judged to its end, or a panic: no more are to be read
 }
 
 // parallel judges a text in several goroutines. Behind a place that RFC 4180 does not allow, and where such places follow one
@@ -85,11 +86,14 @@ func (f *csvFile) parallel(text io.Reader) error {
 func (f *csvFile) blocks(text io.Reader, judges []*judge.Judge) (judged int, rest io.Reader, err error) {
 	p := &parallelCSV{file: f, columns: f.v.judge.Names(), text: text, waiting: map[int]*block{}}
 	p.merged = sync.NewCond(&p.merging)
-	var wg sync.WaitGroup
+	group := safego.Group{Failed: func(*safego.Panic) { p.stop() }}
 	for _, j := range judges {
-		wg.Go(func() { p.work(j, blocksAhead*len(judges)) })
+		group.Go(func() { p.work(j, blocksAhead*len(judges)) })
 	}
-	wg.Wait()
+	group.Wait()
+	if err := group.Err(); err != nil {
+		return p.next, nil, err
+	}
 	if b := p.waiting[p.next]; b != nil {
 		left := []io.Reader{bytes.NewReader(b.data[b.length:])}
 		for n := p.next + 1; n < p.blocks; n++ {
@@ -130,6 +134,14 @@ func (p *parallelCSV) work(j *judge.Judge, ahead int) {
 		b.part = j.Take(b.part)
 		p.merge(b)
 	}
+}
+
+// stop keeps the others from waiting for a block that does not come.
+func (p *parallelCSV) stop() {
+	p.merging.Lock()
+	defer p.merging.Unlock()
+	p.stopped = true
+	p.merged.Broadcast()
 }
 
 // take reads the next block; nil if there is none.

@@ -13,6 +13,7 @@ import (
 	"weir/backend/event"
 	"weir/backend/kafka"
 	"weir/backend/mesh/judge"
+	"weir/backend/safego"
 	"weir/backend/safetext"
 )
 
@@ -49,6 +50,7 @@ type Engine struct {
 	schemas *schemas // nil without a schema registry
 	log     event.Log
 
+	run      *safego.Group // what the current Run has at work
 	wake     chan struct{} // tells feedAll that a product has come or changed
 	mu       sync.Mutex    // guards products
 	products map[string]*live
@@ -109,22 +111,28 @@ type live struct {
 	told    told // to lineage
 }
 
-// Run judges until ctx ends. A registry or broker that is away is waited for.
+// Run judges until ctx ends. A registry or broker that is away is waited for. The only error is a panic (*safego.Panic):
+// the next Run judges the windows anew.
 func (e *Engine) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	defer e.schemas.close()
-	defer wg.Wait()
-	defer cancel()
-	wg.Go(func() { e.watch(ctx) })
-	wg.Go(func() { e.feedAll(ctx) })
-	wg.Go(func() { e.reporter.run(ctx) })
+	e.run = &safego.Group{Failed: func(*safego.Panic) { stop() }}
+	e.run.Go(func() { e.watch(ctx) })
+	e.run.Go(func() { e.feedAll(ctx) })
+	e.run.Go(func() { e.reporter.run(ctx) })
+	e.run.Go(func() { e.judgeOnTime(ctx) })
+	e.run.Wait()
+	return e.run.Err()
+}
+
+func (e *Engine) judgeOnTime(ctx context.Context) {
 	ticker := time.NewTicker(judgeEvery)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case now := <-ticker.C:
 			e.judgeAll(now)
 		}

@@ -168,14 +168,21 @@ func (e *Engine) feedAll(ctx context.Context) {
 			e.rest(ctx, probeEvery)
 			continue
 		}
-		e.probeUntilLost(ctx, client, fed)
+		e.feedFrom(ctx, client, fed)
+	}
+}
+
+// feedFrom feeds the products from one connection, until it is lost or ctx ends.
+func (e *Engine) feedFrom(ctx context.Context, client sarama.Client, fed map[*live]bool) {
+	defer func() {
 		for p := range fed {
 			p.feed.stop()
 		}
 		if err := client.Close(); err != nil && !errors.Is(err, sarama.ErrClosedClient) {
 			e.config.Logger.Debug("closing the client", "error", err)
 		}
-	}
+	}()
+	e.probeUntilLost(ctx, client, fed)
 }
 
 func (e *Engine) saramaConfig() *sarama.Config {
@@ -420,19 +427,21 @@ func (e *Engine) startReader(ctx context.Context, client sarama.Client, p *live,
 	f.mu.Lock()
 	part.reader = r
 	f.mu.Unlock()
-	go func() {
+	e.run.Go(func() {
 		defer close(r.done)
 		defer cancel()
+		defer func() {
+			messages.AsyncClose()
+			for range messages.Messages() {
+			}
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if part.reader == r { // it ended by itself: the next probe starts another
+				part.reader = nil
+			}
+		}()
 		e.readPartition(ctx, p, generation, id, messages, end)
-		messages.AsyncClose()
-		for range messages.Messages() {
-		}
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		if part.reader == r { // it ended by itself: the next probe starts another
-			part.reader = nil
-		}
-	}()
+	})
 	return nil
 }
 
@@ -498,8 +507,8 @@ func (p *live) take(generation int, id int32, records []*sarama.ConsumerMessage,
 	f.mu.Unlock()
 	p.judgeRecords(part, id, records, values, errs, end, time.Now())
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	part.judged(part.next, records[len(records)-1].Offset) // a reader leaves nothing out
-	f.mu.Unlock()
 }
 
 // judgeRecords counts records that were not judged yet, by their values, or as they are where values is nil. The product's

@@ -17,6 +17,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"weir/backend/mesh/judge"
+	"weir/backend/safego"
 )
 
 // FileOptions say how files are read.
@@ -105,7 +106,9 @@ func ValidateFiles(ctx context.Context, p DataProduct, files []string, o FileOpt
 	if v.judge == nil { // nothing could be read
 		v.judge = judge.New(p, judge.Options{})
 	}
-	report.Outcome = v.judge.Outcome(o.Now)
+	if p := safego.Call(func() { report.Outcome = v.judge.Outcome(o.Now) }); p != nil {
+		return Report{}, ours(p)
+	}
 	report.Took = time.Since(start)
 	return report, nil
 }
@@ -234,7 +237,11 @@ func (v *validation) file(path string) FileReport {
 	if v.judge != nil {
 		before = v.rows()
 	}
-	err := v.stream(source, &report)
+	var err error
+	if p := safego.Call(func() { err = v.stream(source, &report) }); p != nil {
+		err = p
+	}
+	err = ours(err)
 	if v.judge != nil {
 		report.Rows = v.rows() - before
 	}
@@ -244,6 +251,14 @@ func (v *validation) file(path string) FileReport {
 		report.Err = fmt.Errorf("%w: %w", ErrNotWhole, err)
 	}
 	return report
+}
+
+// ours says of a panic whose fault it is.
+func ours(err error) error {
+	if p := (*safego.Panic)(nil); errors.As(err, &p) {
+		return fmt.Errorf("weir failed at it, which is a fault of weir: %w", err)
+	}
+	return err
 }
 
 func (v *validation) rows() int64 { return v.judge.Rows() }

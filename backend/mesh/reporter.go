@@ -11,6 +11,7 @@ import (
 
 	"weir/backend/event"
 	"weir/backend/mesh/judge"
+	"weir/backend/safego"
 	"weir/backend/safetext"
 )
 
@@ -112,9 +113,21 @@ func (r *reporter) run(ctx context.Context) {
 	if r == nil {
 		return
 	}
-	var wg sync.WaitGroup
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	both := safego.Group{Failed: func(*safego.Panic) { stop() }}
 	ended := make(chan struct{})
-	wg.Go(func() { r.deliver(ctx, ended) })
+	both.Go(func() { r.deliver(ctx, ended) })
+	both.Do(func() { r.watchAll(ctx) })
+	close(ended)
+	both.Wait()
+	if p := both.Err(); p != nil {
+		panic(p)
+	}
+}
+
+// watchAll queues what there is to tell of jobs until ctx ends, then that they are over.
+func (r *reporter) watchAll(ctx context.Context) {
 	ticker := time.NewTicker(watchJobs)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
@@ -125,8 +138,6 @@ func (r *reporter) run(ctx context.Context) {
 		}
 	}
 	r.endAll(time.Now())
-	close(ended)
-	wg.Wait()
 }
 
 // watch tells of jobs that started, go on, ended or failed.

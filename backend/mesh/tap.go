@@ -97,39 +97,52 @@ func (e *Engine) tap(p *live, topic string, from int64, records []*sarama.Consum
 	}
 	p.judgeRecords(part, id, records, nil, nil, end, now)
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	if part.judged(from, last) {
 		part.tap.moved = now
 	}
-	f.mu.Unlock()
 }
 
 // probeTaps ends a feed's readers where the pipeline brings their records. It tells whether any partition needs a reader
 // again.
 func (e *Engine) probeTaps(client sarama.Client, p *live, now time.Time) (wanted bool) {
 	f := &p.feed
+	topic, tapped, spare := f.handOver(now, e.pace)
+	for _, r := range spare {
+		r.stop()
+	}
+	for _, id := range tapped {
+		end, err := client.GetOffset(topic, id, sarama.OffsetNewest)
+		wanted = f.takeBack(id, end, err != nil, now, e.pace) || wanted
+	}
+	return wanted
+}
+
+// handOver gives the partitions that the pipeline brings already, and the readers that are no longer needed from now on.
+func (f *feed) handOver(now time.Time, by pace) (topic string, tapped []int32, spare []*reader) {
 	f.mu.Lock()
-	topic, ids, spare := f.topic, make([]int32, 0, len(f.parts)), []*reader(nil)
+	defer f.mu.Unlock()
 	for id, part := range f.parts {
 		if part.tap.feeds {
-			ids = append(ids, id)
-		} else if r := part.tap.keepsUp(part, now, e.pace); r != nil {
+			tapped = append(tapped, id)
+		} else if r := part.tap.keepsUp(part, now, by); r != nil {
 			part.tap.feeds, part.tap.marks, part.tap.moved, part.reader = true, nil, now, nil
 			spare = append(spare, r)
 		}
 	}
-	f.mu.Unlock()
-	for _, r := range spare {
-		r.stop()
+	return f.topic, tapped, spare
+}
+
+// takeBack tells whether a partition that the pipeline brings needs a reader again, end being its end if that is known.
+func (f *feed) takeBack(id int32, end int64, unknown bool, now time.Time, by pace) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	part := f.parts[id]
+	if !part.tap.feeds || !unknown && !part.tap.fallsBehind(part, end, f.tapAt, now, by) {
+		return false
 	}
-	for _, id := range ids {
-		end, err := client.GetOffset(topic, id, sarama.OffsetNewest)
-		f.mu.Lock()
-		if part := f.parts[id]; part.tap.feeds && (err != nil || part.tap.fallsBehind(part, end, f.tapAt, now, e.pace)) {
-			part.tap.feeds, wanted = false, true
-		}
-		f.mu.Unlock()
-	}
-	return wanted
+	part.tap.feeds = false
+	return true
 }
 
 // keepsUp gives the reader that is no longer needed.

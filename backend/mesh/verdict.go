@@ -49,13 +49,9 @@ func withRefresh(p DataProduct) DataProduct {
 func (p *live) judgeNow(now time.Time, cluster *string, e *Engine) Product {
 	log := &e.log
 	p.mu.Lock()
-	entry, findings, made, window, rows := p.entry, p.findings, p.made, p.window, p.rows
-	var out judge.Outcome
-	judged := p.judge != nil
-	if judged {
-		out = p.judge.Outcome(now)
-	}
+	entry, findings, made, window, rows, judged := p.entry, p.findings, p.made, p.window, p.rows, p.judge != nil
 	p.mu.Unlock()
+	out := p.outcome(now)
 	topic, problem, ready := p.feed.status(now)
 	if problem == "" && cluster != nil {
 		problem = *cluster
@@ -116,6 +112,16 @@ func withUnseen(findings []Finding, out judge.Outcome) []Finding {
 		after = len(findings)
 	}
 	return slices.Concat(findings[:after], unseen, findings[after:])
+}
+
+// outcome is what the judge makes of the window. A panic of its lets go of the mutex: the pipeline's records need it, too.
+func (p *live) outcome(now time.Time) (out judge.Outcome) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.judge != nil {
+		out = p.judge.Outcome(now)
+	}
+	return out
 }
 
 // tellParsing writes events about the product's file.
