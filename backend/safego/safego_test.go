@@ -53,7 +53,7 @@ func TestAGroupHasTheFirstPanic(t *testing.T) {
 	g.Wait()
 	g.Do(func() { panic("later") })
 	var p *Panic
-	if !errors.As(g.Err(), &p) || p.Value != io.EOF || p != <-told || (<-told).Value != "later" {
+	if !errors.As(g.Err(), &p) || p.Error() != "panic: EOF" || p != <-told || (<-told).Value != "later" {
 		t.Errorf("got %v", g.Err())
 	}
 }
