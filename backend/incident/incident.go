@@ -1,5 +1,6 @@
 // Package incident names what is wrong in a snapshot: since when, what it touches and what to do first. The engines have
-// judged already; its rules only put their states into words that belong together.
+// judged already: most rules only put their states into words that belong together. What no engine can judge by itself,
+// whether a figure is far from what it usually is, is found here by comparing with the recent past.
 package incident
 
 import (
@@ -22,6 +23,7 @@ const (
 // Tracker follows incidents from snapshot to snapshot. It belongs to one goroutine.
 type Tracker struct {
 	open  map[name]*open
+	usual *deviations
 	ended []timeline.Incident // the newest first
 }
 
@@ -33,12 +35,14 @@ type open struct {
 }
 
 // New is a tracker that knows of no incident yet.
-func New() *Tracker { return &Tracker{open: map[name]*open{}} }
+func New() *Tracker { return &Tracker{open: map[name]*open{}, usual: newDeviations()} }
 
 // Step takes the next snapshot, and returns the incidents of that moment: those that go on, the most important first,
 // then those that have ended within the last hour, the newest first.
 func (t *Tracker) Step(s *timeline.Snapshot) []timeline.Incident {
-	for _, found := range Find(s) {
+	f := &finder{list: Find(s)}
+	t.usual.step(s, f)
+	for _, found := range f.list {
 		key := name{found.Rule, found.Subject.String()}
 		was := t.open[key]
 		if was == nil {
