@@ -22,8 +22,8 @@ type Trouble struct {
 	Kind string
 }
 
-// Troubles is what is wrong in a snapshot, the most important first. It looks at states only: the snapshot's own
-// engines have judged already.
+// Troubles is what is wrong in a snapshot, the most important first. It looks at states, which the snapshot's own engines
+// have judged already, and at the incidents that compare with the recent past.
 func Troubles(x *timeline.Snapshot) []Trouble {
 	if x == nil {
 		return nil
@@ -46,6 +46,7 @@ func Troubles(x *timeline.Snapshot) []Trouble {
 		if x.PipelineStopped() {
 			add(event.Critical, Throughput, "pipeline stopped", "")
 		}
+		unlikeUsual(x, add)
 		pipelineTroubles(p, add)
 	}
 	if m := x.Mesh; m != nil {
@@ -85,6 +86,27 @@ func paneOf(engine string) Pane {
 
 // adder notes a trouble. text is what is shown of it where that holds figures that move by themselves, else empty.
 type adder func(s event.Severity, p Pane, kind, text string)
+
+// unlikeUsual tells of what no state of a single snapshot shows: the incidents whose rules compare with the recent past.
+func unlikeUsual(x *timeline.Snapshot, add adder) {
+	for i := range x.Incidents {
+		in := &x.Incidents[i]
+		what, text := "", in.Message.String()
+		switch in.Rule {
+		case "latency high":
+			what = "latency "
+		case "traffic low":
+			if !strings.HasPrefix(text, "no events") {
+				what = "traffic "
+			}
+		default:
+			continue
+		}
+		if in.Ended.IsZero() {
+			add(in.Severity, Throughput, in.Rule, what+text)
+		}
+	}
+}
 
 // verdictWords say what partitions with a verdict do.
 var verdictWords = map[pipeline.Verdict]string{

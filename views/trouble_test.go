@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weir/backend/edge"
+	"weir/backend/event"
 	"weir/backend/mesh"
 	"weir/backend/pipeline"
 	"weir/backend/safetext"
@@ -29,6 +30,15 @@ func TestTroubles(t *testing.T) {
 			s.Pipeline.MinuteHandled, s.Pipeline.MinuteDead = 1000, 21
 			s.Pipeline.Dead = []pipeline.DeadLetter{{Stage: "decode"}, {Stage: "features"}, {Stage: "features"}}
 		}, []string{"2.1% dead letters: features missing"}},
+		{"unlike what is usual", func(s *timeline.Snapshot) {
+			s.Pipeline.Features.State = "slow"
+			s.Incidents = []timeline.Incident{{Rule: "traffic low", Severity: event.Critical, Message: text("no events for 40 s, usually 2,000/s")},
+				{Rule: "latency high", Severity: event.Warning, Message: text("p50 2.1 s, usually 8.0 ms")}, {Rule: "feature store slow", Severity: event.Warning, Message: text("slow")},
+				{Rule: "latency high", Severity: event.Warning, Ended: s.At, Message: text("p50 9.1 s, usually 8.0 ms")}}
+		}, []string{"no events for 40 s, usually 2,000/s", "latency p50 2.1 s, usually 8.0 ms", "feature store slow"}},
+		{"a part of what is usual", func(s *timeline.Snapshot) {
+			s.Incidents = []timeline.Incident{{Rule: "traffic low", Severity: event.Warning, Message: text("210/s, usually 2,000/s")}}
+		}, []string{"traffic 210/s, usually 2,000/s"}},
 		{"the registry is gone, the rules are judged all the same", func(s *timeline.Snapshot) {
 			s.Mesh.Error = text("no registry")
 		}, []string{"contracts outdated: no registry"}},
