@@ -214,7 +214,7 @@ func (d *deviations) traffic(at time.Time, p *pipeline.Snapshot, f *finder) {
 		f.add(event.Warning, TrafficLow, topic, d.fell(u), pace(perSecond)+", usually "+pace(u.middle))
 	}
 	f.touches("whoever acts on "+p.Predictions.String(), plural(len(p.Partitions), "partition", "partitions")+" of "+topic+", lag "+strconv.FormatInt(p.Lag, 10))
-	f.next("", "ask whoever writes "+topic+": weir takes all that arrives; look for a release, a network or a producer that failed at that time")
+	f.next("", "ask whoever writes "+topic+": less reaches the topic; look for a release, a network or a producer that failed at that time")
 }
 
 // strays is how many times as far below the middle a pace over a window is as the usual counts stray.
@@ -223,7 +223,7 @@ func strays(u *usual, perSecond float64, window time.Duration) float64 {
 	return (root(u.middle) - root(perSecond)) / max(poissonStray, (root(u.middle)-root(u.edge))/tenth)
 }
 
-// tenth is how many standard deviations from the middle a normal distribution's outer tenth begins.
+// How many standard deviations from the middle a normal distribution's outer tenth begins, and its outer twentieth.
 const tenth, twentieth = 1.28, 1.64
 
 // fell is when the pace fell below what is near the usual one.

@@ -55,6 +55,14 @@ func TestRules(t *testing.T) {
 		{"pipeline stopped", func(s *timeline.Snapshot) { s.Pipeline.State = pipeline.Stopped }, "lag"},
 		{"partitions stall", func(s *timeline.Snapshot) { s.Pipeline.Partitions[1].Verdict = pipeline.VerdictStall }, "p4, lag 20800"},
 		{"partitions warn", func(s *timeline.Snapshot) { s.Pipeline.Partitions[1].Verdict = pipeline.VerdictWarn }, "is not falling"},
+		{"partitions warn", func(s *timeline.Snapshot) {
+			s.Pipeline.Partitions[1].Verdict = pipeline.VerdictWarn
+			s.Pipeline.All = []pipeline.GroupPartition{{Partition: 0, ArrivingPerSecond: 100}, {Partition: 3, ArrivingPerSecond: 200}, {Partition: 4, ArrivingPerSecond: 700}}
+		}, "p4, lag 20800, hot: takes 70% of what arrives"},
+		{"partitions warn", func(s *timeline.Snapshot) {
+			s.Pipeline.Partitions[1].Verdict = pipeline.VerdictWarn
+			s.Pipeline.All = []pipeline.GroupPartition{{Partition: 0, ArrivingPerSecond: 100}, {Partition: 4, ArrivingPerSecond: 120}}
+		}, "p4, lag 20800 check whether"},
 		{"dead letters", func(s *timeline.Snapshot) {
 			s.Pipeline.MinuteHandled, s.Pipeline.MinuteDead = 1000, 21
 			for _, stage := range []string{"features", "decode", "decode"} {

@@ -140,7 +140,7 @@ func (f *finder) verdicts(p *pipeline.Snapshot, topic string) {
 	by := map[pipeline.Verdict][]string{}
 	for i := range p.Partitions {
 		if x := &p.Partitions[i]; x.Verdict != "" && x.Verdict != pipeline.VerdictOK {
-			by[x.Verdict] = append(by[x.Verdict], fmt.Sprintf("p%d, lag %d", x.Partition, x.Lag))
+			by[x.Verdict] = append(by[x.Verdict], fmt.Sprintf("p%d, lag %d", x.Partition, x.Lag)+hot(p, x.Partition))
 		}
 	}
 	for _, v := range slices.Sorted(maps.Keys(by)) {
@@ -157,6 +157,21 @@ func (f *finder) verdicts(p *pipeline.Snapshot, topic string) {
 		f.touches(few(by[v], 6)...)
 		f.next("", next)
 	}
+}
+
+// hot says so when a partition takes at least half of what arrives, and twice its share: then no worker helps it.
+func hot(p *pipeline.Snapshot, partition int32) string {
+	total, its := 0.0, 0.0
+	for i := range p.All {
+		arriving := max(p.All[i].ArrivingPerSecond, 0)
+		if total += arriving; p.All[i].Partition == partition {
+			its = arriving
+		}
+	}
+	if share := its / max(total, 1); share >= max(0.5, 2/float64(max(len(p.All), 1))) {
+		return fmt.Sprintf(", hot: takes %.0f%% of what arrives", 100*share)
+	}
+	return ""
 }
 
 // mesh tells once of what keeps all contracts from being judged, then of the products with troubles of their own.

@@ -17,8 +17,8 @@ const (
 	leastRun  = 3
 	// newNormal is how long a deviation lasts before it is what is usual.
 	newNormal = 30 * time.Minute
-	// recurring is how many deviations among the remembered values make them a habit of that world.
-	recurring = 3
+	// recurring is how many falls among the remembered values make them a habit of that world.
+	recurring = 4
 	// staleAfter is how long after the last of them the remembered values say nothing about now.
 	staleAfter = 30 * time.Minute
 )
@@ -26,9 +26,9 @@ const (
 // usual is what a figure was in the recent past, and whether it has gone far from that.
 //
 // It is robust: the middle is a median, and how far values stray towards the side that matters is told by that side's
-// tenth, so a few outliers move neither. Values of a deviation are remembered apart and do not move them either, except
-// when there were several of them: then the figure is one that does this from time to time (a producer that rests for a
-// minute every five), and another such deviation is none. A deviation that lasts for newNormal is what is usual from
+// tenth or twentieth, so a few outliers move neither. Values of a deviation are remembered apart and do not move them
+// either. Falls that recur do: the figure is then one that falls from time to time (a producer that rests for a minute
+// every five), and another such fall is none. A deviation that lasts for half an hour, newNormal, is what is usual from
 // then on, and is said no more.
 type usual struct {
 	upwards bool // it is high values that matter
@@ -139,14 +139,6 @@ func (u *usual) learn(at time.Time, r entry) {
 	}
 }
 
-// rare is one in how many values that are not counted as straying.
-func (u *usual) rare() int {
-	if u.upwards {
-		return 20
-	}
-	return 10
-}
-
 // measure works out the middle and the edge. Where too few values are left, after a long deviation, those before it hold.
 func (u *usual) measure() {
 	deviations, before := 0, 0
@@ -157,7 +149,7 @@ func (u *usual) measure() {
 		}
 		before = e
 	}
-	habit := deviations >= recurring
+	habit := !u.upwards && deviations >= recurring
 	pick := func(of func(*entry) float64) []float64 {
 		u.sorted = u.sorted[:0]
 		for i := range u.n {
@@ -176,12 +168,13 @@ func (u *usual) measure() {
 		u.with[i] = list[len(list)/2]
 	}
 	list := pick(func(r *entry) float64 { return r.value })
-	rare := len(list) / u.rare()
-	if habit {
-		rare = 0
-	}
-	u.known, u.middle, u.edge = true, list[len(list)/2], list[rare]
-	if u.upwards {
-		u.edge = list[len(list)-1-rare]
+	u.known, u.middle = true, list[len(list)/2]
+	switch {
+	case u.upwards:
+		u.edge = list[len(list)-1-len(list)/20]
+	case habit:
+		u.edge = list[0]
+	default: // the value in which the fall began may be among them
+		u.edge = list[len(list)/10]
 	}
 }
