@@ -42,8 +42,8 @@ const (
 	// ten to one in three hours, half an hour's median is at three to two.
 	lowRatio, backRatio = 0.3, 0.5
 	// lowSpread is how many times as far it must be as the usual counts stray, in the square root of the count: there the
-	// counts of independent events stray by half, however many they are. Eight times is 16 expected events of which none
-	// came, or 80 of which less than a third did.
+	// counts of independent events stray by half, however many they are, and those of bursts of n by the root of n times
+	// that. Eight times is 16 expected events of which none came, or 80 of which less than a third did.
 	lowSpread, poissonStray = 8.0, 0.5
 	// keepSamples is how many high watermarks are remembered, sampleEvery apart at the least: those of longWindow.
 	keepSamples, sampleEvery = 64, time.Second
@@ -83,7 +83,8 @@ type sample struct {
 }
 
 func newDeviations() *deviations {
-	return &deviations{endToEnd: usual{upwards: true}, processing: usual{upwards: true}}
+	return &deviations{endToEnd: usual{upwards: true, least: leastKnown}, processing: usual{upwards: true, least: leastKnown},
+		short: usual{least: leastKnown}, long: usual{least: leastLong}}
 }
 
 // step takes the next snapshot and tells f what is far from what is usual.
@@ -177,6 +178,22 @@ func (d *deviations) arriving(window time.Duration) (perSecond float64, over tim
 	return 0, 0, false
 }
 
+// dispersion is the variance of what arrived from one sample to the next over its mean: 1 for independent events, n for
+// bursts of n.
+func (d *deviations) dispersion() float64 {
+	n := float64(len(d.samples) - 1)
+	if n < 2 {
+		return 1
+	}
+	mean := float64(d.samples[len(d.samples)-1].arrived-d.samples[0].arrived) / n
+	sum := 0.0
+	for i := 1; i < len(d.samples); i++ {
+		x := float64(d.samples[i].arrived-d.samples[i-1].arrived) - mean
+		sum += x * x
+	}
+	return sum / (n - 1) / max(mean, 1e-9)
+}
+
 // waited is the mean time from arriving to being done, in milliseconds.
 func (d *deviations) waited(over time.Duration, arriving float64) float64 {
 	sum, n := 0.0, 0.0
@@ -188,6 +205,7 @@ func (d *deviations) waited(over time.Duration, arriving float64) float64 {
 
 // traffic tells of a fall of what arrives.
 func (d *deviations) traffic(at time.Time, p *pipeline.Snapshot, f *finder) {
+	bursts := d.dispersion()
 	judge := func(u *usual, window time.Duration, suffices bool) {
 		perSecond, over, ok := d.arriving(window)
 		if !ok {
@@ -195,7 +213,7 @@ func (d *deviations) traffic(at time.Time, p *pipeline.Snapshot, f *finder) {
 		}
 		far := u.fresh(at) && !suffices && perSecond < lowRatio*u.middle && strays(u, perSecond, over) >= lowSpread
 		near := suffices || perSecond > backRatio*u.middle
-		u.step(at, perSecond, with{}, far, near, at.Before(d.quiet))
+		u.step(at, perSecond, with{bursts}, far, near, at.Before(d.quiet))
 	}
 	judge(&d.short, shortWindow, false)
 	judge(&d.long, longWindow, d.short.known && strays(&d.short, lowRatio*d.short.middle, shortWindow) >= lowSpread)
@@ -209,9 +227,9 @@ func (d *deviations) traffic(at time.Time, p *pipeline.Snapshot, f *finder) {
 	perSecond, _, _ := d.arriving(window)
 	topic := p.Events.String()
 	if silent := at.Sub(d.moved); silent >= shortWindow {
-		f.add(event.Critical, TrafficLow, topic, d.moved, "no events for "+span(silent)+", usually "+pace(u.middle))
+		f.add(event.Critical, TrafficLow, topic, d.moved, "no events for "+span(silent)+", usually "+pace(about(u.middle)))
 	} else {
-		f.add(event.Warning, TrafficLow, topic, d.fell(u), pace(perSecond)+", usually "+pace(u.middle))
+		f.add(event.Warning, TrafficLow, topic, d.fell(u), pace(perSecond)+", usually "+pace(about(u.middle)))
 	}
 	f.touches("whoever acts on "+p.Predictions.String(), plural(len(p.Partitions), "partition", "partitions")+" of "+topic+", lag "+strconv.FormatInt(p.Lag, 10))
 	f.next("", "ask whoever writes "+topic+": less reaches the topic; look for a release, a network or a producer that failed at that time")
@@ -220,7 +238,7 @@ func (d *deviations) traffic(at time.Time, p *pipeline.Snapshot, f *finder) {
 // strays is how many times as far below the middle a pace over a window is as the usual counts stray.
 func strays(u *usual, perSecond float64, window time.Duration) float64 {
 	root := func(perSecond float64) float64 { return math.Sqrt(max(perSecond, 0) * window.Seconds()) }
-	return (root(u.middle) - root(perSecond)) / max(poissonStray, (root(u.middle)-root(u.edge))/tenth)
+	return (root(u.middle) - root(perSecond)) / max(poissonStray*math.Sqrt(max(u.with[0], 1)), (root(u.middle)-root(u.edge))/tenth)
 }
 
 // How many standard deviations from the middle a normal distribution's outer tenth begins, and its outer twentieth.
@@ -337,6 +355,15 @@ func span(t time.Duration) string {
 		return strconv.Itoa(int(t/time.Second)) + " s"
 	}
 	return t.String()
+}
+
+// about rounds to two digits: what is usual is not known any better.
+func about(v float64) float64 {
+	if v < 10 {
+		return v
+	}
+	unit := math.Pow(10, math.Floor(math.Log10(v))-1)
+	return math.Round(v/unit) * unit
 }
 
 // pace writes events a second: 0.4/s, 210/s, 2,000/s.

@@ -10,10 +10,11 @@ const (
 	learnEvery = 10 * time.Second
 	remembered = 180
 	// leastKnown is how many values there must be before any other is judged by them: a minute and forty seconds of them.
-	leastKnown = 10
+	// Those of overlapping minutes say less, one by one: there must be leastLong.
+	leastKnown, leastLong = 10, 40
 	// sustained is how long a value must be far from the usual ones, and leastRun in how many snapshots one after the
 	// other, before it is said.
-	sustained = 3 * time.Second
+	sustained = 4 * time.Second
 	leastRun  = 3
 	// newNormal is how long a deviation lasts before it is what is usual.
 	newNormal = 30 * time.Minute
@@ -32,6 +33,7 @@ const (
 // then on, and is said no more.
 type usual struct {
 	upwards bool // it is high values that matter
+	least   int  // values there must be
 	ring    [remembered]entry
 	n, next int
 	learnt  time.Time
@@ -50,7 +52,7 @@ type usual struct {
 	last    int       // the number of the last one
 }
 
-// with is what is remembered along with a value: of a latency's p90, the p50 and the p99.
+// with is what is remembered along with a value: of a latency's p90, the p50 and the p99; of a pace, its dispersion.
 type with [2]float64
 
 type entry struct {
@@ -91,7 +93,7 @@ func (u *usual) fresh(at time.Time) bool {
 	return u.known
 }
 
-func (u *usual) forget() { *u = usual{upwards: u.upwards, sorted: u.sorted} }
+func (u *usual) forget() { *u = usual{upwards: u.upwards, least: u.least, sorted: u.sorted} }
 
 // close ends the deviation, if there is one.
 func (u *usual) close() {
@@ -162,7 +164,7 @@ func (u *usual) measure() {
 	}
 	for i := range u.with {
 		list := pick(func(r *entry) float64 { return r.with[i] })
-		if len(list) < leastKnown {
+		if len(list) < u.least {
 			return
 		}
 		u.with[i] = list[len(list)/2]
