@@ -38,8 +38,8 @@ const (
 // What arrives is judged over a few seconds; where little does, over a minute.
 const (
 	shortWindow, longWindow = 10 * time.Second, time.Minute
-	// It is far down at lowRatio of what is usual, and back above backRatio. Day and night are slower than that: from
-	// ten to one in three hours, half an hour's median is at three to two.
+	// It is far down at lowRatio of what is usual, and back above backRatio. Day and night are slower than that: a pace
+	// that falls to a tenth within three hours is at four fifths of the last half hour's median.
 	lowRatio, backRatio = 0.3, 0.5
 	// lowSpread is how many times as far it must be as the usual counts stray, in the square root of the count: there the
 	// counts of independent events stray by half, however many they are, and those of bursts of n by the root of n times
@@ -59,15 +59,16 @@ const (
 
 // deviations compares the figures of the pipeline with those of the recent past: it says when a minute's latency is far
 // above what is usual, and when what arrives is a small part of it. There is no threshold that would fit every world:
-// batches may wait for a minute, and nights are quiet. See usual for what it learns of, and after how long. It knows
-// nothing at first, and says so by saying nothing. It uses the snapshots' own time only.
+// batches may wait for a minute, and nights are quiet. A change that lasts is said for half an hour and is what is usual
+// then, see usual. At first, for the minute and forty seconds of leastKnown, nothing is known and nothing is said. It
+// uses the snapshots' own time only.
 type deviations struct {
 	at      time.Time // of the last snapshot
 	quiet   time.Time // nothing is judged until then
 	noDelay time.Time // no latency is judged until then
 
-	endToEnd, processing usual // their p90 in milliseconds, with the p50
-	short, long          usual // events a second, over shortWindow and longWindow
+	endToEnd, processing usual // their p90 in milliseconds, with p50 and p99
+	short, long          usual // events a second over shortWindow and longWindow
 
 	partitions  []int32
 	offsets     []int64 // theirs, at the last snapshot
