@@ -358,7 +358,7 @@ func TestNoFalseAlarm(t *testing.T) {
 			}
 			return s.poisson(2000), 3, 5
 		}, nil},
-		{"one snapshot in twenty tells nonsense", 0, func(s *stream, _ int) (int, float64, float64) { return s.poisson(2000), 3, 5 }, func(s *stream) func(*timeline.Snapshot) {
+		{"one snapshot in twenty tells nonsense", 1, func(s *stream, _ int) (int, float64, float64) { return s.poisson(2000), 3, 5 }, func(s *stream) func(*timeline.Snapshot) {
 			return func(x *timeline.Snapshot) {
 				if s.random.Float64() < 0.05 {
 					x.Pipeline.EndToEnd.P90, x.Pipeline.Processing.P50, x.Pipeline.Processing.P90 = 8000, 5000, 9000

@@ -14,7 +14,7 @@ const (
 	leastKnown, leastLong = 10, 40
 	// sustained is how long a value must be far from the usual ones, and leastRun in how many snapshots one after the
 	// other, before it is said.
-	sustained = 4 * time.Second
+	sustained = 3 * time.Second
 	leastRun  = 3
 	// newNormal is how long a deviation lasts before it is what is usual.
 	newNormal = 30 * time.Minute
