@@ -93,6 +93,7 @@ func unlikeUsual(x *timeline.Snapshot, add adder) {
 		in := &x.Incidents[i]
 		what, text := "", in.Message.String()
 		switch in.Rule {
+		case "lag high": // the message says so
 		case "latency high":
 			what = "latency "
 		case "traffic low":

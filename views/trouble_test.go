@@ -38,7 +38,8 @@ func TestTroubles(t *testing.T) {
 		}, []string{"no events for 40 s, usually 2,000/s", "latency p50 2.1 s, usually 8.0 ms", "feature store slow"}},
 		{"a part of what is usual", func(s *timeline.Snapshot) {
 			s.Incidents = []timeline.Incident{{Rule: "traffic low", Severity: event.Warning, Message: text("210/s, usually 2,000/s")}}
-		}, []string{"traffic 210/s, usually 2,000/s"}},
+			s.Incidents = append(s.Incidents, timeline.Incident{Rule: "lag high", Severity: event.Warning, Message: text("lag 4000, about 12 s behind")})
+		}, []string{"traffic 210/s, usually 2,000/s", "lag 4000, about 12 s behind"}},
 		{"the registry is gone, the rules are judged all the same", func(s *timeline.Snapshot) {
 			s.Mesh.Error = text("no registry")
 		}, []string{"contracts outdated: no registry"}},

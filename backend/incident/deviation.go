@@ -69,6 +69,7 @@ type deviations struct {
 
 	endToEnd, processing usual // their p90 in milliseconds, with p50 and p99
 	short, long          usual // events a second over shortWindow and longWindow
+	waits                usual // the mean milliseconds that what arrives waits, by the lag
 
 	partitions  []int32
 	offsets     []int64 // theirs, at the last snapshot
@@ -85,7 +86,7 @@ type sample struct {
 
 func newDeviations() *deviations {
 	return &deviations{endToEnd: usual{upwards: true, least: leastKnown}, processing: usual{upwards: true, least: leastKnown},
-		short: usual{least: leastKnown}, long: usual{least: leastLong}}
+		short: usual{least: leastKnown}, long: usual{least: leastLong}, waits: usual{upwards: true, least: leastKnown}}
 }
 
 // step takes the next snapshot and tells f what is far from what is usual.
@@ -106,6 +107,7 @@ func (d *deviations) step(s *timeline.Snapshot, f *finder) {
 	d.follow(at, p)
 	d.traffic(at, p, f)
 	d.latency(at, p, f)
+	d.backlog(at, p, f)
 }
 
 func engineRuns(s *timeline.Snapshot) bool {
@@ -124,7 +126,7 @@ func (d *deviations) begin(at time.Time) {
 		d.noDelay = at.Add(latencyWindow)
 	}
 	d.samples = d.samples[:0]
-	for _, u := range []*usual{&d.endToEnd, &d.processing, &d.short, &d.long} {
+	for _, u := range []*usual{&d.endToEnd, &d.processing, &d.short, &d.long, &d.waits} {
 		u.close()
 	}
 }
@@ -326,6 +328,34 @@ func (d *deviations) latency(at time.Time, p *pipeline.Snapshot, f *finder) {
 	f.next("", next)
 }
 
+// backlog tells of a lag that grows far beyond the usual one. A partition's verdict does not always: it asks that no single
+// commit lowered the lag, and one batch of a partition does.
+func (d *deviations) backlog(at time.Time, p *pipeline.Snapshot, f *finder) {
+	arriving, _, ok := d.arriving(shortWindow)
+	if !ok {
+		return
+	}
+	u, waits, floor := &d.waits, d.waited(shortWindow, arriving), float64(behind/time.Millisecond)
+	far, near := false, false
+	if u.fresh(at) {
+		grows := true
+		for _, x := range d.samples {
+			grows = grows && (at.Sub(x.at) < shortWindow/2 || at.Sub(x.at) > 2*shortWindow || x.lag < p.Lag)
+		}
+		stray := max(leastStray, math.Log(max(u.edge, 1)/max(u.middle, 1))/twentieth)
+		far = grows && waits > slowRatio*u.middle && waits > u.middle+floor && math.Log(waits/max(u.middle, 1)) > slowSpread*stray
+		near = waits < slowRatio/2*u.middle || waits < u.middle+floor/2
+	}
+	u.step(at, waits, with{}, far, near, at.Before(d.quiet) || at.Before(d.noDelay))
+	if !u.open {
+		return
+	}
+	topic := p.Events.String()
+	f.add(event.Warning, LagHigh, topic, u.began, fmt.Sprintf("lag %d, about %s behind", p.Lag, millis(waits)))
+	f.touches("whoever acts on "+p.Predictions.String(), plural(len(p.Partitions), "partition", "partitions")+" of "+topic)
+	f.next("", "more comes than goes: check the broker and this machine; another worker in the group would take over some partitions")
+}
+
 // rose tells whether a latency is above the usual one by the ratio and by the floor, or by a part of them.
 func rose(ms, usually, part float64) bool {
 	return ms > part*slowRatio*usually && ms > usually+part*slowFloor
@@ -335,6 +365,7 @@ func rose(ms, usually, part float64) bool {
 const (
 	LatencyHigh = "latency high"
 	TrafficLow  = "traffic low"
+	LagHigh     = "lag high"
 )
 
 // millis writes milliseconds: 8.2 ms, 310 ms, 3.9 s, 52 s, 3m20s.

@@ -116,7 +116,7 @@ func (s *stream) next(n int, late, takes float64) []timeline.Incident {
 func (s *stream) note(list []timeline.Incident) {
 	open := map[string]bool{}
 	for _, x := range list {
-		if (x.Rule == LatencyHigh || x.Rule == TrafficLow) && x.Ended.IsZero() {
+		if (x.Rule == LatencyHigh || x.Rule == TrafficLow || x.Rule == LagHigh) && x.Ended.IsZero() {
 			if open[x.Rule] = true; !s.going[x.Rule] {
 				s.said = append(s.said, fmt.Sprintf("%s at %d: %s", x.Rule, s.second, x.Message.String()))
 			}
@@ -255,6 +255,31 @@ func TestDeviations(t *testing.T) {
 }
 
 func texts(list []safetext.Text) string { return names(list) }
+
+// TestTheLagGrows has more come than goes, though single batches lower the lag, and then what has piled up be done.
+func TestTheLagGrows(t *testing.T) {
+	s := newStream(9)
+	s.calm(300, 2000)
+	lag := int64(0)
+	s.tweak = func(x *timeline.Snapshot) {
+		x.Pipeline.Lag, x.Pipeline.DrainsIn = lag+int64(s.random.IntN(1500)), pipeline.Never
+	}
+	for range 60 {
+		lag += 1600
+		s.next(s.poisson(2000), 3, 5)
+	}
+	if len(s.said) != 1 || !strings.HasPrefix(s.said[0], LagHigh) {
+		t.Fatalf("%q", s.said)
+	}
+	for lag > 8000 {
+		lag -= 8000
+		s.next(s.poisson(2000), 3, 5)
+	}
+	s.tweak = nil
+	if s.calm(120, 2000); len(s.said) != 2 {
+		t.Errorf("%q", s.said)
+	}
+}
 
 // TestTheNewNormal has a deviation be said for as long as promised, and be what is usual afterwards.
 func TestTheNewNormal(t *testing.T) {
