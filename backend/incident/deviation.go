@@ -67,6 +67,8 @@ type deviations struct {
 	quiet   time.Time // nothing is judged until then
 	noDelay time.Time // no latency is judged until then
 
+	behindAt time.Time // when it was last that far behind
+
 	endToEnd, processing usual // their p90 in milliseconds, with p50 and p99
 	short, long          usual // events a second over shortWindow and longWindow
 	waits                usual // the mean milliseconds that what arrives waits, by the lag
@@ -270,6 +272,11 @@ func (d *deviations) latency(at time.Time, p *pipeline.Snapshot, f *finder) {
 	if known && p.Lag > 0 {
 		wait = time.Duration(float64(p.Lag) / max(arriving, 1) * float64(time.Second))
 	}
+	if wait > behind {
+		d.behindAt = at
+	} else if at.Sub(d.behindAt) < latencyWindow { // it has caught up, and the minute remembers
+		d.noDelay = later(d.noDelay, d.behindAt.Add(latencyWindow))
+	}
 	if wait > behind && p.DrainsIn > 0 { // it catches up: that is no news, and the pane says for how long
 		d.noDelay = at.Add(latencyWindow)
 	}
@@ -320,6 +327,8 @@ func (d *deviations) latency(at time.Time, p *pipeline.Snapshot, f *finder) {
 	case d.processing.open:
 		where = "processing takes p90 " + millis(p.Processing.P90) + ", usually " + millis(d.processing.middle) + ", from taking a record to the broker's acknowledgement"
 		next = "check the broker first: slow disks, network, replicas out of sync; then the model server, if there is one, and this machine"
+	case wait <= behind && at.Sub(d.behindAt) < latencyWindow:
+		where, next = "records waited in the topic until "+span(at.Sub(d.behindAt))+" ago", "it has caught up, and the last minute remembers: look for what held it up then"
 	case float64(wait)/float64(time.Millisecond) > q.P50/2 && wait > time.Second:
 		where = fmt.Sprintf("records wait in the topic: lag %d, about %s", p.Lag, millis(float64(wait)/float64(time.Millisecond)))
 		next = "more comes than goes, or fetching is slow: check the broker and this machine; another worker in the group would take over some partitions"
@@ -342,8 +351,7 @@ func (d *deviations) backlog(at time.Time, p *pipeline.Snapshot, f *finder) {
 		for _, x := range d.samples {
 			grows = grows && (at.Sub(x.at) < shortWindow/2 || at.Sub(x.at) > 2*shortWindow || x.lag < p.Lag)
 		}
-		stray := max(leastStray, math.Log(max(u.edge, 1)/max(u.middle, 1))/twentieth)
-		far = grows && waits > slowRatio*u.middle && waits > u.middle+floor && math.Log(waits/max(u.middle, 1)) > slowSpread*stray
+		far = grows && waits > slowRatio*u.middle && waits > u.middle+floor // how far it strays is no measure: it grows slowly
 		near = waits < slowRatio/2*u.middle || waits < u.middle+floor/2
 	}
 	u.step(at, waits, with{}, far, near, at.Before(d.quiet) || at.Before(d.noDelay))
@@ -354,6 +362,13 @@ func (d *deviations) backlog(at time.Time, p *pipeline.Snapshot, f *finder) {
 	f.add(event.Warning, LagHigh, topic, u.began, fmt.Sprintf("lag %d, about %s behind", p.Lag, millis(waits)))
 	f.touches("whoever acts on "+p.Predictions.String(), plural(len(p.Partitions), "partition", "partitions")+" of "+topic)
 	f.next("", "more comes than goes: check the broker and this machine; another worker in the group would take over some partitions")
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // rose tells whether a latency is above the usual one by the ratio and by the floor, or by a part of them.

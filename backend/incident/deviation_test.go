@@ -267,10 +267,14 @@ func TestTheLagGrows(t *testing.T) {
 	for range 60 {
 		lag += 1600
 		s.next(s.poisson(2000), 3, 5)
+		if waits := lag / 2000; waits < 10 && len(s.said) > 0 || waits > 22 && len(s.said) == 0 {
+			t.Fatalf("%d s behind: %q", waits, s.said)
+		}
 	}
 	if len(s.said) != 1 || !strings.HasPrefix(s.said[0], LagHigh) {
 		t.Fatalf("%q", s.said)
 	}
+	t.Log(s.said)
 	for lag > 8000 {
 		lag -= 8000
 		s.next(s.poisson(2000), 3, 5)
@@ -278,6 +282,26 @@ func TestTheLagGrows(t *testing.T) {
 	s.tweak = nil
 	if s.calm(120, 2000); len(s.said) != 2 {
 		t.Errorf("%q", s.said)
+	}
+}
+
+// TestCaughtUp has what piled up be done at once: the minute's latency then tells of what is over.
+func TestCaughtUp(t *testing.T) {
+	s := newStream(9)
+	s.calm(300, 2000)
+	for i := range 25 {
+		s.tweak = func(x *timeline.Snapshot) { x.Pipeline.Lag, x.Pipeline.DrainsIn = int64(1600*i), pipeline.Never }
+		s.next(s.poisson(2000), 3, 5)
+	}
+	s.tweak = nil
+	for range 7 {
+		s.next(s.poisson(6000), 15_000, 5)
+	}
+	s.calm(120, 2000)
+	for _, x := range s.said {
+		if strings.HasPrefix(x, LatencyHigh) {
+			t.Errorf("%q", s.said)
+		}
 	}
 }
 
