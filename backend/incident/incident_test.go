@@ -91,6 +91,9 @@ func TestRules(t *testing.T) {
 			}
 		}, "5 of 3 not answering, all of site oslo oslo: a, b, +3 more"},
 		{"cloud down", func(s *timeline.Snapshot) { s.Edge.Cloud.State, s.Edge.Cloud.Outbox = edge.CloudDown, 7 }, "7 waiting"},
+		{"cloud down", func(s *timeline.Snapshot) {
+			s.Edge.Cloud.State, s.Edge.Cloud.Error = edge.CloudDown, text("outbox: disk I/O error")
+		}, "check the disk that holds the outbox"},
 		{"cloud refuses", func(s *timeline.Snapshot) { s.Edge.Cloud.State = edge.CloudRefused }, "not sent again"},
 		{"disk nearly full", func(s *timeline.Snapshot) { s.Host.DiskPercent = 97 }, "97%"},
 		{"memory nearly full", func(s *timeline.Snapshot) { s.Host.MemoryPercent = 97 }, "97%"},

@@ -308,6 +308,9 @@ func (f *finder) fleet(e *edge.Snapshot) {
 		f.add(event.Warning, "cloud down", "cloud", c.Since, or(c.Error.String(), c.URL.String()+" is not accepting the aggregates"))
 		f.touches(waiting)
 		f.next("sync", "check the cloud; what is waiting is sent by itself, oldest first")
+		if strings.HasPrefix(c.Error.String(), "outbox: ") { // then the cloud is not to blame
+			f.next("", "check the disk that holds the outbox; meanwhile only the newest aggregates are kept, in memory")
+		}
 	}
 }
 
