@@ -285,11 +285,12 @@ func (s *Scene) status(w int, chrome Chrome) string {
 	t := s.Theme
 	l := t.NewLine(w)
 	l.Space(1).Put(Badge, " weir ").Space(1)
-	mode, right := "", ""
+	mode := ""
 	if chrome.ReadOnly {
 		mode = "read only "
 	}
-	if right = mode; chrome.BytesPerSecond >= 0 {
+	right := mode
+	if chrome.BytesPerSecond >= 0 {
 		right = strings.TrimLeft(mode+" ", " ") + TrafficText(chrome.BytesPerSecond) + " "
 	}
 	x := s.Snap
