@@ -18,7 +18,7 @@ type unreachable struct {
 }
 
 func (u *unreachable) Error() string {
-	return fmt.Sprintf("connect to kafka at %s: %s", u.cluster, reason(u.err))
+	return fmt.Sprintf("kafka at %s: %s", u.cluster, Reason(u.err))
 }
 
 func (u *unreachable) Unwrap() error { return u.err }
@@ -26,8 +26,9 @@ func (u *unreachable) Unwrap() error { return u.err }
 // Unreachable tells of an error of connecting to the cluster.
 func (c Cluster) Unreachable(err error) error { return &unreachable{c.String(), err} }
 
-// reason is what kept a connection from being made: of several brokers, the first one's.
-func reason(err error) string {
+// Reason is what kept a connection from being made, in few words: of several brokers, the first one's. Of any other error it is
+// the text.
+func Reason(err error) string {
 	var op *net.OpError
 	if !errors.As(err, &op) {
 		return strings.TrimPrefix(err.Error(), sarama.ErrOutOfBrokers.Error()+": ")

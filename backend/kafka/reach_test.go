@@ -23,8 +23,8 @@ func TestUnreachableSaysWhy(t *testing.T) {
 		_ = l.Close()
 	}
 	for n, want := range map[int]string{
-		1: "connect to kafka at " + addresses[0] + ": connection refused",
-		2: "connect to kafka at " + addresses[0] + ", " + addresses[1] + ": connection refused",
+		1: "kafka at " + addresses[0] + ": connection refused",
+		2: "kafka at " + addresses[0] + ", " + addresses[1] + ": connection refused",
 	} {
 		cluster, err := NewCluster(config.Kafka{Brokers: addresses[:n]})
 		if err != nil {

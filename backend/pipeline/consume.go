@@ -242,7 +242,7 @@ func (m *member) run(ctx context.Context) bool {
 		}
 		if err != nil {
 			e.logger.Warn("the session of the consumer group ended", "error", err)
-			e.status.waiting(holdKafka, fmt.Sprintf("kafka at %s: %v", e.cfg.Cluster, err))
+			e.status.waiting(holdKafka, fmt.Sprintf("kafka at %s: %s", e.cfg.Cluster, kafka.Reason(err)))
 		}
 		select {
 		case <-time.After(backoff):
