@@ -45,10 +45,12 @@ type Judge struct {
 	stamps []uint64 // generation of the row a cell belongs to
 	seen   int      // root columns of the row that are not null
 	where  Where
-	record []byte // as it came, for samples; nil for columnar feeds
-	fields []scan.Field
+	record []byte      // as it came; nil for columnar feeds
+	spans  []scan.Span // its fields, by their slots as their tags, below 0 those that have none
+	places []int32     // by slot: which of the spans is a root column's cell
+	// repeated tells that the record has a key twice.
+	repeated bool
 
-	order    []int // slots of the last record's fields, in their order
 	number   float64
 	parsed   int8                // whether number is that of the value at hand: 0 not tried, 1 it is, -1 the value is no number
 	scanners []*scan.JSON        // by depth
@@ -82,19 +84,28 @@ func (j *Judge) JSON(record []byte, w Where) error {
 		return nil
 	}
 	record = unwrap(record)
-	fields, err := j.scanner(0).Object(record)
+	scanner := j.scanner(0)
+	spans, err := scanner.Spans(record)
 	if err != nil {
 		j.undecodable(record, err)
 		return err
 	}
-	j.record, j.fields = record, fields
-	for i := range fields {
-		f := &fields[i]
-		slot, ok := j.slot(i, f.Key)
-		if !ok {
-			continue
+	j.record, j.spans, j.repeated = record, spans, false
+	for i := range spans {
+		s := &spans[i]
+		if s.Tag < 0 {
+			slot := j.slot(scanner.Key(s))
+			if slot < 0 {
+				continue
+			}
+			scanner.SetTag(i, slot)
 		}
-		j.set(slot, Cell{Kind: f.Kind, Escaped: f.Escaped, Raw: f.Raw})
+		if j.stamps[s.Tag] == j.row { // of a key that is repeated the last one counts, as JSON readers do it
+			j.repeated = true
+			j.uncount(int(s.Tag), spans[j.places[s.Tag]].Kind)
+		}
+		j.places[s.Tag] = int32(i)
+		j.count(int(s.Tag), s.Kind)
 	}
 	j.finish()
 	return nil
@@ -139,9 +150,14 @@ func (j *Judge) Row(slots []int, cells []Cell, w Where) {
 	}
 	j.record = nil
 	for i, slot := range slots {
-		if cells[i].Kind != scan.Absent {
-			j.set(slot, cells[i])
+		if cells[i].Kind == scan.Absent {
+			continue
 		}
+		if j.stamps[slot] == j.row { // of columns of one name the last one counts
+			j.uncount(slot, j.cells[slot].Kind)
+		}
+		j.cells[slot] = cells[i]
+		j.count(slot, cells[i].Kind)
 	}
 	j.finish()
 }
@@ -177,46 +193,54 @@ func (j *Judge) begin(w Where) bool {
 	return true
 }
 
-// slot finds the column of the i-th field. Records of a topic mostly have the same fields in the same order, so the
-// column of the last record's i-th field is tried first.
-func (j *Judge) slot(i int, key []byte) (int, bool) {
-	if i < len(j.order) {
-		if slot := j.order[i]; j.columns[slot].name == string(key) {
-			return slot, true
-		}
-	}
+// slot finds a root column, or makes it, below 0 if there are too many.
+func (j *Judge) slot(key []byte) int32 {
 	slot, ok := j.names[string(key)]
 	if !ok {
 		if len(j.roots) >= MaxColumns {
 			j.excess++
-			return 0, false
+			return -1
 		}
 		slot = j.addColumn(string(key), -1, contract.Sensitive(string(key), "", nil))
 		j.sheet.grow(j)
 	}
-	if i < len(j.order) {
-		j.order[i] = slot
-	} else if i == len(j.order) {
-		j.order = append(j.order, slot)
-	}
-	return slot, true
+	return int32(slot)
 }
 
-// set gives a root column its cell. Of a key that is repeated the last one counts, as JSON readers do it.
-func (j *Judge) set(slot int, c Cell) {
+// count takes note that the row has a root column.
+func (j *Judge) count(slot int, kind scan.Kind) {
 	t := &j.sheet.columns[slot]
-	if j.stamps[slot] != j.row {
-		j.stamps[slot] = j.row
-		t.present++
-	} else if j.cells[slot].Kind > scan.Null {
-		t.nonNull--
-		j.seen--
-	}
-	j.cells[slot] = c
-	if c.Kind > scan.Null {
+	j.stamps[slot] = j.row
+	t.present++
+	if kind > scan.Null {
 		t.nonNull++
 		j.seen++
 	}
+}
+
+// uncount takes count back.
+func (j *Judge) uncount(slot int, kind scan.Kind) {
+	t := &j.sheet.columns[slot]
+	t.present--
+	if kind > scan.Null {
+		t.nonNull--
+		j.seen--
+	}
+}
+
+// cell is the value of a column, or of a field that is not inside an array, in the row at hand.
+func (j *Judge) cell(slot int) Cell {
+	switch {
+	case j.stamps[slot] != j.row:
+		return Cell{}
+	case j.record != nil && j.columns[slot].parent < 0:
+		return j.cellAt(&j.spans[j.places[slot]])
+	}
+	return j.cells[slot]
+}
+
+func (j *Judge) cellAt(s *scan.Span) Cell {
+	return Cell{Kind: s.Kind, Escaped: s.Escaped, Raw: j.record[s.From:s.To]}
 }
 
 // finish judges the row whose cells are set.
@@ -229,16 +253,17 @@ func (j *Judge) finish() {
 		j.noteNulls()
 	}
 	if j.options.Observe != nil {
-		j.observe()
+		for _, slot := range j.roots {
+			j.options.Observe(j.columns[slot].name, j.cell(slot))
+		}
 	}
-	for _, slot := range j.roots {
-		c := &j.columns[slot]
-		switch {
-		case len(c.checks)+len(c.children) == 0:
-		case j.stamps[slot] == j.row:
-			j.judge(slot, j.cells[slot], 0)
-		default:
-			j.judge(slot, Cell{}, 0)
+	if j.record != nil {
+		j.judgeSpans()
+	} else {
+		for _, slot := range j.roots {
+			if c := &j.columns[slot]; len(c.checks)+len(c.children) > 0 {
+				j.judge(slot, j.cell(slot), 0)
+			}
 		}
 	}
 	for _, i := range j.perRow {
@@ -249,20 +274,31 @@ func (j *Judge) finish() {
 	}
 }
 
-func (j *Judge) observe() {
-	for _, slot := range j.roots {
-		cell := Cell{}
-		if j.stamps[slot] == j.row {
-			cell = j.cells[slot]
+// judgeSpans judges the values of a record's fields, then the columns it lacks.
+func (j *Judge) judgeSpans() {
+	for i := range j.spans {
+		s := &j.spans[i]
+		if s.Tag < 0 || j.repeated && int(j.places[s.Tag]) != i {
+			continue
 		}
-		j.options.Observe(j.columns[slot].name, cell)
+		if c := &j.columns[s.Tag]; len(c.checks)+len(c.children) > 0 {
+			j.judge(int(s.Tag), j.cellAt(s), 0)
+		}
+	}
+	if j.seen == len(j.roots) {
+		return
+	}
+	for _, slot := range j.roots {
+		if j.stamps[slot] != j.row {
+			j.judge(slot, Cell{}, 0)
+		}
 	}
 }
 
 // noteNulls keeps the place of the newest null of each column.
 func (j *Judge) noteNulls() {
 	for _, slot := range j.roots {
-		if j.stamps[slot] == j.row && j.cells[slot].Kind > scan.Null {
+		if j.cell(slot).Kind > scan.Null {
 			continue
 		}
 		j.note(&j.sheet.columns[slot].nulls, slot, nil)
@@ -301,17 +337,24 @@ func (j *Judge) note(f *finding, slot int, value *Cell) {
 func (j *Judge) judge(slot int, cell Cell, depth int) {
 	c := &j.columns[slot]
 	if cell.Kind <= scan.Null {
-		for _, i := range c.checks {
-			if check := &j.checks[i]; check.rule.Kind == contract.Missing && (check.rule.WithNull || j.isNamed(check, cell)) {
-				j.fail(i, slot, cell)
+		for i := range c.checks {
+			if c.checks[i].kind != contract.Missing {
+				continue
+			}
+			if check := &j.checks[c.checks[i].check]; check.rule.WithNull || j.isNamed(check, cell) {
+				j.fail(int(c.checks[i].check), slot, cell)
 			}
 		}
 		return
 	}
 	j.parsed = 0
-	for _, i := range c.checks {
-		if check := &j.checks[i]; !check.passes(cell) && j.fails(check, cell) {
-			j.fail(i, slot, cell)
+	for i := range c.checks {
+		g := &c.checks[i]
+		if j.passes(g, cell) {
+			continue
+		}
+		if check := &j.checks[g.check]; j.fails(check, cell) {
+			j.fail(int(g.check), slot, cell)
 		}
 	}
 	if len(c.children) > 0 {
@@ -387,15 +430,34 @@ func (j *Judge) isNamed(c *check, cell Cell) bool {
 }
 
 // passes tells of most values at a glance that they pass.
-func (c *check) passes(cell Cell) bool {
-	switch c.kind {
+func (j *Judge) passes(g *glance, cell Cell) bool {
+	switch g.kind {
 	case contract.TypeOf:
-		return cell.Kind == scan.String && (c.typ == stringType ||
-			(c.typ == dateType || c.typ == timestampType) && c.layout == "" && !cell.Escaped && contract.IsTime(cell.Raw[1:len(cell.Raw)-1])) ||
-			c.typ == numberType && cell.Kind == scan.Number
+		switch g.typ {
+		case stringType:
+			return cell.Kind == scan.String
+		case numberType:
+			return cell.Kind == scan.Number
+		case dateType, timestampType:
+			return cell.Kind == scan.String && !cell.Escaped && contract.IsTime(cell.Raw[1:len(cell.Raw)-1])
+		}
 	case contract.Length:
 		n := float64(len(cell.Raw) - 2) // however many characters these bytes are
-		return cell.Kind == scan.String && !cell.Escaped && n <= c.max && n >= utf8.UTFMax*c.min
+		return cell.Kind == scan.String && !cell.Escaped && n <= g.max && n >= utf8.UTFMax*g.min
+	case contract.Range:
+		if cell.Kind == scan.Number {
+			v, ok := j.numberOf(cell)
+			return ok && v > g.min && v < g.max
+		}
+	case contract.Invalid:
+		if cell.Kind == scan.String && !cell.Escaped {
+			text := cell.Raw[1 : len(cell.Raw)-1]
+			for _, v := range g.few {
+				if v == string(text) {
+					return true
+				}
+			}
+		}
 	}
 	return false
 }
@@ -543,10 +605,11 @@ func (j *Judge) duplicate(i int) {
 	c := &j.checks[i]
 	var h uint64 = 1
 	for _, slot := range c.slots {
-		if j.stamps[slot] != j.row || j.cells[slot].Kind <= scan.Null {
+		cell := j.cell(slot)
+		if cell.Kind <= scan.Null {
 			return
 		}
-		h = j.cells[slot].hash(h, &j.scratch)
+		h = cell.hash(h, &j.scratch)
 	}
 	j.sheet.judged[c.dups]++
 	if j.options.Deferred {
@@ -558,13 +621,13 @@ func (j *Judge) duplicate(i int) {
 		j.sheet.hashes[c.dups] = append(j.sheet.hashes[c.dups], h)
 	}
 	if j.distincts[c.dups].add(h, j.where) {
-		j.fail(i, c.slots[0], j.cells[c.slots[0]])
+		j.fail(i, c.slots[0], j.cell(c.slots[0]))
 	}
 }
 
 func (j *Judge) undecodable(record []byte, err error) {
 	j.sheet.undecodable++
-	j.record = record
+	j.record, j.spans = record, nil
 	f := &j.sheet.garbage
 	f.count++
 	f.last = j.where

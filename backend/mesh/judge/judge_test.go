@@ -485,6 +485,27 @@ func TestACheckedInContract(t *testing.T) {
 	}
 }
 
+// A judge expects a record's keys where they stood in the last one. Whatever comes, it counts as one that expects nothing.
+func TestKeysComeInAnyOrder(t *testing.T) {
+	p := contractOf(t, `{name: id, logicalType: string, required: true, unique: true}, {name: n, logicalType: integer, logicalTypeOptions: {maximum: 5}}`, "", "")
+	pool := []string{`{"id":"a","n":1}`, `{"n":9,"id":"b"}`, `{"id":"a","id":null,"n":2}`, `{"n":1,"n":9}`, `{"\u0069d":"c","n":7}`, `{"id" :"d","n":"x"}`,
+		`{"new":1,"n":null,"id":"e"}`, `{"new":1,"id":`, `{"id":"f","other":{"n":9},"n":3}`, `{}`, `[1]`}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		a, b := New(p, Options{Live: true}), New(p, Options{Live: true})
+		for i := range 12 {
+			record, where := []byte(pool[r.IntN(len(pool))]), Where{Offset: int64(i), At: noon}
+			b.scanners = nil
+			if errA, errB := a.JSON(record, where), b.JSON(record, where); (errA == nil) != (errB == nil) {
+				t.Fatal(errA, errB)
+			}
+		}
+		if got, want := a.Outcome(noon), b.Outcome(noon); !reflect.DeepEqual(got, want) {
+			t.Fatalf("%+v\nwant %+v", got, want)
+		}
+	}
+}
+
 // contract20 is a contract of 20 rules on 8 columns.
 func contract20(t testing.TB) contract.Product {
 	p := contractOf(t, `{name: user_id, logicalType: string, required: true, logicalTypeOptions: {minLength: 2}},

@@ -49,17 +49,18 @@ func (j *Judge) renderRecord() string {
 	}
 	if j.record == nil { // columnar
 		for _, slot := range j.roots {
-			if c, cell := &j.columns[slot], j.cells[slot]; j.stamps[slot] == j.row {
+			if c, cell := &j.columns[slot], j.cell(slot); j.stamps[slot] == j.row {
 				add(c.name, cell.Raw, cell.Kind, c.masked || j.hidesInside(cell.shape()))
 			} else if j.sheet.columns[slot].present > 0 {
 				add(c.name, nil, scan.Null, false)
 			}
 		}
 	} else {
-		for _, f := range j.fields {
-			slot, known := j.names[string(f.Key)]
-			masked := known && j.columns[slot].masked || !known && contract.Sensitive(string(f.Key), "", nil)
-			add(short(f.Key, 60), f.Raw, f.Kind, masked || j.hidesInside(f.Kind))
+		for i := range j.spans {
+			s := &j.spans[i]
+			key := j.scanner(0).Key(s)
+			masked := s.Tag >= 0 && j.columns[s.Tag].masked || s.Tag < 0 && contract.Sensitive(string(key), "", nil)
+			add(short(key, 60), j.record[s.From:s.To], s.Kind, masked || j.hidesInside(s.Kind))
 		}
 	}
 	b.WriteByte('}')
