@@ -4,7 +4,6 @@ import (
 	"errors"
 	"math"
 	"time"
-	"unicode/utf8"
 
 	"weir/backend/mesh/contract"
 	"weir/backend/mesh/scan"
@@ -91,6 +90,7 @@ func (j *Judge) JSON(record []byte, w Where) error {
 		return err
 	}
 	j.record, j.spans, j.repeated = record, spans, false
+	seen := 0 // a variable of its own, which the processor need not read back
 	for i := range spans {
 		s := &spans[i]
 		if s.Tag < 0 {
@@ -102,11 +102,12 @@ func (j *Judge) JSON(record []byte, w Where) error {
 		}
 		if j.stamps[s.Tag] == j.row { // of a key that is repeated the last one counts, as JSON readers do it
 			j.repeated = true
-			j.uncount(int(s.Tag), spans[j.places[s.Tag]].Kind)
+			seen -= j.sheet.columns[s.Tag].count(spans[j.places[s.Tag]].Kind, -1)
 		}
-		j.places[s.Tag] = int32(i)
-		j.count(int(s.Tag), s.Kind)
+		j.stamps[s.Tag], j.places[s.Tag] = j.row, int32(i)
+		seen += j.sheet.columns[s.Tag].count(s.Kind, 1)
 	}
+	j.seen = seen
 	j.finish()
 	return nil
 }
@@ -153,11 +154,12 @@ func (j *Judge) Row(slots []int, cells []Cell, w Where) {
 		if cells[i].Kind == scan.Absent {
 			continue
 		}
+		t := &j.sheet.columns[slot]
 		if j.stamps[slot] == j.row { // of columns of one name the last one counts
-			j.uncount(slot, j.cells[slot].Kind)
+			j.seen -= t.count(j.cells[slot].Kind, -1)
 		}
-		j.cells[slot] = cells[i]
-		j.count(slot, cells[i].Kind)
+		j.stamps[slot], j.cells[slot] = j.row, cells[i]
+		j.seen += t.count(cells[i].Kind, 1)
 	}
 	j.finish()
 }
@@ -205,27 +207,6 @@ func (j *Judge) slot(key []byte) int32 {
 		j.sheet.grow(j)
 	}
 	return int32(slot)
-}
-
-// count takes note that the row has a root column.
-func (j *Judge) count(slot int, kind scan.Kind) {
-	t := &j.sheet.columns[slot]
-	j.stamps[slot] = j.row
-	t.present++
-	if kind > scan.Null {
-		t.nonNull++
-		j.seen++
-	}
-}
-
-// uncount takes count back.
-func (j *Judge) uncount(slot int, kind scan.Kind) {
-	t := &j.sheet.columns[slot]
-	t.present--
-	if kind > scan.Null {
-		t.nonNull--
-		j.seen--
-	}
 }
 
 // cell is the value of a column, or of a field that is not inside an array, in the row at hand.
@@ -281,9 +262,11 @@ func (j *Judge) judgeSpans() {
 		if s.Tag < 0 || j.repeated && int(j.places[s.Tag]) != i {
 			continue
 		}
-		if c := &j.columns[s.Tag]; len(c.checks)+len(c.children) > 0 {
-			j.judge(int(s.Tag), j.cellAt(s), 0)
+		c := &j.columns[s.Tag]
+		if len(c.children) == 0 && (len(c.checks) == 0 || c.glance.passes(s, j.record[s.From:s.To])) {
+			continue
 		}
+		j.judge(int(s.Tag), j.cellAt(s), 0)
 	}
 	if j.seen == len(j.roots) {
 		return
@@ -337,24 +320,17 @@ func (j *Judge) note(f *finding, slot int, value *Cell) {
 func (j *Judge) judge(slot int, cell Cell, depth int) {
 	c := &j.columns[slot]
 	if cell.Kind <= scan.Null {
-		for i := range c.checks {
-			if c.checks[i].kind != contract.Missing {
-				continue
-			}
-			if check := &j.checks[c.checks[i].check]; check.rule.WithNull || j.isNamed(check, cell) {
-				j.fail(int(c.checks[i].check), slot, cell)
+		for _, i := range c.checks {
+			if check := &j.checks[i]; check.rule.Kind == contract.Missing && (check.rule.WithNull || j.isNamed(check, cell)) {
+				j.fail(i, slot, cell)
 			}
 		}
 		return
 	}
 	j.parsed = 0
-	for i := range c.checks {
-		g := &c.checks[i]
-		if j.passes(g, cell) {
-			continue
-		}
-		if check := &j.checks[g.check]; j.fails(check, cell) {
-			j.fail(int(g.check), slot, cell)
+	for _, i := range c.checks {
+		if check := &j.checks[i]; j.fails(check, cell) {
+			j.fail(i, slot, cell)
 		}
 	}
 	if len(c.children) > 0 {
@@ -429,37 +405,31 @@ func (j *Judge) isNamed(c *check, cell Cell) bool {
 	return j.options.Columnar && cell.Raw != nil && j.listed(c, cell)
 }
 
-// passes tells of most values at a glance that they pass.
-func (j *Judge) passes(g *glance, cell Cell) bool {
-	switch g.kind {
-	case contract.TypeOf:
-		switch g.typ {
-		case stringType:
-			return cell.Kind == scan.String
-		case numberType:
-			return cell.Kind == scan.Number
-		case dateType, timestampType:
-			return cell.Kind == scan.String && !cell.Escaped && contract.IsTime(cell.Raw[1:len(cell.Raw)-1])
+// passes tells of most values that they pass.
+func (g *glance) passes(s *scan.Span, raw []byte) bool {
+	if s.Kind != g.kind || s.Escaped {
+		return false
+	}
+	if s.Kind == scan.Number {
+		if g.isInteger && !onlyDigits(raw) {
+			return false
 		}
-	case contract.Length:
-		n := float64(len(cell.Raw) - 2) // however many characters these bytes are
-		return cell.Kind == scan.String && !cell.Escaped && n <= g.max && n >= utf8.UTFMax*g.min
-	case contract.Range:
-		if cell.Kind == scan.Number {
-			v, ok := j.numberOf(cell)
-			return ok && v > g.min && v < g.max
-		}
-	case contract.Invalid:
-		if cell.Kind == scan.String && !cell.Escaped {
-			text := cell.Raw[1 : len(cell.Raw)-1]
-			for _, v := range g.few {
-				if v == string(text) {
-					return true
-				}
-			}
+		v, ok := parseNumber(raw)
+		return ok && v > g.min && v < g.max
+	}
+	if len(raw) < g.least || len(raw) > g.most {
+		return false
+	}
+	text := raw[1 : len(raw)-1]
+	if g.isTime && !contract.IsTime(text) {
+		return false
+	}
+	for _, v := range g.few {
+		if v == string(text) {
+			return true
 		}
 	}
-	return false
+	return len(g.few) == 0
 }
 
 // fails tells whether a value that is not null fails a check.

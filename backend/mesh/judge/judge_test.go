@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -482,6 +483,45 @@ func TestACheckedInContract(t *testing.T) {
 	want := 11
 	if got := issues(t, p, Options{}, badRow); len(got) != want {
 		t.Errorf("a bad row: %d issues %q", len(got), got)
+	}
+}
+
+// What passes at a glance fails no check, and most of what fails none passes at a glance.
+func TestAGlanceAgreesWithTheChecks(t *testing.T) {
+	columns := []string{`logicalType: string`, `logicalType: number`, `logicalType: integer`, `logicalType: date`, `logicalType: timestamp`,
+		`logicalType: timestamp, logicalTypeOptions: {format: "yyyy"}`, `logicalType: boolean`, `logicalType: string, logicalTypeOptions: {minLength: 3, maxLength: 4}`,
+		`logicalType: number, logicalTypeOptions: {minimum: 1, exclusiveMaximum: 5}`, `logicalType: integer, logicalTypeOptions: {maximum: 5}`,
+		`quality: [{metric: invalidValues, arguments: {validValues: [abc, "1", "5"]}, mustBe: 0}]`,
+		`logicalType: number, quality: [{metric: invalidValues, arguments: {validValues: ["1", "5"]}, mustBe: 0}]`,
+		`logicalType: string, quality: [{metric: missingValues, arguments: {missingValues: [abc]}, mustBe: 0}]`,
+		`logicalType: string, logicalTypeOptions: {pattern: "^a"}`, `logicalType: timestamp, logicalTypeOptions: {minimum: "2026-01-01T00:00:00Z"}`,
+		`logicalType: array, logicalTypeOptions: {maxItems: 1}`}
+	values := []string{`""`, `"a"`, `"ab"`, `"abc"`, `"abcd"`, `"abcde"`, `"éé"`, `"ééé"`, `"ééééé"`, `"\u0061bc"`, `"2026"`, `"2026-11-22"`, `"2026-11-22T07:00:00Z"`,
+		`"2026-13-22"`, `"2025-11-22T07:00:00Z"`, `0`, `1`, `1.0`, `1.5`, `-1`, `5`, `5.0`, `4.999`, `1e1`, `1e400`, `123456789012345678901234567890`, `true`, `{}`, `[]`, `[1,2]`}
+	passed, held := 0, 0
+	for _, c := range columns {
+		j := New(contractOf(t, "{name: v, "+c+"}", "", ""), Options{Live: true})
+		column := &j.columns[j.names["v"]]
+		for _, v := range values {
+			if err := j.JSON([]byte(`{"v":`+v+`}`), Where{At: noon}); err != nil {
+				t.Fatal(err)
+			}
+			cell := j.cell(j.names["v"])
+			fails := slices.ContainsFunc(column.checks, func(i int) bool { j.parsed = 0; return j.fails(&j.checks[i], cell) })
+			passes := column.glance.passes(&j.spans[0], cell.Raw)
+			if passes && fails {
+				t.Errorf("%s: %s passes at a glance", c, v)
+			}
+			if passes {
+				passed++
+			}
+			if !fails {
+				held++
+			}
+		}
+	}
+	if passed < held/3 {
+		t.Errorf("%d of the %d values that hold passed at a glance", passed, held)
 	}
 }
 

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"math/bits"
@@ -42,8 +43,31 @@ const (
 
 // expected is a key where it stood in the last object.
 type expected struct {
-	text []byte // as it was written, up to the colon
-	tag  int32
+	text       []byte // as it was written, up to the colon
+	head, tail uint64 // its first and last eight bytes, the first as far as there are
+	mask       uint64 // the bytes of head that there are
+	tag        int32
+}
+
+// standsAt tells whether the key stands at i. It compares eight bytes at a time, which most keys have no more than two of.
+func (e *expected) standsAt(d []byte, i int) bool {
+	n := len(e.text)
+	if len(d)-i < n+8 {
+		return bytes.HasPrefix(d[i:], e.text)
+	}
+	return (binary.LittleEndian.Uint64(d[i:])^e.head)&e.mask == 0 &&
+		(n <= 8 || binary.LittleEndian.Uint64(d[i+n-8:]) == e.tail && (n <= 16 || string(d[i:i+n]) == string(e.text)))
+}
+
+// set makes the key another.
+func (e *expected) set(key []byte) {
+	e.text, e.tag = append(e.text[:0], key...), untagged
+	var b [8]byte
+	n := copy(b[:], key)
+	e.head, e.mask = binary.LittleEndian.Uint64(b[:]), math.MaxUint64>>(8*(8-n))
+	if len(key) > 8 {
+		e.tail = binary.LittleEndian.Uint64(key[len(key)-8:])
+	}
 }
 
 // maxOrder bounds the keys that are expected again.
@@ -97,7 +121,7 @@ func (j *JSON) object(data []byte, at int) (spans []Span, next int, err error) {
 		n := len(spans)
 		spans = append(spans, Span{})
 		s := &spans[n]
-		if n < len(j.order) && startsWith(data, at, j.order[n].text) {
+		if n < len(j.order) && j.order[n].standsAt(data, at) {
 			o := &j.order[n]
 			s.keyFrom, s.Tag = uint32(at)+1, o.tag
 			at += len(o.text)
@@ -159,8 +183,7 @@ func (j *JSON) newKey(s *Span, n int) error {
 	if n == len(j.order) {
 		j.order = append(j.order, expected{})
 	}
-	o := &j.order[n]
-	o.text, o.tag = append(o.text[:0], j.data[from:j.at]...), untagged
+	j.order[n].set(j.data[from:j.at])
 	s.Tag = untagged
 	return nil
 }
@@ -415,11 +438,6 @@ func plainString(d []byte, i int) (end int, ok bool) {
 		}
 	}
 	return 0, false
-}
-
-// startsWith tells whether text stands at i.
-func startsWith(d []byte, i int, text []byte) bool {
-	return len(d)-i > len(text) && string(d[i:i+len(text)]) == string(text)
 }
 
 // plain is the first index from i on that holds a quote, a backslash or a control character; high is set when a byte
