@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -20,7 +21,17 @@ import (
 	"weir/config"
 )
 
+// roles are what the test program does in a process that a test starts with WEIR_TEST_ROLE.
+var roles = map[string]func() error{}
+
 func TestMain(m *testing.M) {
+	if run, ok := roles[os.Getenv("WEIR_TEST_ROLE")]; ok {
+		if err := run(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	goleak.VerifyTestMain(m,
 		// go-metrics, which sarama brings, starts one ticker for the life of the process.
 		goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
