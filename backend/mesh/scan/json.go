@@ -90,8 +90,8 @@ func (j *JSON) Object(data []byte) ([]Field, error) {
 
 // Spans is Object for who needs no slices.
 func (j *JSON) Spans(data []byte) ([]Span, error) {
-	if len(data) > math.MaxUint32 {
-		return nil, j.failAt(math.MaxUint32, "a record of more than 4 GB")
+	if uint64(len(data)) > math.MaxUint32 {
+		return nil, &SyntaxError{What: "a record of more than 4 GB"}
 	}
 	j.data, j.keys = data, j.keys[:0]
 	at := skip(data, 0)
