@@ -177,7 +177,9 @@ func (d *decoder) validateFleet(e *Edge) {
 		}
 	}
 	for i, a := range e.Access {
-		d.validateTLS(fmt.Sprintf("edge.access[%d].tls", i), a.TLS)
+		key := fmt.Sprintf("edge.access[%d]", i)
+		d.validateTLS(key+".tls", a.TLS)
+		d.validatePrefix(key+".prefix", e, a.Prefix)
 	}
 }
 

@@ -123,7 +123,8 @@ func schema(c *Config) []field {
 					a, tls := &Access{}, &TLS{}
 					return []field{
 						{key: "labels", to: &a.Labels, example: "{site: oslo}", doc: "a node must have all of them"},
-						{key: "prefix", to: &a.Prefix, is: anyText, fallback: `""`, doc: "a node's URL must begin with it"},
+						{key: "prefix", to: &a.Prefix, is: nodePrefix, fallback: `""`, example: "https://*.example.com:8443",
+							doc: "of a node's URL, by whole parts: scheme, host (`*.` before it: all below), port (`:*`: any; none: the scheme's own), path; \"\" is any"},
 						{key: "headers", to: &a.Headers, example: `{X-Site-Key: "${OSLO_KEY}"}`, doc: "sent with each poll; kept out of every log and screen"},
 						{key: "token", to: &a.Token, example: `"${EDGE_TOKEN}"`, doc: "sent as Authorization: Bearer"},
 						{key: "tls", use: func() { a.TLS = tls }, doc: "for https nodes", fields: tlsFields(tls, "node")},

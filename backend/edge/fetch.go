@@ -70,11 +70,10 @@ func newHTTPPoller(c Config) (*httpPoller, []accessOf, error) {
 	p.clients = append(p.clients, newClient(c, nil))
 	var access []accessOf
 	for i, a := range c.Access {
-		header, err := a.check()
+		of, err := a.ready()
 		if err != nil {
 			return nil, nil, fmt.Errorf("%w: access[%d]: %w", ErrConfig, i, err)
 		}
-		of := accessOf{Access: a, header: header}
 		if a.TLS != nil {
 			of.poller = len(p.clients)
 			p.clients = append(p.clients, newClient(c, a.TLS))

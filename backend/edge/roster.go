@@ -4,7 +4,6 @@ import (
 	"container/heap"
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 	"time"
 
@@ -21,13 +20,6 @@ type roster struct {
 	lists   [][]Target // of the configuration, then of each source
 	sources []SourceStatus
 	untried map[int]bool // the sources not read yet, with or without success
-}
-
-// accessOf is an Access ready for use.
-type accessOf struct {
-	Access
-	header http.Header
-	poller int // which of the poller's transports
 }
 
 // watch lists a source again and again until ctx ends, and takes the nodes it lists.
