@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -483,6 +484,56 @@ func TestCorruptOutbox(t *testing.T) {
 				t.Errorf("nothing said of it: %v", e.Snapshot().Log)
 			}
 		})
+	}
+}
+
+// TestOutboxIsPrivate has an outbox that only its owner may read: a new one, what SQLite keeps beside it, one of an earlier
+// weir that everybody could read, and what is set aside of it.
+func TestOutboxIsPrivate(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such modes")
+	}
+	path := filepath.Join(t.TempDir(), "o.db")
+	private := func(when string, least int) {
+		t.Helper()
+		files, err := filepath.Glob(path + "*")
+		if err != nil || len(files) < least {
+			t.Fatalf("%s: %v, %v", when, files, err)
+		}
+		for _, f := range files {
+			if info, err := os.Stat(f); err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("%s: %s is %v, %v", when, filepath.Base(f), info.Mode(), err)
+			}
+		}
+	}
+	var log event.Log
+	s := &store{path: path, maxBytes: DefaultMaxBytes, maxAge: DefaultMaxAge, now: time.Now, log: &log}
+	put := func() {
+		t.Helper()
+		if _, err := s.put(t.Context(), []byte("body"), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put()
+	private("new", 2) // with its -wal
+	if err := s.close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o644); err != nil { //nolint:gosec // as an earlier weir left it
+		t.Fatal(err)
+	}
+	put()
+	private("of an earlier weir", 2)
+	s.mu.Lock()
+	err := s.replace()
+	s.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	put()
+	private("set aside", 3)
+	if err := s.close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
