@@ -143,7 +143,7 @@ func schema(c *Config) []field {
 				{key: "timeout", to: &cloud.Timeout, fallback: "30s", min: 100 * ms, max: hour, doc: "of one attempt"},
 				{key: "gzip", to: &cloud.Gzip, fallback: "false", doc: "compress what is sent"},
 				{key: "max_bytes", to: &cloud.MaxBytes, fallback: "256MiB", min: 1 << 20, max: 1 << 40, doc: "how much may wait in the outbox; beyond that the oldest is dropped"},
-				{key: "max_age", to: &cloud.MaxAge, fallback: "7d", min: minute, max: 365 * 24 * hour, doc: "how long it may wait"},
+				{key: "max_age", to: &cloud.MaxAge, fallback: "7d", min: minute, max: 365 * 24 * hour, doc: "how long it may wait, counted while weir runs and not by the machine's clock, which may jump"},
 				{key: "token", to: &cloud.Token, example: `"${CLOUD_TOKEN}"`, doc: "sent as Authorization: Bearer"},
 			}},
 			{key: "federated", use: func() { edge.Federated = federated }, off: true,

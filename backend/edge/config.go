@@ -71,7 +71,8 @@ type CloudConfig struct {
 	Timeout time.Duration
 	// Gzip compresses what is sent. A cloud that answers 415 to it is asked without from then on.
 	Gzip bool
-	// MaxBytes and MaxAge cap what waits in the outbox; what goes beyond is dropped, oldest first, and counted.
+	// MaxBytes and MaxAge cap what waits in the outbox; what goes beyond is dropped, oldest first, and counted. MaxAge is
+	// time in which the engine ran: the machine's clock may jump.
 	MaxBytes int64
 	MaxAge   time.Duration
 }

@@ -362,7 +362,10 @@ func TestOutboxCaps(t *testing.T) {
 		}
 		return e
 	}
-	put(300, now.Add(-2*time.Hour)) // too old for the next
+	var ran time.Duration
+	o.ran = func() time.Duration { return ran }
+	put(100, now)
+	ran = time.Hour + time.Millisecond // the first is too old for the next
 	second := put(400, now)
 	third := put(400, now)
 	if o.stats.dropped != 1 || o.stats.waiting != 2 || o.bytes != 800 {
@@ -381,6 +384,104 @@ func TestOutboxCaps(t *testing.T) {
 	}
 	if o.bytes != 0 || o.stats.waiting != 0 {
 		t.Errorf("after all: %+v, %d bytes", o.stats, o.bytes)
+	}
+}
+
+// TestAClockThatJumps sets the machine's clock while aggregates wait: none is dropped for it. Their age is the time weir runs,
+// in all its processes.
+func TestAClockThatJumps(t *testing.T) {
+	ctx := t.Context()
+	path := filepath.Join(t.TempDir(), "o.db")
+	now := time.Now()
+	ran := new(time.Duration)
+	open := func() *outbox {
+		t.Helper()
+		o, setAside, err := openOutbox(ctx, path, DefaultMaxBytes, time.Hour, now)
+		if err != nil || setAside != "" {
+			t.Fatal(err, setAside)
+		}
+		*ran = 0
+		o.ran = func() time.Duration { return *ran }
+		return o
+	}
+	put := func(o *outbox, at time.Time) entry {
+		t.Helper()
+		e, err := o.put(ctx, []byte("body"), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	expect := func(o *outbox, when string, waiting int, dropped uint64) {
+		t.Helper()
+		if o.stats.waiting != waiting || o.stats.dropped != dropped {
+			t.Errorf("%s: %d wait, %d were dropped; want %d and %d", when, o.stats.waiting, o.stats.dropped, waiting, dropped)
+		}
+	}
+	o := open()
+	put(o, time.UnixMilli(1000)) // a board without a battery
+	put(o, now)
+	put(o, now.AddDate(70, 0, 0))
+	put(o, now.AddDate(-1, 0, 0))
+	last := put(o, now)
+	expect(o, "clock set to and fro", 5, 0)
+	if err := o.refuse(ctx, last, 401, nil, now); err != nil {
+		t.Fatal(err)
+	}
+	*ran = 40 * time.Minute
+	put(o, now)
+	if err := o.close(); err != nil {
+		t.Fatal(err)
+	}
+
+	o = open() // a year later, says the clock
+	put(o, now.AddDate(1, 0, 0))
+	expect(o, "a year later", 6, 0)
+	*ran = 21 * time.Minute
+	put(o, now)
+	expect(o, "after an hour of running", 3, 4)
+	*ran = 2 * time.Hour
+	if n, err := o.requeue(ctx); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	put(o, now)
+	expect(o, "a dead letter that waits again", 2, 7)
+	if err := o.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOutboxOfAnEarlierWeir has aggregates whose age nobody counted, made by a clock that may have been wrong.
+func TestOutboxOfAnEarlierWeir(t *testing.T) {
+	ctx := t.Context()
+	path := filepath.Join(t.TempDir(), "o.db")
+	fillOutbox(t, path, 3, time.UnixMilli(1000))
+	db, err := openDatabase(ctx, "outbox", path, outboxSchema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(ctx, `DROP INDEX outbox_ran; ALTER TABLE outbox DROP COLUMN ran`); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		o, setAside, err := openOutbox(ctx, path, DefaultMaxBytes, time.Hour, time.Now())
+		if err != nil || setAside != "" {
+			t.Fatal(err, setAside)
+		}
+		o.ran = func() time.Duration { return 2 * time.Hour }
+		if _, err := o.put(ctx, []byte("body"), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := o.oldest(ctx, 0, 10)
+		if err != nil || len(entries) < 3 || o.oldestMade.UnixMilli() != 1000 {
+			t.Errorf("%d wait, the oldest made %v, %v", len(entries), o.oldestMade, err)
+		}
+		if err := o.close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
