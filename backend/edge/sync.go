@@ -52,9 +52,17 @@ type syncer struct {
 	live    []entry             // put by this process and not tried yet, oldest first
 	waiters map[string]*request // by the key of the entry they wait for
 	urgent  bool                // do not wait for the end of a pause
-	// outboxAway: it could not be used, and that was told.
-	outboxAway bool
+	outbox  outboxTold
 }
+
+// outboxTold is what was last told of the outbox.
+type outboxTold int
+
+const (
+	outboxUsable outboxTold = iota
+	outboxOpening
+	outboxAway
+)
 
 // request is one SyncNow.
 type request struct{ result chan error }
@@ -357,28 +365,41 @@ func (s *syncer) dropAllLive() {
 	s.live = nil
 }
 
-// outboxFails shows that the outbox cannot be used, and says it once a change: that is no fault of the cloud's.
+// outboxFails shows that the outbox cannot be used, and says it once a change: that is no fault of the cloud's, and while
+// it is being opened nobody's.
 func (s *syncer) outboxFails(err error) {
 	now := s.now()
-	s.become(CloudDown, fmt.Errorf("outbox: %w", err), now)
+	to, told := CloudDown, outboxAway
+	e := event.Event{At: now, Kind: event.Cloud, Severity: event.Critical, Subject: safetext.Clean("outbox"),
+		Message: safetext.Sprintf("cannot be used, the last %d aggregates are kept in memory meanwhile: %v", maxHeld, err)}
+	if errors.Is(err, errOpening) {
+		to, told = s.cloud().State, outboxOpening
+		e.Severity = event.Info
+		e.Message = safetext.Sprintf("is not open yet, the last %d aggregates are kept in memory meanwhile: %v", maxHeld, err)
+	}
+	s.become(to, fmt.Errorf("outbox: %w", err), now)
 	s.mu.Lock()
-	told := s.outboxAway
-	s.outboxAway = true
+	before := s.outbox
+	s.outbox = told
 	s.mu.Unlock()
-	if !told {
-		s.log.Add(event.Event{At: now, Kind: event.Cloud, Severity: event.Critical, Subject: safetext.Clean("outbox"),
-			Message: safetext.Sprintf("cannot be used, the last %d aggregates are kept in memory meanwhile: %v", maxHeld, err)})
+	if before != told {
+		s.log.Add(e)
 	}
 }
 
 // outboxWorks says so after it could not be used.
 func (s *syncer) outboxWorks() {
 	s.mu.Lock()
-	was := s.outboxAway
-	s.outboxAway = false
+	before := s.outbox
+	s.outbox = outboxUsable
 	s.mu.Unlock()
-	if was {
-		s.log.Add(event.Event{At: s.now(), Kind: event.Cloud, Severity: event.Recovered, Subject: safetext.Clean("outbox"),
-			Message: safetext.Clean("can be used again")})
+	e := event.Event{At: s.now(), Kind: event.Cloud, Severity: event.Recovered, Subject: safetext.Clean("outbox"),
+		Message: safetext.Clean("can be used again")}
+	switch before {
+	case outboxUsable:
+		return
+	case outboxOpening:
+		e.Severity, e.Message = event.Info, safetext.Clean("is open")
 	}
+	s.log.Add(e)
 }

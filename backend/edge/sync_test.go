@@ -729,6 +729,89 @@ func TestSnapshotNeverWaitsForADisk(t *testing.T) {
 	}
 }
 
+// TestOutboxThatOpensSlowly has a disk that takes its time to read all of a large outbox. The console is told what is waited
+// for, the cloud is not blamed, and nothing is lost: not even when it ends meanwhile.
+func TestOutboxThatOpensSlowly(t *testing.T) {
+	cloud := newCloud(t, nil)
+	opens := make(chan struct{})
+	slow := func(e *Engine) {
+		s := e.sync.store
+		s.patience = time.Millisecond
+		s.openBox = func(ctx context.Context) (*outbox, string, error) {
+			select {
+			case <-opens:
+			case <-ctx.Done():
+				return nil, "", ctx.Err()
+			}
+			return openOutbox(ctx, s.path, s.maxBytes, s.maxAge, s.now())
+		}
+		e.sync.putRetry = time.Millisecond
+	}
+	said := func(e *Engine, what string) bool {
+		return slices.ContainsFunc(e.Snapshot().Log, func(v event.Event) bool {
+			return v.Severity == event.Info && contains(v.Message.String(), what)
+		})
+	}
+	path := filepath.Join(t.TempDir(), "o.db")
+	fillOutbox(t, path, 3, time.Now().Add(-2*time.Hour))
+	e := syncing(t, path, cloud.URL, nil)
+	slow(e)
+	start(t, e)
+	if err := e.SyncNow(t.Context()); !errors.Is(err, errOpening) {
+		t.Errorf("SyncNow: %v", err)
+	}
+	until(t, "it is said", func() bool {
+		return said(e, "is not open yet, the last 16 aggregates are kept in memory meanwhile: it is being opened, since ")
+	})
+	if c := e.Snapshot().Cloud; c.State != CloudIdle || !contains(c.Error.String(), "outbox: it is being opened") {
+		t.Errorf("cloud %+v", c)
+	}
+	close(opens)
+	until(t, "all arrived", func() bool { c := e.Snapshot().Cloud; return c.Synced == 5 && c.Outbox == 0 && c.State == CloudOK })
+	if !said(e, "is open") || e.Snapshot().Cloud.Dropped != 0 {
+		t.Errorf("told %v", e.Snapshot().Log)
+	}
+
+	opens = make(chan struct{}) // it opens when the engine is to end: what was held waits for that
+	path = filepath.Join(t.TempDir(), "o.db")
+	e = syncing(t, path, cloud.URL, nil)
+	slow(e)
+	stop := start(t, e)
+	until(t, "an aggregate is held", func() bool { return said(e, "is not open yet") })
+	var opened sync.WaitGroup
+	opened.Go(func() {
+		until(t, "it is to end", func() bool { return errors.Is(e.SyncNow(t.Context()), ErrNotRunning) })
+		close(opens)
+	})
+	stop()
+	opened.Wait()
+	if c := e.Snapshot().Cloud; c.Outbox != 1 || c.Dropped != 0 {
+		t.Errorf("after the end: %+v", c)
+	}
+}
+
+// TestOutboxOfAnother has an outbox that another process writes: that is told, and not taken for a slow disk.
+func TestOutboxOfAnother(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "o.db")
+	fillOutbox(t, path, 1, time.Now().Add(-2*time.Hour))
+	o, _, err := openOutbox(t.Context(), path, DefaultMaxBytes, DefaultMaxAge, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := syncing(t, path, newCloud(t, nil).URL, nil)
+	e.sync.store.patience = time.Hour // SQLite itself gives up, long before
+	e.sync.putRetry = 10 * time.Millisecond
+	start(t, e)
+	until(t, "it is told", func() bool {
+		c := e.Snapshot().Cloud
+		return c.State == CloudDown && contains(c.Error.String(), "in use by another weir")
+	})
+	if err := o.close(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "what waited and what was held arrive", func() bool { c := e.Snapshot().Cloud; return c.Synced == 2 && c.State == CloudOK })
+}
+
 func TestOutboxCannotBeMade(t *testing.T) {
 	blocked := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(blocked, nil, 0o600); err != nil {
