@@ -147,7 +147,7 @@ func schema(c *Config) []field {
 				{key: "token", to: &cloud.Token, example: `"${CLOUD_TOKEN}"`, doc: "sent as Authorization: Bearer"},
 			}},
 			{key: "federated", use: func() { edge.Federated = federated }, off: true,
-				doc: "learn one model together: GET /model/update of each node is averaged, POST /model/global offers the mean", fields: []field{
+				doc: "learn one model together: GET /model/update of each node is averaged, POST /model/global offers the mean; the first round holds at most 256MiB of updates, later ones 8 bytes a weight", fields: []field{
 					{key: "every", to: &federated.Every, fallback: "5m", min: second, max: 24 * hour, doc: "from one round to the next"},
 					{key: "deadline", to: &federated.Deadline, fallback: "30s", min: 100 * ms, max: hour, doc: "a node that answers later waits for the next round"},
 					{key: "participants", to: &federated.Participants, fallback: "2", min: 1, max: 100_000, doc: "a round with fewer changes nothing"},
