@@ -39,16 +39,17 @@ func checkPrefix(s string) (string, bool) {
 // validatePrefix finds a prefix that ends within a part of a node's URL, which as text it is the beginning of. It was
 // meant to be one for that node, and is none.
 func (d *decoder) validatePrefix(key string, e *Edge, prefix string) {
-	if prefix == "" || strings.HasSuffix(prefix, "/") || !d.fine(key) {
-		return
+	_, parts, _ := strings.Cut(prefix, "://")
+	authority, _, path := strings.Cut(parts, "/")
+	if parts == "" || strings.HasSuffix(prefix, "/") || !path && strings.Contains(authority, ":") || !d.fine(key) {
+		return // a port is written in full
 	}
 	short := ""
 	for _, node := range nodeURLs(e) {
-		rest, ok := strings.CutPrefix(lowerHost(node), strings.TrimSuffix(lowerHost(prefix), "/"))
-		switch {
-		case ok && (rest == "" || rest[0] == '/'):
+		if strings.HasPrefix(sameURL(node)+"/", strings.TrimSuffix(sameURL(prefix), "/")+"/") {
 			return // it is whole for this one, and the others are not meant
-		case ok && short == "":
+		}
+		if short == "" && strings.HasPrefix(lowerHost(node), strings.TrimSuffix(lowerHost(prefix), "/")) {
 			short = node
 		}
 	}
@@ -56,8 +57,8 @@ func (d *decoder) validatePrefix(key string, e *Edge, prefix string) {
 		return
 	}
 	hint := wholeHost + fmt.Sprintf("; %s/ is that host alone", prefix)
-	switch _, rest, _ := strings.Cut(prefix, "://"); {
-	case strings.Contains(rest, "/"):
+	switch {
+	case path:
 		hint = fmt.Sprintf("a path is compared by whole segments; %s/ is that one alone", prefix)
 	case strings.HasPrefix(short[len(prefix):], ":"):
 		hint = fmt.Sprintf("a prefix without a port is for the scheme's own: write %s:* for any port", prefix)

@@ -92,17 +92,20 @@ func sameTarget(a, b Target) bool {
 	return true
 }
 
-// rebuild makes the nodes what the lists say. A node listed twice counts once, as its first list has it; a node whose
+// rebuild makes the nodes what the lists say. A node listed twice counts once, as its first list has it, however it is spelt; a node whose
 // labels changed keeps what is known of it. The caller holds the mutex.
 func (e *Engine) rebuild(now time.Time) (added, removed int) {
 	had := e.byURL
 	e.byURL = make(map[string]*node, len(had))
 	nodes := make([]*node, 0, len(e.nodes))
+	seen := make(map[string]bool, len(had))
 	for _, list := range e.roster.lists {
 		for _, t := range list {
-			if e.byURL[t.URL] != nil {
+			same := Identity(t.URL)
+			if seen[same] {
 				continue
 			}
+			seen[same] = true
 			n := had[t.URL]
 			if n == nil {
 				n = newNode(t.URL, now)
