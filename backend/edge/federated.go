@@ -136,13 +136,15 @@ type askedNode struct {
 
 // run learns until ctx ends.
 func (l *learner) run(ctx context.Context) error {
+	timer := time.NewTimer(l.cfg.Every) // no longer than that: where many nodes hang, the first round of polls may take an hour
+	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return nil
 	case <-l.e.firstRound:
+	case <-timer.C:
 	}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	timer.Reset(0)
 	for {
 		select {
 		case <-ctx.Done():

@@ -294,14 +294,17 @@ func (o *outbox) firstBytes(ctx context.Context, tx *sql.Tx, size, latest int64)
 	return upTo, rows.Err()
 }
 
-// oldest is up to n waiting aggregates after id, oldest first.
+// pageBytes bounds what is read of the outbox at once: an aggregate of a hundred thousand nodes takes megabytes.
+const pageBytes = 8 << 20
+
+// oldest is up to n waiting aggregates after id, oldest first, and no more than are needed for pageBytes.
 func (o *outbox) oldest(ctx context.Context, after int64, n int) (entries []entry, err error) {
 	rows, err := o.db.QueryContext(ctx, `SELECT id, made_at, body FROM outbox WHERE id > ? ORDER BY id LIMIT ?`, after, n)
 	if err != nil {
 		return nil, fmt.Errorf("reading the outbox: %w", classify(err))
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
+	for size := 0; size < pageBytes && rows.Next(); {
 		var e entry
 		var made int64
 		if err := rows.Scan(&e.id, &made, &e.body); err != nil {
@@ -309,6 +312,7 @@ func (o *outbox) oldest(ctx context.Context, after int64, n int) (entries []entr
 		}
 		e.key, e.madeAt = o.key(e.id), time.UnixMilli(made)
 		entries = append(entries, e)
+		size += len(e.body)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("reading the outbox: %w", classify(err))

@@ -106,7 +106,7 @@ func (s *syncer) cloud() Cloud {
 	return c
 }
 
-// run makes and sends until ctx ends. The first aggregate waits for the first round of polls.
+// run makes and sends until ctx ends. The first aggregate waits for the first round of polls, if it can.
 func (s *syncer) run(ctx context.Context, firstRound <-chan struct{}) (err error) {
 	if s.cfg == nil {
 		<-ctx.Done()
@@ -134,18 +134,17 @@ func (s *syncer) run(ctx context.Context, firstRound <-chan struct{}) (err error
 	return s.makeLoop(ctx, firstRound, failed)
 }
 
-// makeLoop makes an aggregate each interval and at each request. What cannot be kept in the outbox at once is held.
+// makeLoop makes an aggregate each interval and at each request. What cannot be kept in the outbox at once is held. The first
+// one does not wait for longer than an interval: where many nodes hang, the first round of polls may take an hour.
 func (s *syncer) makeLoop(ctx context.Context, firstRound <-chan struct{}, failed <-chan error) error {
 	var held []heldAggregate
 	defer func() { s.giveUp(s.keep(ctx, held)) }() // a last attempt: the disk may have space again
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	var next time.Time // zero before the first round
+	next := s.now().Add(s.cfg.Every)
+	s.setNext(next)
 	for {
-		wait := time.Hour
-		if !next.IsZero() {
-			wait = next.Sub(s.now())
-		}
+		wait := next.Sub(s.now())
 		if len(held) > 0 {
 			wait = min(wait, s.putRetry)
 		}
@@ -162,7 +161,7 @@ func (s *syncer) makeLoop(ctx context.Context, firstRound <-chan struct{}, faile
 		case r := <-s.requests:
 			held = s.hold(held, r)
 		case <-timer.C:
-			if now := s.now(); !next.IsZero() && !now.Before(next) {
+			if now := s.now(); !now.Before(next) {
 				held = s.hold(held, nil)
 				for !next.After(now) {
 					next = next.Add(s.cfg.Every)

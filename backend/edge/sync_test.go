@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -203,14 +204,56 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 		})
 	}
 	for _, s := range []string{"999999999999", "99999999999999999999"} {
-		if d := parseRetryAfter(s, time.Now()); d != maxRetryAfter {
+		if d := retryAfter(http.Header{"Retry-After": {s}}, time.Now()); d != maxRetryAfter {
 			t.Errorf("Retry-After %s is %v", s, d)
 		}
 	}
 	for _, s := range []string{"", "-5", "soon", "Mon, 02 Jan 2006 15:04:05 GMT"} {
-		if d := parseRetryAfter(s, time.Now()); d != 0 {
+		if d := retryAfter(http.Header{"Retry-After": {s}}, time.Now()); d != 0 {
 			t.Errorf("Retry-After %q is %v", s, d)
 		}
+	}
+}
+
+// TestRetryAfterByAnotherClock has a cloud whose clock differs from ours: its date is so much later than its own answer.
+func TestRetryAfterByAnotherClock(t *testing.T) {
+	now := time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC)
+	for _, clock := range []time.Time{now, now.AddDate(10, 0, 0), now.AddDate(-10, 0, 0)} {
+		h := http.Header{"Date": {clock.Format(http.TimeFormat)}, "Retry-After": {clock.Add(90 * time.Second).Format(http.TimeFormat)}}
+		if d := retryAfter(h, now); d != 90*time.Second {
+			t.Errorf("with a clock at %v: %v", clock, d)
+		}
+	}
+	h := http.Header{"Date": {"soon"}, "Retry-After": {now.Add(time.Minute).Format(http.TimeFormat)}}
+	if d := retryAfter(h, now); d != time.Minute {
+		t.Errorf("without a date of its own: %v", d)
+	}
+}
+
+// TestAPageHasBounds reads an outbox of large aggregates: a page is no larger than it must be, and none is left out.
+func TestAPageHasBounds(t *testing.T) {
+	o, _, err := openOutbox(t.Context(), filepath.Join(t.TempDir(), "o.db"), 1<<40, time.Hour, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = o.close() }()
+	sizes := []int{pageBytes / 2, pageBytes / 2, 1, 2 * pageBytes, 1, 1}
+	for _, size := range sizes {
+		if _, err := o.put(t.Context(), make([]byte, size), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var pages []int
+	for after := int64(0); after < int64(len(sizes)); {
+		page, err := o.oldest(t.Context(), after, pageSize)
+		if err != nil || len(page) == 0 || page[0].id != after+1 {
+			t.Fatalf("after %d: %d entries, %v", after, len(page), err)
+		}
+		pages = append(pages, len(page))
+		after = page[len(page)-1].id
+	}
+	if !slices.Equal(pages, []int{2, 2, 2}) {
+		t.Errorf("pages of %v aggregates", pages)
 	}
 }
 
@@ -829,6 +872,25 @@ func TestOutboxCannotBeMade(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, "what was held arrives", func() bool { c := e.Snapshot().Cloud; return c.Synced >= 1 && c.Outbox == 0 && c.State == CloudOK })
+}
+
+// TestFirstRoundThatTakesTooLong has a fleet whose first round of polls does not end: the aggregate is made when it is due, and
+// says which nodes were not polled yet.
+func TestFirstRoundThatTakesTooLong(t *testing.T) {
+	cloud := newCloud(t, nil)
+	hangs := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	t.Cleanup(hangs.Close)
+	e := syncing(t, filepath.Join(t.TempDir(), "o.db"), cloud.URL, func(c *Config) {
+		c.Nodes, c.Poll, c.Timeout = []string{hangs.URL}, 24*time.Hour, time.Hour
+		c.Cloud.Every = 50 * time.Millisecond
+	})
+	start(t, e)
+	until(t, "two aggregates", func() bool { return e.Snapshot().Cloud.Synced >= 2 })
+	cloud.mu.Lock()
+	defer cloud.mu.Unlock()
+	if b := cloud.bodies[cloud.order[0]]; !contains(b, "not polled yet") || !contains(b, `"reporting":0`) {
+		t.Errorf("the first aggregate is %s", b)
+	}
 }
 
 // TestNextAggregateAfterARestart is due an interval after the last one, by the monotonic clock.
