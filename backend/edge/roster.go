@@ -101,14 +101,16 @@ func (e *Engine) rebuild(now time.Time) (added, removed int) {
 	seen := make(map[string]bool, len(had))
 	for _, list := range e.roster.lists {
 		for _, t := range list {
-			same := Identity(t.URL)
-			if seen[same] {
+			n := had[t.URL]
+			isNew := n == nil
+			if isNew {
+				n = newNode(t.URL, now)
+			}
+			if seen[n.same] {
 				continue
 			}
-			seen[same] = true
-			n := had[t.URL]
-			if n == nil {
-				n = newNode(t.URL, now)
+			seen[n.same] = true
+			if isNew {
 				n.offset = offsetOf(t.URL, e.cfg.Poll)
 				added++
 				if h, held := e.holds[t.URL]; held {
@@ -117,7 +119,10 @@ func (e *Engine) rebuild(now time.Time) (added, removed int) {
 					e.unpolled++
 				}
 			}
-			e.settle(n, t)
+			if n.listed == nil || !sameTarget(*n.listed, t) { // of a hundred thousand nodes few change at once
+				e.settle(n, t)
+				n.listed = &t
+			}
 			e.byURL[t.URL], n.index = n, len(nodes)
 			nodes = append(nodes, n)
 		}

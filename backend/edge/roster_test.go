@@ -171,6 +171,23 @@ func TestOneNodeInManySpellings(t *testing.T) {
 	}
 }
 
+// TestAListThatChangesLittle lists one node more: of those that were listed before, nothing is made anew.
+func TestAListThatChangesLittle(t *testing.T) {
+	now := time.Now()
+	e, err := New(Config{Sources: []Source{NewFileSource("none")}, Now: func() time.Time { now = now.Add(time.Second); return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := []Target{{URL: "http://a", Labels: map[string]string{"site": "oslo"}}, {URL: "http://b", Labels: map[string]string{"site": "oslo"}}}
+	e.listed(0, list, nil)
+	before := e.Snapshot().NodeData
+	e.listed(0, []Target{list[0], {URL: "http://b", Labels: map[string]string{"site": "bergen"}}, {URL: "http://c"}}, nil)
+	after := e.Snapshot().NodeData
+	if len(after) != 3 || before[0] != after[0] || before[1] == after[1] || after[1].Labels["site"].String() != "bergen" {
+		t.Errorf("before %+v\nafter %+v", before, after)
+	}
+}
+
 func TestAccess(t *testing.T) {
 	var mu sync.Mutex
 	got := map[string]http.Header{}
