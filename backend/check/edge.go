@@ -124,14 +124,14 @@ func checkSources(ctx context.Context, c *config.Edge) (rows []Row, targets []ed
 func unlisted(settings edge.Config, targets []edge.Target) (out []edge.Target) {
 	seen := map[string]bool{}
 	for _, n := range settings.Nodes {
-		seen[n] = true
+		seen[edge.Identity(n)] = true
 	}
 	for _, t := range settings.Targets {
-		seen[t.URL] = true
+		seen[edge.Identity(t.URL)] = true
 	}
 	for _, t := range targets {
-		if !seen[t.URL] {
-			seen[t.URL] = true
+		if same := edge.Identity(t.URL); !seen[same] {
+			seen[same] = true
 			out = append(out, t)
 		}
 	}

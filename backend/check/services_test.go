@@ -272,8 +272,9 @@ func TestNodeSources(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = fmt.Fprintf(w, `[{"targets":[%q],"labels":{"site":"oslo"}}]`, strings.TrimPrefix(good, "http://"))
 	})
+	port := good[strings.LastIndexByte(good, ':'):] // one node is listed in two spellings
 	file := filepath.Join(t.TempDir(), "nodes.txt")
-	if err := os.WriteFile(file, []byte(good+"/one site=oslo\n"+good+"/two site=oslo\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(good+"/one site=oslo\n"+good+"/two site=oslo\nHTTP://LOCALHOST"+port+" site=oslo\nhttp://localhost"+port+" site=oslo\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c := &config.Edge{
@@ -282,15 +283,15 @@ func TestNodeSources(t *testing.T) {
 		Poll:    30 * time.Second, Timeout: patience, StaleAfter: time.Minute, Concurrency: 4,
 	}
 	rows := checkEdge(deadline(t), c)
-	expect(t, rows, OK, []string{"nodes.txt lists 2 nodes"}, "")
+	expect(t, rows, OK, []string{"nodes.txt lists 4 nodes"}, "")
 	expect(t, rows[1:], OK, []string{"lists 1 node"}, "")
-	expect(t, rows[2:], OK, []string{"3 of 3 answer validly"}, "")
+	expect(t, rows[2:], OK, []string{"4 of 4 answer validly"}, "")
 
 	c.Sources = append(c.Sources, config.Source{File: file + ".none"}, config.Source{HTTPSD: "http://" + closedPort(t), Every: time.Minute})
 	rows = checkEdge(deadline(t), c)
 	expect(t, rows[2:], Failed, []string{"no such file"}, "edge.sources")
 	expect(t, rows[3:], Failed, []string{"refused"}, "edge.sources")
-	expect(t, rows[4:], OK, []string{"3 of 3"}, "")
+	expect(t, rows[4:], OK, []string{"4 of 4"}, "")
 
 	c.Access[0].TLS = &config.TLS{CA: file + ".none"}
 	expect(t, checkEdge(deadline(t), c), Failed, []string{"edge.access[0]: tls.ca"}, "section edge")

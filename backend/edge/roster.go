@@ -4,7 +4,6 @@ import (
 	"container/heap"
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 	"time"
 
@@ -21,13 +20,6 @@ type roster struct {
 	lists   [][]Target // of the configuration, then of each source
 	sources []SourceStatus
 	untried map[int]bool // the sources not read yet, with or without success
-}
-
-// accessOf is an Access ready for use.
-type accessOf struct {
-	Access
-	header http.Header
-	poller int // which of the poller's transports
 }
 
 // watch lists a source again and again until ctx ends, and takes the nodes it lists.
@@ -100,20 +92,25 @@ func sameTarget(a, b Target) bool {
 	return true
 }
 
-// rebuild makes the nodes what the lists say. A node listed twice counts once, as its first list has it; a node whose
+// rebuild makes the nodes what the lists say. A node listed twice counts once, as its first list has it, however it is spelt; a node whose
 // labels changed keeps what is known of it. The caller holds the mutex.
 func (e *Engine) rebuild(now time.Time) (added, removed int) {
 	had := e.byURL
 	e.byURL = make(map[string]*node, len(had))
 	nodes := make([]*node, 0, len(e.nodes))
+	seen := make(map[string]bool, len(had))
 	for _, list := range e.roster.lists {
 		for _, t := range list {
-			if e.byURL[t.URL] != nil {
+			n := had[t.URL]
+			isNew := n == nil
+			if isNew {
+				n = newNode(t.URL, now)
+			}
+			if seen[n.same] {
 				continue
 			}
-			n := had[t.URL]
-			if n == nil {
-				n = newNode(t.URL, now)
+			seen[n.same] = true
+			if isNew {
 				n.offset = offsetOf(t.URL, e.cfg.Poll)
 				added++
 				if h, held := e.holds[t.URL]; held {
@@ -122,7 +119,10 @@ func (e *Engine) rebuild(now time.Time) (added, removed int) {
 					e.unpolled++
 				}
 			}
-			e.settle(n, t)
+			if n.listed == nil || !sameTarget(*n.listed, t) { // of a hundred thousand nodes few change at once
+				e.settle(n, t)
+				n.listed = &t
+			}
 			e.byURL[t.URL], n.index = n, len(nodes)
 			nodes = append(nodes, n)
 		}
