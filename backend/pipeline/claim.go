@@ -30,10 +30,11 @@ type claim struct {
 
 	stuckAt int64 // the offset it waited at when the facts were last asked; the asker's own
 
-	// Guarded by Engine.mu; written by the sampler.
+	// Guarded by Engine.mu.
 	commits   []commitSample
 	perSecond float64
-	sampled   time.Time
+	sampled   time.Time // when its pace was last looked at
+	sampledAt int64     // next at that time
 }
 
 // Setup starts the flow of a session.
