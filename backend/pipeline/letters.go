@@ -182,6 +182,8 @@ func (e *Engine) featuresNow(ctx context.Context, d *decoded) ([]LetterFeature, 
 		out[i] = LetterFeature{Name: safetext.Clean(names[i]), Status: v.Status}
 		switch {
 		case v.Status != features.Present:
+		case e.masksFeature(names[i]):
+			out[i].Value = safetext.Clean(maskSign)
 		case v.IsText:
 			out[i].Value = safetext.Clean(limit(v.Text, 100))
 		default:
