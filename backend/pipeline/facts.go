@@ -114,6 +114,9 @@ func (e *Engine) askFacts(ctx context.Context, admin **kafka.Admin) error {
 	if err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil { // this run may have been left behind
+		return err
+	}
 	now := time.Now()
 	e.learn(offsets, now)
 	if err := e.watchStalls(ctx, *admin, offsets, now); err != nil {
