@@ -172,6 +172,7 @@ func (e *Engine) newMember(r *run) (*member, error) {
 	c.Consumer.MaxProcessingTime = 5 * time.Second // a full batch ahead of it is no reason to drop a subscription
 	c.Metadata.Retry.Max = 5                       // a partition whose last transaction is not settled yet is asked for so often
 	c.Metadata.Retry.Backoff = 200 * time.Millisecond
+	c.ChannelBufferSize = readyRecords
 	c.Consumer.MaxWaitTime = 100 * time.Millisecond // a fetch without records: letting a partition go waits for it
 	c.Metadata.RefreshFrequency = 3 * time.Second   // how soon a partition that is added is noticed
 	if err := c.Validate(); err != nil {
