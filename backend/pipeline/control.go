@@ -9,7 +9,6 @@ import (
 
 	"weir/backend/event"
 	"weir/backend/kafka"
-	"weir/backend/safego"
 )
 
 // ErrNotRunning is the error of a command that needs partitions when the pipeline holds none.
@@ -167,14 +166,14 @@ func (e *Engine) park(ctx context.Context) bool {
 }
 
 // untilDrained is a context that ends with ctx or when a drain begins. The caller calls stop.
-func (e *Engine) untilDrained(ctx context.Context, run *safego.Group) (inner context.Context, stop func()) {
+func (e *Engine) untilDrained(ctx context.Context, r *run) (inner context.Context, stop func()) {
 	inner, cancel := context.WithCancel(ctx)
 	drained, changed := e.want.state()
 	if drained {
 		cancel()
 	}
 	done := make(chan struct{})
-	run.Go(func() {
+	r.Go(func() {
 		defer close(done)
 		select {
 		case <-changed:

@@ -182,6 +182,8 @@ func (e *Engine) featuresNow(ctx context.Context, d *decoded) ([]LetterFeature, 
 		out[i] = LetterFeature{Name: safetext.Clean(names[i]), Status: v.Status}
 		switch {
 		case v.Status != features.Present:
+		case e.masksFeature(names[i]):
+			out[i].Value = safetext.Clean(maskSign)
 		case v.IsText:
 			out[i].Value = safetext.Clean(limit(v.Text, 100))
 		default:
@@ -367,8 +369,8 @@ func (r *replayer) add(admin *kafka.Admin, m *sarama.ConsumerMessage) error {
 		if err == nil {
 			r.notes, err = r.e.readNotes(admin, partitions)
 		}
-		if err != nil { // to guess would replay a letter twice
-			return fmt.Errorf("nobody can tell which dead letters were replayed before: %w", err)
+		if err != nil {
+			return errUntold(err)
 		}
 	}
 	if !r.e.replayedAt(l.ID).IsZero() || r.notes[l.ID.Partition].has(l.ID.Offset) || slices.Contains(r.ids, l.ID) {
@@ -440,11 +442,21 @@ func replayHeaders(headers []*sarama.RecordHeader, l Letter) []sarama.RecordHead
 		sarama.RecordHeader{Key: []byte(HeaderReplayOf), Value: []byte(l.ID.String())})
 }
 
+// flush sends what is pending, without what somebody else has replayed meanwhile, and notes it. Two processes that send
+// the same letter in the same instant both do.
 func (r *replayer) flush() error {
 	if len(r.pending) == 0 {
 		return nil
 	}
-	err := r.producer.SendMessages(r.pending)
+	admin, err := kafka.NewAdmin(r.e.cfg.Cluster.WithTimeout(askPatience)) // a replay takes its time, and brokers close connections that idle
+	if err != nil {
+		return errUntold(err)
+	}
+	defer func() { _ = admin.Close() }()
+	if err := r.dropReplayed(admin); err != nil {
+		return err
+	}
+	err = r.producer.SendMessages(r.pending)
 	var sent []LetterID
 	failed := make(map[*sarama.ProducerMessage]bool)
 	var several sarama.ProducerErrors
@@ -461,7 +473,7 @@ func (r *replayer) flush() error {
 	}
 	r.sent += len(sent)
 	r.pending, r.ids = r.pending[:0], r.ids[:0]
-	if noted := r.e.note(sent); noted != nil {
+	if noted := r.e.writeNotes(admin, sent); noted != nil {
 		r.unnoted = noted
 	}
 	if len(several) > 0 {
@@ -471,6 +483,29 @@ func (r *replayer) flush() error {
 		return fmt.Errorf("replay: %w", err)
 	}
 	return nil
+}
+
+// dropReplayed looks at the notes again: a replay of many letters takes minutes, and somebody else may be at the same.
+func (r *replayer) dropReplayed(admin *kafka.Admin) error {
+	notes, err := r.e.readNotes(admin, partitionsOf(r.ids))
+	if err != nil {
+		return errUntold(err)
+	}
+	kept := 0
+	for i, id := range r.ids {
+		if !notes[id.Partition].has(id.Offset) {
+			r.pending[kept], r.ids[kept] = r.pending[i], id
+			kept++
+		}
+	}
+	clear(r.pending[kept:])
+	r.pending, r.ids = r.pending[:kept], r.ids[:kept]
+	return nil
+}
+
+// errUntold tells that a replay cannot look up what was replayed: to guess would replay a letter twice.
+func errUntold(err error) error {
+	return fmt.Errorf("nobody can tell which dead letters were replayed before: %w", err)
 }
 
 func (r *replayer) finish(ctx context.Context) (int, error) {

@@ -231,6 +231,29 @@ func TestReplaysSideBySide(t *testing.T) {
 	}
 }
 
+// TestAReplaySeesWhatOthersReplayMeanwhile: a long one may have looked at the notes minutes ago.
+func TestAReplaySeesWhatOthersReplayMeanwhile(t *testing.T) {
+	w := newWorld(t, 1)
+	a, _ := w.run(w.config())
+	b := New(w.config()) // another process
+	w.produce("no", "JSON")
+	w.until("the letters are there", func() bool { return a.Snapshot().DeadLettered == 2 })
+	r, err := b.newReplayer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.close()
+	if err := b.readLetters(t.Context(), []LetterID{{0, 0}, {0, 1}}, r.add); err != nil || len(r.ids) != 2 {
+		t.Fatalf("%v are pending, %v", r.ids, err)
+	}
+	if n, err := a.Replay(t.Context(), []LetterID{{0, 0}}); n != 1 || err != nil {
+		t.Fatalf("the other one replayed %d, %v", n, err)
+	}
+	if n, err := r.finish(t.Context()); n != 1 || err != nil {
+		t.Errorf("replayed %d, %v; want the one that is left", n, err)
+	}
+}
+
 // TestAReplayThatCannotLookUpWhatWasReplayed does not guess.
 func TestAReplayThatCannotLookUpWhatWasReplayed(t *testing.T) {
 	if os.Getenv("WEIR_KAFKA") != "" {

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -210,4 +211,50 @@ func TestAPanicOfTheContractsIsNotTheSnapshots(t *testing.T) {
 		s := e.Snapshot()
 		return len(s.Watched) == 1 && len(s.Watched[0].Records) == 1 && s.Watched[0].Records[0].Unjudged.String() == "panic: mine in Judge"
 	})
+}
+
+// TestAPanicOfAClient has goroutines of a Kafka client's own panic, in a process: its run ends, though the client may
+// never, and its next run takes everything.
+func TestAPanicOfAClient(t *testing.T) { deliveries(t, testAPanicOfAClient, 3) }
+
+func testAPanicOfAClient(t *testing.T, w *world, c Config) {
+	const n = 300
+	users := 0
+	for _, at := range []string{
+		"consumer/broker/%d added subscription", // what fetches, which nothing recovers from
+		"Connected to broker",
+		"client/coordinator requesting",
+	} {
+		w.produce(events(users, users+n)...)
+		users += n
+		spec, err := json.Marshal(workerSpec{Brokers: w.brokers, Topic: w.topic, Delivery: c.Delivery, MaxEvents: 100, ClientMine: at})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := start(t, "worker", "WEIR_TEST_SPEC="+string(spec))
+		lag := w.lagOf(3)
+		w.until("the worker has taken all, or ended", func() bool { return lag() == 0 || p.ended() })
+		if p.ended() {
+			p.tell()
+			t.Fatalf("it ended at %q", at)
+		}
+		p.stop()
+		w.committedIsPredicted(c.Group)
+	}
+	if got := w.predictions(); len(got) != users {
+		t.Errorf("%d users have predictions, want %d", len(got), users)
+	}
+}
+
+// TestAClientThatNeverEnds leaves behind what waits for a broken client.
+func TestAClientThatNeverEnds(t *testing.T) {
+	e := New(Config{})
+	e.abandonPatience = 0
+	e.flow.Store(e.newFlow(nil, atLeastOnce{}))
+	e.claims[0] = &claim{source: heldClaim{}}
+	hungUp := false
+	e.endOrAbandon(make(chan struct{}), func() { hungUp = true })
+	if s := e.Snapshot(); !hungUp || len(s.Partitions) != 0 || e.flow.Load() != nil {
+		t.Errorf("%d partitions are left; hung up: %t", len(s.Partitions), hungUp)
+	}
 }
