@@ -4,13 +4,10 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"os/user"
@@ -33,7 +30,7 @@ import (
 	"weir/backend/kafka"
 	"weir/backend/mesh"
 	"weir/backend/safetext"
-	"weir/backend/timeline"
+	"weir/backend/session"
 	"weir/config"
 	"weir/tui"
 )
@@ -88,8 +85,7 @@ type flags struct {
 	slow   bool
 	linear bool
 	demo   bool
-	world  demo.Options
-	faults []string
+	world  session.World
 	stop   time.Duration
 	out    io.Writer // standard output
 
@@ -151,7 +147,7 @@ func (f *flags) worldFlags(c *cobra.Command) {
 	c.Flags().IntVar(&f.world.Nodes, "nodes", demo.DefaultNodes, "number of edge `NODES` in the demo world")
 	c.Flags().Uint64Var(&f.world.Seed, "seed", 0, "seed `N` of the demo world; the same seed gives the same world")
 	c.Flags().StringVar(&f.world.KafkaListen, "kafka-listen", "", "`ADDR` of the embedded broker (default: a free loopback port)")
-	c.Flags().StringArrayVar(&f.faults, "fault", nil, "make the demo world misbehave: `NAME[@AFTER[+FOR]]`, repeatable")
+	c.Flags().StringArrayVar(&f.world.Faults, "fault", nil, "make the demo world misbehave: `NAME[@AFTER[+FOR]]`, repeatable")
 	_ = c.RegisterFlagCompletionFunc("fault", cobra.FixedCompletions(demo.FaultNames(), cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -206,7 +202,7 @@ func (f *flags) runCommand() *cobra.Command {
 					return fmt.Errorf("--%s shapes the embedded world, and this would run on a real one; add --demo, or leave it out", name)
 				}
 			}
-			return f.inConfigured(cmd.Context(), false, f.work)
+			return session.OnConfigured(cmd.Context(), f.session(false), f.work)
 		},
 	}
 	c.Flags().BoolVar(&f.demo, "demo", false, "run over the embedded world")
@@ -216,95 +212,14 @@ func (f *flags) runCommand() *cobra.Command {
 	return c
 }
 
-// world is what the engines run on: a configuration, and the embedded world behind it if there is one.
-type world struct {
-	config *config.Config
-	logger *slog.Logger
-	state  string // the folder for what must survive a restart
-	// Of the embedded world only:
-	name   string
-	faults backend.Faults
-	quiet  func() // ends the events; when it returns, the broker has the last one
+// session is what the flags say about a session with engines.
+func (f *flags) session(console bool) session.Settings {
+	return session.Settings{Config: f.config, Log: f.log, HTTP: f.http, Console: console, Version: programVersion(), ErrOut: os.Stderr}
 }
 
-// inDemo starts the embedded world, does something in it and ends it.
-func (f *flags) inDemo(ctx context.Context, console bool, do func(context.Context, world) error) error {
-	logger, closeLog, err := f.openLog(console)
-	if err != nil {
-		return err
-	}
-	defer closeLog()
-	f.world.Logger = logger.With("engine", "demo")
-	faults := make([]demo.Fault, len(f.faults))
-	for i, text := range f.faults {
-		if faults[i], err = demo.ParseFault(text); err != nil {
-			return fmt.Errorf("--fault: %w", err)
-		}
-	}
-	switch { // Options take 0 for their default, and less for none; whoever writes it means it
-	case f.world.Rate < 0:
-		return fmt.Errorf("--rate: expected 0 or more events a second, found %g", f.world.Rate)
-	case f.world.Rate == 0:
-		f.world.Rate = demo.NoEvents
-	}
-	if f.world.Nodes == 0 {
-		return errors.New("--nodes: expected at least one node, found 0")
-	}
-	embedded, err := demo.Start(ctx, f.world)
-	if err != nil {
-		return fmt.Errorf("the demo world did not start: %w", err)
-	}
-	defer func() {
-		if err := embedded.Close(); err != nil {
-			logger.Error("closing the demo world", "error", err)
-		}
-	}()
-	for _, fault := range faults {
-		if err := embedded.Inject(fault.Name, fault.After, fault.For); err != nil {
-			return err
-		}
-	}
-	c, err := config.Load(embedded.ConfigPath())
-	if err != nil {
-		return fmt.Errorf("the demo world's own configuration: %w", err)
-	}
-	c.HTTP.Listen = f.http
-	state := filepath.Join(filepath.Dir(embedded.ConfigPath()), "state") // it ends with the world
-	return do(ctx, world{config: c, logger: logger, state: state, name: "demo", faults: demoFaults{embedded}, quiet: embedded.StopEvents})
-}
-
-// inConfigured reads the configuration and does something with it.
-func (f *flags) inConfigured(ctx context.Context, console bool, do func(context.Context, world) error) error {
-	c, err := f.load()
-	if err != nil {
-		return err
-	}
-	logger, closeLog, err := f.openLog(console)
-	if err != nil {
-		return err
-	}
-	defer closeLog()
-	state, err := stateFolder(c)
-	if err != nil {
-		return err
-	}
-	return do(ctx, world{config: c, logger: logger, state: state})
-}
-
-func (f *flags) load() (*config.Config, error) {
-	path := f.config
-	if path == "" {
-		found, ok := config.Find()
-		if !ok {
-			return nil, errors.New("no configuration: expected ./weir.yaml or $XDG_CONFIG_HOME/weir/weir.yaml; write one with weir init, name one with --config, or try weir demo")
-		}
-		path = found
-	}
-	c, err := config.Load(path)
-	if err == nil && f.http != "" {
-		c.HTTP.Listen = f.http
-	}
-	return c, err
+// inDemo does something in a session on the embedded world.
+func (f *flags) inDemo(ctx context.Context, console bool, do func(context.Context, *session.Session) error) error {
+	return session.OnDemo(ctx, f.session(console), f.world, do)
 }
 
 // console opens the console on the configuration, or the welcome screen where there is none.
@@ -313,7 +228,7 @@ func (f *flags) console(ctx context.Context) error {
 		return err
 	}
 	if _, found := config.Find(); f.config != "" || found {
-		return f.inConfigured(ctx, true, f.show)
+		return session.OnConfigured(ctx, f.session(true), f.show)
 	}
 	choice, err := tui.Welcome(ctx, f.screen(), []string{config.FileName, "$XDG_CONFIG_HOME/weir/" + config.FileName})
 	switch {
@@ -322,89 +237,49 @@ func (f *flags) console(ctx context.Context) error {
 	case choice == tui.ChoiceDemo:
 		return f.inDemo(ctx, true, f.show)
 	case choice == tui.ChoiceInit:
-		return writeStarter(config.FileName, f.out)
+		return f.create(config.FileName)
 	}
 	return nil
 }
 
-// show runs the engines under the console. It gives Go twice as many processors as there are: then who comes back from
+// create writes a starter file and says what to do with it.
+func (f *flags) create(path string) error {
+	if err := config.Create(path); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(f.out, "wrote %s; put in your addresses, then: weir check\n", path)
+	return err
+}
+
+// show opens the console in a session. It gives Go twice as many processors as there are: then who comes back from
 // waiting for a key or a tick finds a free one and is the kernel's to run next, instead of queueing behind the engines'
 // goroutines. With 100,000 events a second on two busy cores that halves the time to a key's frame; it costs the engines
 // a tenth more processor time.
-func (f *flags) show(ctx context.Context, w world) error {
+func (f *flags) show(ctx context.Context, s *session.Session) error {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))
 	}
-	return f.withRuntime(ctx, w, func(ctx context.Context, r *backend.Runtime) error {
+	return s.Run(ctx, func(ctx context.Context, r *backend.Runtime) error {
 		o := f.screen()
-		o.Console = w.config.Console
+		o.Console = s.Config.Console
 		return tui.Run(ctx, r, o)
 	})
 }
 
-// screen is how the terminal is drawn on, as the flags say.
-func (f *flags) screen() tui.Options {
-	return tui.Options{Who: userName(), LogPath: f.log, ASCII: f.ascii, Slow: f.slow, Linear: f.linear}
-}
-
-// work runs the engines until ctx ends or the time is up, and prints the last snapshot. In the embedded world the events
-// end first and the pipeline gets drainTime to answer every one of them.
-func (f *flags) work(ctx context.Context, w world) error {
-	if f.stop > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, f.stop)
-		defer cancel()
-	}
-	var past *timeline.Timeline
-	err := f.withRuntime(ctx, w, func(ctx context.Context, r *backend.Runtime) error {
-		past = r.Timeline()
-		<-ctx.Done()
-		if w.quiet != nil {
-			w.quiet()
-			r.Drain(drainTime)
-		}
-		return nil
-	})
+// work runs the engines without a console and prints the last snapshot.
+func (f *flags) work(ctx context.Context, s *session.Session) error {
+	last, err := s.Work(ctx, f.stop)
 	if err != nil {
 		return err
 	}
 	out := json.NewEncoder(f.out)
 	out.SetIndent("", "  ")
-	return out.Encode(api.Snapshot(past.Newest()))
+	return out.Encode(api.Snapshot(last))
 }
 
-// drainTime bounds the wait for the last events of the embedded world.
-const drainTime = 10 * time.Second
-
-// withRuntime runs the engines, and the HTTP port if one is asked for, while do lasts; do alone hears that ctx ends.
-func (f *flags) withRuntime(ctx context.Context, w world, do func(context.Context, *backend.Runtime) error) error {
-	r, err := backend.New(w.config, backend.Options{World: w.name, Faults: w.faults, State: w.state, Logger: w.logger})
-	if err != nil {
-		return err
-	}
-	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	parts := 1
-	ended := make(chan error, 2)
-	if w.config.HTTP.Listen != "" {
-		listener, err := api.Listen(w.config.HTTP.Listen)
-		if err != nil {
-			return err
-		}
-		parts++
-		go func() { ended <- api.ServeOn(running, listener, api.Handler(r.Timeline(), programVersion()), w.logger) }()
-	}
-	go func() { ended <- r.Run(running) }()
-	err = do(ctx, r)
-	cancel()
-	slow := time.AfterFunc(2*time.Second, func() {
-		fmt.Fprintln(os.Stderr, "weir: stopping; some connections to kafka are slow to close, this takes up to 10 s")
-	})
-	defer slow.Stop()
-	for range parts {
-		err = errors.Join(err, <-ended)
-	}
-	return err
+// screen is how the terminal is drawn on, as the flags say.
+func (f *flags) screen() tui.Options {
+	return tui.Options{Who: userName(), LogPath: f.log, ASCII: f.ascii, Slow: f.slow, Linear: f.linear}
 }
 
 func (f *flags) replayCommand() *cobra.Command {
@@ -451,25 +326,9 @@ func (f *flags) initCommand() *cobra.Command {
 			if path == "" {
 				path = "weir.yaml"
 			}
-			return writeStarter(path, f.out)
+			return f.create(path)
 		},
 	}
-}
-
-func writeStarter(path string, out io.Writer) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("%s is already there and was left as it is; move it away, or name another with --config", path)
-	}
-	if err != nil {
-		return fmt.Errorf("write the starter file: %w; go to a folder that can be written to, or name another file with --config", err)
-	}
-	_, err = file.Write(config.Starter())
-	if err = errors.Join(err, file.Close()); err != nil {
-		return fmt.Errorf("write the starter file: %w", errors.Join(err, os.Remove(path))) // half of it would only be in the way
-	}
-	_, err = fmt.Fprintf(out, "wrote %s; put in your addresses, then: weir check\n", path)
-	return err
 }
 
 func (f *flags) checkCommand() *cobra.Command {
@@ -487,11 +346,11 @@ func (f *flags) checkCommand() *cobra.Command {
 		if *timeout <= 0 {
 			return fmt.Errorf("--timeout: expected a duration such as 10s, found %v", *timeout)
 		}
-		c, err := f.load()
+		c, err := config.LoadNamed(f.config)
 		if err != nil {
 			return err
 		}
-		state, err := stateFolder(c)
+		state, err := c.StateFolder()
 		if err != nil {
 			return err
 		}
@@ -582,7 +441,7 @@ func (f *flags) validate(cmd *cobra.Command, v mesh.ValidateCommand, registry st
 	if term.IsTerminal(int(os.Stderr.Fd())) {
 		v.Terminal = os.Stderr
 	}
-	if c, err := f.load(); err == nil && c.Mesh != nil && c.Mesh.Lineage != nil && c.Mesh.Lineage.To == v.Lineage {
+	if c, err := config.LoadNamed(f.config); err == nil && c.Mesh != nil && c.Mesh.Lineage != nil && c.Mesh.Lineage.To == v.Lineage {
 		v.Namespace, v.Token = c.Mesh.Lineage.Namespace, c.Mesh.Lineage.Token.Reveal
 	}
 	return v.Run(cmd.Context())
@@ -630,7 +489,7 @@ func (f *flags) registry(folder string) (*mesh.Registry, error) {
 	if folder == "" {
 		folder = "data-products"
 		if _, found := config.Find(); found || f.config != "" {
-			c, err := f.load()
+			c, err := config.LoadNamed(f.config)
 			if err != nil {
 				return nil, err
 			}
@@ -752,7 +611,7 @@ func (f *flags) relationsCommand(folder *string) *cobra.Command {
 func (f *flags) sources(c *cobra.Command, folder *string) *mesh.Sources {
 	s := &mesh.Sources{Find: func(ref string) (mesh.DataProduct, error) { return f.product(*folder, ref) }}
 	s.Cluster = func() (kafka.Cluster, string, error) {
-		c, err := f.load()
+		c, err := config.LoadNamed(f.config)
 		if err != nil {
 			return kafka.Cluster{}, "", err
 		}
@@ -815,56 +674,9 @@ func (f *flags) needsTerminal(what, instead string) error {
 	return fmt.Errorf("%s draws on a terminal, and standard input or output is not one; %s", what, instead)
 }
 
-// openLog opens the file that --log names. Without one a worker logs to standard error, and a console, which must
-// not draw over itself, not at all.
-func (f *flags) openLog(console bool) (*slog.Logger, func(), error) {
-	switch {
-	case f.log != "":
-		file, err := os.OpenFile(f.log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-		if err != nil {
-			return nil, nil, fmt.Errorf("--log: %w; name a file in a folder that is there and can be written to", err)
-		}
-		return slog.New(slog.NewTextHandler(file, nil)), func() { _ = file.Close() }, nil
-	case console:
-		return slog.New(slog.DiscardHandler), func() {}, nil
-	default:
-		return slog.New(slog.NewTextHandler(os.Stderr, nil)), func() {}, nil
-	}
-}
-
-// stateFolder is where what must survive a restart is kept, one folder a configuration file.
-func stateFolder(c *config.Config) (string, error) {
-	base, err := config.StateFolder()
-	if err != nil {
-		return "", err
-	}
-	path, err := filepath.Abs(c.Path)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256([]byte(path))
-	return filepath.Join(base, hex.EncodeToString(sum[:6])), nil
-}
-
 func userName() string {
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		return u.Username
 	}
 	return "someone"
-}
-
-// demoFaults shows the embedded world's faults to the runtime in its own words.
-type demoFaults struct{ world *demo.World }
-
-func (d demoFaults) FaultNames() []string { return demo.FaultNames() }
-func (d demoFaults) Inject(name string, after, lasting time.Duration) error {
-	return d.world.Inject(name, after, lasting)
-}
-func (d demoFaults) Clear(name string) error { return d.world.Clear(name) }
-func (d demoFaults) InForce() []timeline.Fault {
-	var out []timeline.Fault
-	for _, f := range d.world.Faults() {
-		out = append(out, timeline.Fault{Name: f.Name, Since: f.Since, Until: f.Until})
-	}
-	return out
 }

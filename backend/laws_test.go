@@ -49,6 +49,7 @@ var laws = map[string]law{
 	"backend/pipeline":      {ours: []string{"backend/kafka", "backend/features", "backend/model"}},
 	"backend/safego":        {},
 	"backend/safetext":      {},
+	"backend/session":       {ours: []string{"backend", "backend/api", "backend/demo", "backend/timeline", "config"}},
 	"backend/jsonlex":       {},
 	"backend/timeline/pack": {},
 	"backend/timeline":      {ours: []string{"backend/pipeline", "backend/edge", "backend/mesh", "backend/host"}},
