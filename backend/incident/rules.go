@@ -187,7 +187,10 @@ func (f *finder) mesh(m *mesh.Snapshot) {
 		}
 	}
 	if !m.Error.IsEmpty() {
-		if same == nil {
+		switch {
+		case !m.Scanned:
+			same = []string{"every contract: none could be read, so none is judged"}
+		case same == nil:
 			same = []string{"changes to contracts: the rules last read stay in force"} // judging goes on by them
 		}
 		f.touches(few(same, 6)...)
@@ -221,7 +224,11 @@ func (f *finder) product(p *mesh.Product) {
 	case mesh.Waiting:
 		f.add(event.Warning, "contract not judged", subject, p.Since, p.Error.String())
 		f.touches(consumers(p)...)
-		f.next("", "restore its feed "+p.Feed.String())
+		what := "what it waits for"
+		if !p.Feed.IsEmpty() {
+			what = "its feed " + p.Feed.String()
+		}
+		f.next("", "restore "+what)
 	}
 }
 
