@@ -88,6 +88,7 @@ type flags struct {
 	world  session.World
 	stop   time.Duration
 	out    io.Writer // standard output
+	errOut io.Writer // standard error
 
 	gallery string // the folder to draw the gallery into
 }
@@ -104,7 +105,7 @@ func command() *cobra.Command {
 		Args:             knownCommand,
 		SilenceUsage:     true,
 		SilenceErrors:    true,
-		PersistentPreRun: func(cmd *cobra.Command, _ []string) { f.out = cmd.OutOrStdout() },
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) { f.out, f.errOut = cmd.OutOrStdout(), cmd.ErrOrStderr() },
 		RunE:             func(cmd *cobra.Command, _ []string) error { return f.console(cmd.Context()) },
 	}
 	root.PersistentFlags().StringVar(&f.config, "config", "", "the configuration `FILE` (default: ./weir.yaml, else $XDG_CONFIG_HOME/weir/weir.yaml)")
@@ -188,7 +189,7 @@ func (f *flags) runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Run the engines without a console: a worker",
-		Long:  "Run the engines without a console until a signal comes or the time is up, then print the last snapshot as\nJSON on standard output. To scale out, run more of them in the same consumer group.",
+		Long:  "Run the engines without a console until a signal comes or the time is up, then print the last snapshot as\nJSON on standard output. To scale out, run more of them in the same consumer group.\n\nWith --for the exit code is 0 if every configured engine ran, and 3 if weir was ready at no moment of that time,\nas /readyz judges it; standard error then says why.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.stop < 0 {
@@ -266,15 +267,25 @@ func (f *flags) show(ctx context.Context, s *session.Session) error {
 	})
 }
 
+// exitNeverRan is the exit code of weir run --for when an engine never ran.
+const exitNeverRan = 3
+
 // work runs the engines without a console and prints the last snapshot.
 func (f *flags) work(ctx context.Context, s *session.Session) error {
-	last, err := s.Work(ctx, f.stop)
+	worked, err := s.Work(ctx, f.stop)
 	if err != nil {
 		return err
 	}
 	out := json.NewEncoder(f.out)
 	out.SetIndent("", "  ")
-	return out.Encode(api.Snapshot(last))
+	if err := out.Encode(api.Snapshot(worked.Last)); err != nil {
+		return err
+	}
+	if worked.Never != "" {
+		complain(f.errOut, fmt.Errorf("expected every engine to run within %v, and weir was never ready: %s; weir check says what is missing", f.stop, worked.Never))
+		return exitCode(exitNeverRan)
+	}
+	return nil
 }
 
 // screen is how the terminal is drawn on, as the flags say.

@@ -12,6 +12,7 @@ import (
 
 	"weir/backend/event"
 	"weir/backend/incident"
+	"weir/backend/pipeline"
 	"weir/backend/safetext"
 	"weir/backend/timeline"
 	"weir/config"
@@ -137,7 +138,7 @@ func (r *Runtime) await(engines *sync.WaitGroup) {
 }
 
 // Drain waits until the pipeline has answered every event there is, or for at most as long as told; it presumes that
-// no new events come. Without a pipeline there is nothing to wait for.
+// no new events come. One that still starts does not know yet what there is. Without a pipeline there is nothing to wait for.
 func (r *Runtime) Drain(most time.Duration) {
 	if r.engines.pipeline == nil {
 		return
@@ -152,7 +153,7 @@ func (r *Runtime) Drain(most time.Duration) {
 		case <-ticks:
 			// The high watermark in the pipeline's snapshot may be a moment old: one taken well after the question counts.
 			s := r.line.Newest()
-			if p := s.Pipeline; p.At.Sub(asked) > 2*s.Tick && p.Lag == 0 && p.Consumed == p.Predicted+p.DeadLettered {
+			if p := s.Pipeline; p.State != pipeline.Starting && p.At.Sub(asked) > 2*s.Tick && p.Lag == 0 && p.Consumed == p.Predicted+p.DeadLettered {
 				return
 			}
 		case <-deadline.C:
