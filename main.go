@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -152,6 +153,15 @@ func (f *flags) worldFlags(c *cobra.Command) {
 	_ = c.RegisterFlagCompletionFunc("fault", cobra.FixedCompletions(demo.FaultNames(), cobra.ShellCompDirectiveNoFileComp))
 }
 
+// worldFlag is the first flag of the embedded world that was given; empty when none was.
+func worldFlag(c *cobra.Command) string {
+	i := slices.IndexFunc(worldFlagNames, c.Flags().Changed)
+	if i < 0 {
+		return ""
+	}
+	return worldFlagNames[i]
+}
+
 func (f *flags) demoCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "demo",
@@ -159,7 +169,13 @@ func (f *flags) demoCommand() *cobra.Command {
 		Example: "  weir demo\n  weir demo --fault null-spike@20s+30s --fault site-down@1m",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.config != "" {
+				return errors.New("--config names the configuration of a real world, and the demo world has its own; leave it out, or run weir --config FILE for a console on that configuration")
+			}
 			if f.gallery != "" {
+				if name := worldFlag(cmd); name != "" {
+					return fmt.Errorf("--%s shapes the embedded world, and a gallery shows a sample of one that never runs; leave it out", name)
+				}
 				return f.drawGallery(cmd.Context())
 			}
 			if err := f.needsTerminal("weir demo", "weir run --demo runs the same world without a console"); err != nil {
@@ -195,13 +211,14 @@ func (f *flags) runCommand() *cobra.Command {
 			if f.stop < 0 {
 				return fmt.Errorf("--for: expected a duration such as 20s, found %v", f.stop)
 			}
+			if f.demo && f.config != "" {
+				return errors.New("--config names the configuration of a real world, and with --demo the embedded one is run on; leave one of them out")
+			}
 			if f.demo {
 				return f.inDemo(cmd.Context(), false, f.work)
 			}
-			for _, name := range worldFlagNames {
-				if cmd.Flags().Changed(name) {
-					return fmt.Errorf("--%s shapes the embedded world, and this would run on a real one; add --demo, or leave it out", name)
-				}
+			if name := worldFlag(cmd); name != "" {
+				return fmt.Errorf("--%s shapes the embedded world, and this would run on a real one; add --demo, or leave it out", name)
 			}
 			return session.OnConfigured(cmd.Context(), f.session(false), f.work)
 		},
@@ -301,6 +318,9 @@ func (f *flags) replayCommand() *cobra.Command {
 			"it with the arrow keys, or jump with :at. A recording longer than the console's memory is shown in coarser steps.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.config != "" {
+				return errors.New("--config has no say in a replay: a recording holds all that is shown; leave it out")
+			}
 			if err := f.needsTerminal("weir replay", "open it in one, or read it with --linear"); err != nil {
 				return err
 			}

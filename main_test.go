@@ -348,6 +348,10 @@ func TestFlagsThatWouldNotBeHeededAreRefused(t *testing.T) {
 		{"run --for 1ms --fault node-down", "--demo"},
 		{"run --for -1s", "--for"},
 		{"check --timeout 0s", "--timeout"},
+		{"demo --config weir.yaml", "weir --config FILE"},
+		{"demo --gallery drawn --seed 3", "--seed"},
+		{"run --demo --for 1ms --config weir.yaml", "leave one of them out"},
+		{"replay history.db --config weir.yaml", "--config"},
 		{"run --demo --for 1ms --rate -1", "--rate"},
 		{"run --demo --for 1ms --nodes 0", "--nodes"},
 	} {
