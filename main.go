@@ -19,7 +19,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/charmbracelet/colorprofile"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -102,12 +101,17 @@ func command() *cobra.Command {
 		Long: "weir runs a streaming inference pipeline on Kafka, watches a fleet of edge nodes, holds data products to\n" +
 			"their contracts, and shows all of it live. Without a command it opens the console on ./weir.yaml, else on\n" +
 			"$XDG_CONFIG_HOME/weir/weir.yaml.",
-		Example:          "  weir demo                    the console over an embedded world, nothing to set up\n  weir init && weir check      write a starter weir.yaml, then check that everything it names is there",
-		Args:             knownCommand,
-		SilenceUsage:     true,
-		SilenceErrors:    true,
-		PersistentPreRun: func(cmd *cobra.Command, _ []string) { f.out, f.errOut = cmd.OutOrStdout(), cmd.ErrOrStderr() },
-		RunE:             func(cmd *cobra.Command, _ []string) error { return f.console(cmd.Context()) },
+		Example:       "  weir demo                    the console over an embedded world, nothing to set up\n  weir init && weir check      write a starter weir.yaml, then check that everything it names is there",
+		Args:          knownCommand,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
+			f.out, f.errOut = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			if !cmd.Flags().Changed("ascii") {
+				f.ascii = tui.OnlyASCII(os.Environ()) != ""
+			}
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.console(cmd.Context()) },
 	}
 	root.PersistentFlags().StringVar(&f.config, "config", "", "the configuration `FILE` (default: ./weir.yaml, else $XDG_CONFIG_HOME/weir/weir.yaml)")
 	root.PersistentFlags().StringVar(&f.log, "log", "", "append logs to `FILE` (default: standard error for run, none under a console)")
@@ -136,7 +140,7 @@ func (f *flags) httpFlag(c *cobra.Command) {
 }
 
 func (f *flags) screenFlags(c *cobra.Command) {
-	c.Flags().BoolVar(&f.ascii, "ascii", false, "draw with ASCII characters only")
+	c.Flags().BoolVar(&f.ascii, "ascii", false, "draw with ASCII characters only; not given: only where TERM or the locale says that others come out wrong (--ascii=false: never)")
 	c.Flags().BoolVar(&f.slow, "slow", false, "draw half as often, for a slow link")
 	c.Flags().BoolVar(&f.linear, "linear", false, "write line by line instead of drawing, for screen readers and logs")
 }
@@ -385,7 +389,7 @@ func (f *flags) checkCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		terminal := describeTerminal(os.Environ())
+		terminal := check.Terminal(tui.FindFacts(os.Environ()))
 		report := check.Run(cmd.Context(), c, check.Options{State: state, Timeout: *timeout, Terminal: &terminal})
 		if *format == "json" {
 			encoder := json.NewEncoder(f.out)
@@ -403,22 +407,6 @@ func (f *flags) checkCommand() *cobra.Command {
 		return nil
 	}
 	return c
-}
-
-// describeTerminal is the terminal on standard output, as far as it and the environment tell.
-func describeTerminal(env []string) check.Terminal {
-	t := check.Terminal{Environ: env}
-	width, height, err := term.GetSize(int(os.Stdout.Fd()))
-	if err != nil {
-		return t
-	}
-	t.IsTerminal, t.Columns, t.Rows = true, width, height
-	t.Colours = map[colorprofile.Profile]string{colorprofile.TrueColor: "true colour", colorprofile.ANSI256: "256 colours",
-		colorprofile.ANSI: "16 colours"}[colorprofile.Detect(os.Stdout, env)]
-	if t.Colours == "" || os.Getenv("NO_COLOR") != "" {
-		t.Colours = "no colour"
-	}
-	return t
 }
 
 func (f *flags) validateCommand() *cobra.Command {
@@ -699,7 +687,7 @@ func programVersion() string {
 
 // needsTerminal is an error that says what to do where there is no terminal to draw on; line by line needs none.
 func (f *flags) needsTerminal(what, instead string) error {
-	if f.linear || term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())) {
+	if f.linear || tui.HasTerminal() {
 		return nil
 	}
 	return fmt.Errorf("%s draws on a terminal, and standard input or output is not one; %s", what, instead)
