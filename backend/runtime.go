@@ -34,6 +34,8 @@ type Options struct {
 type Faults interface {
 	// FaultNames are all the faults there are.
 	FaultNames() []string
+	// Known is an error, which says what may have been meant, if there is no fault of that name.
+	Known(name string) error
 	// Inject starts a fault after a delay and ends it after a while; a duration of 0 means until it is cleared.
 	Inject(name string, after, lasting time.Duration) error
 	// Clear ends a fault; it is an error if none of that name is in force.

@@ -10,7 +10,8 @@ import (
 // worldFaults shows the embedded world's faults to the runtime in its own words.
 type worldFaults struct{ world *demo.World }
 
-func (w worldFaults) FaultNames() []string { return demo.FaultNames() }
+func (w worldFaults) FaultNames() []string    { return demo.FaultNames() }
+func (w worldFaults) Known(name string) error { return demo.KnownFault(name) }
 func (w worldFaults) Inject(name string, after, lasting time.Duration) error {
 	return w.world.Inject(name, after, lasting)
 }
