@@ -366,16 +366,19 @@ func (m *Model) promptView() *views.Prompt {
 	return v
 }
 
-// commandHelp is the usage of the command typed, or what may be typed.
+// commandHelp is the usage of the command typed, or what may be typed; it says so when that is nothing.
 func (m *Model) commandHelp(words []string) string {
 	first, _, more := strings.Cut(m.prompt.text(), " ")
-	for _, s := range m.commandSpecs() {
+	for _, s := range m.knownSpecs() {
 		if s.Name == first {
 			if more && len(words) > 1 {
 				return strings.Join(words, " ")
 			}
 			return strings.TrimSpace(s.Name+" "+s.Usage) + ": " + s.Summary
 		}
+	}
+	if len(words) == 0 && first != "" {
+		return "no command begins with " + first + "; ? lists them all"
 	}
 	return strings.Join(words, " ")
 }

@@ -77,6 +77,7 @@ func TestWhatTheConsoleAsksByItselfIsNotOffered(t *testing.T) {
 	c := fleetConsole(t, viewstest.Broken, 14, 120, 36)
 	c.keys(":", "'wa", "tab")
 	c.lacks("watch")
+	c.sees("no command begins with wa")
 	c.keys("enter")
 	c.sees("there is no command wa")
 	for _, g := range c.m.helpView() {

@@ -209,7 +209,11 @@ func deadBecause(p *pipeline.Snapshot) string {
 
 func meshTroubles(m *mesh.Snapshot, add adder) {
 	if !m.Error.IsEmpty() {
-		add(event.Warning, Contracts, "contracts outdated", "contracts outdated: "+m.Error.String())
+		what := "contracts outdated: "
+		if len(m.Products) == 0 { // there are none that could be
+			what = "no contract is judged: "
+		}
+		add(event.Warning, Contracts, "contracts outdated", what+m.Error.String())
 	}
 	by := map[mesh.State]int{}
 	first := map[mesh.State]string{}

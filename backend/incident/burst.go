@@ -56,7 +56,7 @@ func (b *burst) step(s *timeline.Snapshot, f *finder) {
 	if dead < pipeline.DeadCount || dead <= odd+burstSpread*math.Sqrt(odd*clumps(b.samples[:n-run])) {
 		return
 	}
-	f.deadLetters(p, b.samples[n-1-run].at, fmt.Sprintf("%.1f%% of the records of the last %s", 100*dead/all, span(last.at.Sub(first.at))))
+	f.deadLetters(p, b.samples[n-1-run].at, fmt.Sprintf("%.1f%% of records in the last %s", 100*dead/all, span(last.at.Sub(first.at))))
 }
 
 // note adds a sample. A second without records is none, and what a process before this one counted is forgotten.
