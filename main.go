@@ -26,10 +26,9 @@ import (
 	"weir/backend/api"
 	"weir/backend/check"
 	"weir/backend/demo"
+	"weir/backend/exit"
 	"weir/backend/history"
-	"weir/backend/kafka"
-	"weir/backend/mesh"
-	"weir/backend/safetext"
+	"weir/backend/products"
 	"weir/backend/session"
 	"weir/config"
 	"weir/tui"
@@ -54,27 +53,13 @@ func main() {
 	if err == nil {
 		return
 	}
-	var code exitCode
+	var code exit.Code
 	if errors.As(err, &code) {
 		os.Exit(int(code))
 	}
-	complain(os.Stderr, err)
+	exit.Complain(os.Stderr, err)
 	os.Exit(1)
 }
-
-// complain writes an error, which may quote what came from outside, so that nothing in it can act on a terminal.
-func complain(w io.Writer, err error) {
-	lines := strings.Split(err.Error(), "\n")
-	for i, line := range lines {
-		lines[i] = safetext.Clean(line).String()
-	}
-	_, _ = fmt.Fprintln(w, "weir:", strings.Join(lines, "\n"))
-}
-
-// exitCode ends the program without another word: what there was to say has been printed.
-type exitCode int
-
-func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 // flags are the values of all commands' flags; each command registers those it takes.
 type flags struct {
@@ -91,10 +76,16 @@ type flags struct {
 	errOut io.Writer // standard error
 
 	gallery string // the folder to draw the gallery into
+
+	products products.Front
 }
 
 func command() *cobra.Command {
 	f := &flags{}
+	f.products = products.Front{Config: &f.config, By: userName, Known: knownCommand}
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		f.products.Terminal = os.Stderr
+	}
 	root := &cobra.Command{
 		Use:   "weir",
 		Short: "A terminal operations console for real-time ML",
@@ -107,6 +98,7 @@ func command() *cobra.Command {
 		SilenceErrors: true,
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
 			f.out, f.errOut = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			f.products.Out = f.out
 			if !cmd.Flags().Changed("ascii") {
 				f.ascii = tui.OnlyASCII(os.Environ()) != ""
 			}
@@ -117,7 +109,7 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringVar(&f.log, "log", "", "append logs to `FILE` (default: standard error for run, none under a console)")
 	f.httpFlag(root)
 	f.screenFlags(root)
-	root.AddCommand(f.initCommand(), f.demoCommand(), f.runCommand(), f.validateCommand(), f.productsCommand(),
+	root.AddCommand(f.initCommand(), f.demoCommand(), f.runCommand(), f.products.Validate(), f.products.Products(),
 		f.checkCommand(), f.replayCommand(), versionCommand())
 	return root
 }
@@ -303,8 +295,8 @@ func (f *flags) work(ctx context.Context, s *session.Session) error {
 		return err
 	}
 	if worked.Never != "" {
-		complain(f.errOut, fmt.Errorf("expected every engine to run within %v, and weir was never ready: %s; weir check says what is missing", f.stop, worked.Never))
-		return exitCode(exitNeverRan)
+		exit.Complain(f.errOut, fmt.Errorf("expected every engine to run within %v, and weir was never ready: %s; weir check says what is missing", f.stop, worked.Never))
+		return exit.Code(exitNeverRan)
 	}
 	return nil
 }
@@ -402,258 +394,11 @@ func (f *flags) checkCommand() *cobra.Command {
 			return err
 		}
 		if report.Failed() {
-			return exitCode(1)
+			return exit.Code(1)
 		}
 		return nil
 	}
 	return c
-}
-
-func (f *flags) validateCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "validate PRODUCT FILE…",
-		Short: "Check files against a product's contract (exit 0: it holds, 1: it is broken, 2: could not tell)",
-		Long: "Check files, taken together as one data set, against a product's contract. PRODUCT is DOMAIN/NAME in the\n" +
-			"registry, a name that only one domain has, or the path of a product's .yaml file. A FILE may be CSV, JSON Lines,\n" +
-			"JSON or Parquet, compressed with gzip or zstd or not, a folder of them, or - for standard input.",
-		Example: "  weir validate commerce/user_events events.csv\n  weir validate product.yaml part-*.jsonl --format json\n" +
-			"  zcat events.gz | weir validate product.yaml - --as csv",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) < 2 {
-				return couldNotTell(cmd, fmt.Errorf("expected a product and at least one file, such as weir validate commerce/user_events events.csv; found %q", args))
-			}
-			return nil
-		},
-	}
-	c.SetFlagErrorFunc(couldNotTell)
-	v := mesh.ValidateCommand{}
-	c.Flags().StringVar(&v.Format, "format", "text", "one of "+strings.Join(mesh.Formats(), ", ")+"; json has the contract's own three keys, and the checks")
-	c.Flags().BoolVar(&v.Each, "each", false, "judge each file alone; the exit code is the highest")
-	c.Flags().StringVar(&v.Options.Format, "as", "", "read every file as one of "+strings.Join(mesh.FileFormats(), ", ")+" (default: by its name, else by its first bytes)")
-	c.Flags().BoolVar(&v.Options.Unmasked, "unmask", false, "show the values of sensitive columns in samples")
-	c.Flags().StringVar(&v.Lineage, "lineage", "", "report the validation as OpenLineage events to a `FILE` or URL")
-	registry := registryFlag(c)
-	complete(c, "format", mesh.Formats())
-	complete(c, "as", mesh.FileFormats())
-	c.ValidArgsFunction = f.completeProduct(registry, 1)
-	c.RunE = func(cmd *cobra.Command, args []string) error {
-		code, err := f.validate(cmd, v, *registry, args)
-		if err != nil {
-			return couldNotTell(cmd, err)
-		}
-		return exit(code)
-	}
-	return c
-}
-
-// couldNotTell prints why a validation did not come about. Its exit code is not 1, which says that a contract is broken.
-func couldNotTell(cmd *cobra.Command, err error) error {
-	complain(cmd.ErrOrStderr(), err)
-	return exitCode(mesh.ExitUnknown)
-}
-
-func (f *flags) validate(cmd *cobra.Command, v mesh.ValidateCommand, registry string, args []string) (code int, err error) {
-	if v.Product, err = f.product(registry, args[0]); err != nil {
-		return 0, err
-	}
-	v.Files, v.Out, v.Options.Stdin = args[1:], f.out, cmd.InOrStdin()
-	if term.IsTerminal(int(os.Stderr.Fd())) {
-		v.Terminal = os.Stderr
-	}
-	if c, err := config.LoadNamed(f.config); err == nil && c.Mesh != nil && c.Mesh.Lineage != nil && c.Mesh.Lineage.To == v.Lineage {
-		v.Namespace, v.Token = c.Mesh.Lineage.Namespace, c.Mesh.Lineage.Token.Reveal
-	}
-	return v.Run(cmd.Context())
-}
-
-// complete lets the shell complete a flag's values.
-func complete(c *cobra.Command, flag string, values []string) {
-	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
-}
-
-// completeProduct completes the first arguments, so many (0: all), as products of the registry or files, the others as files.
-func (f *flags) completeProduct(folder *string, first int) cobra.CompletionFunc {
-	return f.completeNames(folder, first, mesh.ProductNames)
-}
-
-func (f *flags) completeNames(folder *string, first int, names func(*mesh.Registry) []string) cobra.CompletionFunc {
-	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		r, err := f.registry(*folder)
-		if err != nil || first > 0 && len(args) >= first {
-			return nil, cobra.ShellCompDirectiveDefault
-		}
-		defer func() { _ = r.Close() }()
-		return names(r), cobra.ShellCompDirectiveDefault
-	}
-}
-
-func registryFlag(c *cobra.Command) *string {
-	return c.PersistentFlags().String("registry", "", "the registry's `FOLDER` (default: the configuration's, else ./data-products)")
-}
-
-// product finds the product a person means: in the registry, or in a file of its own that needs none.
-func (f *flags) product(registry, ref string) (mesh.DataProduct, error) {
-	if ext := filepath.Ext(ref); ext == ".yaml" || ext == ".yml" {
-		return mesh.ReadProduct(ref)
-	}
-	r, err := f.registry(registry)
-	if err != nil {
-		return mesh.DataProduct{}, err
-	}
-	defer func() { _ = r.Close() }()
-	return mesh.Find(r, ref)
-}
-
-func (f *flags) registry(folder string) (*mesh.Registry, error) {
-	if folder == "" {
-		folder = "data-products"
-		if _, found := config.Find(); found || f.config != "" {
-			c, err := config.LoadNamed(f.config)
-			if err != nil {
-				return nil, err
-			}
-			if c.Mesh != nil {
-				folder = c.Mesh.Registry
-			}
-		}
-	}
-	return mesh.OpenRegistry(folder)
-}
-
-func (f *flags) productsCommand() *cobra.Command {
-	c := &cobra.Command{Use: "products", Short: "List, show, register, lint, compare, draft and relate data products",
-		Args: knownCommand, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	folder := registryFlag(c)
-	within := func(do func(cmd *cobra.Command, r *mesh.Registry, args []string) error) func(*cobra.Command, []string) error {
-		return func(cmd *cobra.Command, args []string) error {
-			r, err := f.registry(*folder)
-			if err != nil {
-				return err
-			}
-			defer func() { _ = r.Close() }()
-			return do(cmd, r, args)
-		}
-	}
-	list := &cobra.Command{Use: "list [DOMAIN]", Short: "List the products of the registry", Args: cobra.MaximumNArgs(1),
-		RunE: within(func(cmd *cobra.Command, r *mesh.Registry, args []string) error {
-			entries, _, err := r.Scan()
-			if err != nil {
-				return err
-			}
-			return mesh.WriteList(f.out, entries, append(args, "")[0])
-		})}
-	show := &cobra.Command{Use: "show PRODUCT", Short: "Show one product and its contract", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := f.product(*folder, args[0])
-			if err != nil {
-				return err
-			}
-			return mesh.WriteShow(f.out, p)
-		}}
-	register := &cobra.Command{Use: "register FILE", Short: "Validate a product's file and put it into the registry", Args: cobra.ExactArgs(1)}
-	replace := register.Flags().Bool("replace", false, "overwrite a product of the same name")
-	register.RunE = within(func(cmd *cobra.Command, r *mesh.Registry, args []string) error {
-		p, err := mesh.ReadProduct(args[0])
-		if err != nil {
-			return err
-		}
-		if err := r.Register(p, mesh.RegisterOptions{Replace: *replace, By: userName()}); err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(f.out, "registered %s in %s\n", p.Key(), r.Dir())
-		return err
-	})
-	show.ValidArgsFunction = f.completeProduct(folder, 1)
-	list.ValidArgsFunction = f.completeNames(folder, 1, mesh.DomainNames)
-	c.AddCommand(list, show, register, f.lintCommand(folder), f.diffCommand(folder), f.inferCommand(folder), f.relationsCommand(folder))
-	return c
-}
-
-func (f *flags) lintCommand(folder *string) *cobra.Command {
-	return &cobra.Command{Use: "lint PRODUCT…", Short: "Report what is wrong, missing or not understood in products (exit 1: something is)",
-		Args: cobra.MinimumNArgs(1), ValidArgsFunction: f.completeProduct(folder, 0),
-		RunE: func(_ *cobra.Command, args []string) error {
-			code, err := mesh.LintCommand(f.out, args, func(ref string) (mesh.DataProduct, error) { return f.product(*folder, ref) })
-			if err != nil {
-				return err
-			}
-			return exit(code)
-		}}
-}
-
-func (f *flags) diffCommand(folder *string) *cobra.Command {
-	c := &cobra.Command{Use: "diff OLD… NEW", Short: "Show what changed between versions of a product, and who is broken by each change",
-		Example: "  weir products diff old.yaml new.yaml --compatibility BACKWARD", Args: cobra.MinimumNArgs(2), ValidArgsFunction: f.completeProduct(folder, 0)}
-	mode := c.Flags().String("compatibility", "", "exit 1 unless NEW is compatible with the last OLD: BACKWARD, FORWARD or FULL; with every OLD: the same with _TRANSITIVE")
-	complete(c, "compatibility", mesh.CompatibilityModes())
-	c.RunE = func(_ *cobra.Command, args []string) error {
-		code, err := mesh.DiffCommand(f.out, args, *mode, func(ref string) (mesh.DataProduct, error) { return f.product(*folder, ref) })
-		if err != nil {
-			return err
-		}
-		return exit(code)
-	}
-	return c
-}
-
-func (f *flags) inferCommand(folder *string) *cobra.Command {
-	c := &cobra.Command{Use: "infer [DOMAIN/NAME] TOPIC|FILE…", Short: "Draft a product from data, for a person to edit",
-		Long: "Draft an ODCS contract from files, or from the newest records of a topic of the configured cluster. No consumer\n" +
-			"group's offsets are touched.",
-		Example: "  weir products infer commerce/orders orders.csv > orders.yaml\n  weir products infer commerce/user_events user_events --config weir.yaml",
-		Args:    cobra.MinimumNArgs(1)}
-	s := f.sources(c, folder)
-	c.RunE = func(cmd *cobra.Command, args []string) error {
-		s.Files.Stdin = cmd.InOrStdin()
-		return s.InferCommand(cmd.Context(), f.out, args)
-	}
-	return c
-}
-
-func (f *flags) relationsCommand(folder *string) *cobra.Command {
-	c := &cobra.Command{Use: "relations PRODUCT[=FILE,…]…", Short: "Find likely joins between products by the overlap of their values",
-		Long: "Find columns whose values also occur in another product's, with the error of the estimate. The data come from files\n" +
-			"(PRODUCT=FILE, or a FILE under its own name) or from a PRODUCT's topic in the configured cluster.",
-		Example: "  weir products relations commerce/orders=orders.csv crm/users=users.parquet\n  weir products relations commerce/user_events crm/users=users.csv --format json",
-		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: f.completeProduct(folder, 0)}
-	s := f.sources(c, folder)
-	format := c.Flags().String("format", "text", "text, or json")
-	complete(c, "format", []string{"text", "json"})
-	c.RunE = func(cmd *cobra.Command, args []string) error {
-		s.Files.Stdin = cmd.InOrStdin()
-		return s.RelationsCommand(cmd.Context(), f.out, args, *format)
-	}
-	return c
-}
-
-// sources are where a command's profiles come from, with the flags that bound them.
-func (f *flags) sources(c *cobra.Command, folder *string) *mesh.Sources {
-	s := &mesh.Sources{Find: func(ref string) (mesh.DataProduct, error) { return f.product(*folder, ref) }}
-	s.Cluster = func() (kafka.Cluster, string, error) {
-		c, err := config.LoadNamed(f.config)
-		if err != nil {
-			return kafka.Cluster{}, "", err
-		}
-		registry := ""
-		if c.Mesh != nil {
-			registry = c.Mesh.SchemaRegistry
-		}
-		cluster, err := kafka.NewCluster(c.Kafka)
-		return cluster, registry, err
-	}
-	c.Flags().IntVar(&s.Topics.Records, "max-records", mesh.DefaultTopicRecords, "look at the newest `N` records of a topic")
-	c.Flags().DurationVar(&s.Topics.For, "for", 30*time.Second, "look at a topic for no longer than `DURATION`")
-	c.Flags().StringVar(&s.Files.Format, "as", "", "read every file as one of "+strings.Join(mesh.FileFormats(), ", "))
-	complete(c, "as", mesh.FileFormats())
-	return s
-}
-
-// exit is the error that ends the program with a code; nil for 0.
-func exit(code int) error {
-	if code == 0 {
-		return nil
-	}
-	return exitCode(code)
 }
 
 func versionCommand() *cobra.Command {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"weir/backend/exit"
 	"weir/config"
 )
 
@@ -53,7 +54,7 @@ func alone(t *testing.T) string {
 }
 
 func code(err error) int {
-	var c exitCode
+	var c exit.Code
 	switch {
 	case err == nil:
 		return 0
