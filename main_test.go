@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"weir/backend/exit"
 	"weir/config"
 )
 
@@ -53,7 +54,7 @@ func alone(t *testing.T) string {
 }
 
 func code(err error) int {
-	var c exitCode
+	var c exit.Code
 	switch {
 	case err == nil:
 		return 0
@@ -278,6 +279,42 @@ func TestRunInTheDemoWorldAnswersEveryEvent(t *testing.T) {
 	}
 }
 
+// TestRunForSaysWhetherTheEnginesRan has a worker without its registry, one that lacks nothing, and one that is ended
+// before its time: the last snapshot is printed in any case.
+func TestRunForSaysWhetherTheEnginesRan(t *testing.T) {
+	alone(t)
+	const broker = "kafka: {brokers: [127.0.0.1:1]}\n"
+	for _, c := range []struct {
+		name, config string
+		ended        bool
+		code         int
+		says         string
+	}{
+		{"no registry", broker + "mesh: {registry: absent}\n", false, exitNeverRan, "mesh judges nothing"},
+		{"an engine that needs nothing", broker + "edge: {nodes: [http://127.0.0.1:1]}\n", false, 0, ""},
+		{"ended before its time", broker + "mesh: {registry: absent}\n", true, 0, ""},
+	} {
+		write(t, "weir.yaml", c.config)
+		var out, errOut bytes.Buffer
+		root := command()
+		root.SetOut(&out)
+		root.SetErr(&errOut)
+		root.SetArgs([]string{"run", "--for", "1s", "--log", "log.txt"})
+		ctx, cancel := context.WithCancel(t.Context())
+		if c.ended {
+			cancel()
+		}
+		err := root.ExecuteContext(ctx)
+		cancel()
+		if code(err) != c.code || !strings.Contains(errOut.String(), c.says) || c.says == "" && errOut.Len() > 0 {
+			t.Errorf("%s: exit %d (%v), want %d: %q", c.name, code(err), err, c.code, errOut.String())
+		}
+		if !json.Valid(out.Bytes()) {
+			t.Errorf("%s: printed %q", c.name, out.String())
+		}
+	}
+}
+
 func TestTheDemoWorldLeavesNothingInTheHomeFolder(t *testing.T) {
 	dir := alone(t)
 	if _, errOut, err := weir(t, "run", "--demo", "--rate", "50", "--for", "1s", "--log", "log.txt"); err != nil {
@@ -312,6 +349,10 @@ func TestFlagsThatWouldNotBeHeededAreRefused(t *testing.T) {
 		{"run --for 1ms --fault node-down", "--demo"},
 		{"run --for -1s", "--for"},
 		{"check --timeout 0s", "--timeout"},
+		{"demo --config weir.yaml", "weir --config FILE"},
+		{"demo --gallery drawn --seed 3", "--seed"},
+		{"run --demo --for 1ms --config weir.yaml", "leave one of them out"},
+		{"replay history.db --config weir.yaml", "--config"},
 		{"run --demo --for 1ms --rate -1", "--rate"},
 		{"run --demo --for 1ms --nodes 0", "--nodes"},
 	} {

@@ -40,7 +40,8 @@ func TestMain(m *testing.M) {
 // worldFaults is the demo world as the runtime sees it.
 type worldFaults struct{ *demo.World }
 
-func (w worldFaults) FaultNames() []string { return demo.FaultNames() }
+func (w worldFaults) FaultNames() []string    { return demo.FaultNames() }
+func (w worldFaults) Known(name string) error { return demo.KnownFault(name) }
 func (w worldFaults) InForce() []timeline.Fault {
 	var out []timeline.Fault
 	for _, f := range w.Faults() {
@@ -331,6 +332,16 @@ func TestLetterFilters(t *testing.T) {
 	}
 }
 
+// specOf is a command's row; the zero one where there is none.
+func specOf(r *Runtime, name string) CommandSpec {
+	for _, c := range r.Commands() {
+		if c.Name == name {
+			return c
+		}
+	}
+	return CommandSpec{}
+}
+
 func TestCommandsRefuseWhatTheyDoNotUnderstand(t *testing.T) {
 	r := inDemo(t, nil)
 	for _, c := range []struct {
@@ -356,6 +367,21 @@ func TestCommandsRefuseWhatTheyDoNotUnderstand(t *testing.T) {
 		_, err := r.Do(t.Context(), Command{Name: words[0], Args: words[1:]})
 		if err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%q = %v; expected it to say %q", c.line, err, c.says)
+		}
+		if spec := specOf(r, words[0]); spec.Changes && spec.Refuse(words[1:]) == nil {
+			t.Errorf("%q: a console would ask for a confirmation first", c.line)
+		}
+	}
+	for _, line := range []string{"seek soon", "seek oldest first", "replay everything", "replay stage", "model swap", "model load absent.onnx", "pause now", "release edge-node-99", "fault clear null-spik"} {
+		words := strings.Fields(line)
+		if spec := specOf(r, words[0]); spec.Refuse(words[1:]) == nil {
+			t.Errorf("%q: a console would ask for a confirmation first", line)
+		}
+	}
+	for _, line := range []string{"seek -10m", "seek 14:32 3", "replay all", "replay 0/12 1/3", "replay stage=decode", "model rollback", "model baseline training", "pause", "quarantine edge-node-03 it lies", "fault null-spike 3s", "requeue"} {
+		words := strings.Fields(line)
+		if spec := specOf(r, words[0]); spec.Refuse(words[1:]) != nil {
+			t.Errorf("%q is refused: %v", line, spec.Refuse(words[1:]))
 		}
 	}
 	if _, err := r.Do(t.Context(), Command{Name: "pose"}); !errors.Is(err, ErrUnknownCommand) {

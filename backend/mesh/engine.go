@@ -64,6 +64,7 @@ type Engine struct {
 
 	masks maskCache // what Masks said of fields, until a contract changes
 
+	scanned       atomic.Bool // the registry was read at least once
 	registryError atomic.Pointer[string]
 	clusterError  atomic.Pointer[string]
 	snapshot      atomic.Pointer[Snapshot]
@@ -150,23 +151,11 @@ func (e *Engine) watch(ctx context.Context) {
 	ticker := time.NewTicker(scanEvery)
 	defer ticker.Stop()
 	for {
-		var err error
-		if registry == nil {
-			registry, err = OpenRegistry(e.config.Registry)
-		}
-		var entries []Entry
+		entries, err := e.scan(&registry)
+		e.tell(&e.registryError, err, "the registry cannot be read", "the registry can be read again")
 		if err == nil {
-			entries, _, err = registry.Scan()
-		}
-		if err == nil {
-			e.tell(&e.registryError, nil, "the registry cannot be read", "the registry can be read again")
 			e.adopt(entries)
-		} else {
-			e.tell(&e.registryError, err, "the registry cannot be read", "")
-			if registry != nil && errors.Is(err, ErrNoRegistry) { // the folder was replaced: open it anew
-				_ = registry.Close()
-				registry = nil
-			}
+			e.scanned.Store(true)
 		}
 		select {
 		case <-ctx.Done():
@@ -174,6 +163,25 @@ func (e *Engine) watch(ctx context.Context) {
 		case <-ticker.C:
 		}
 	}
+}
+
+// scan reads the registry's folder. One that was moved away or replaced since it was opened is opened anew.
+func (e *Engine) scan(registry **Registry) ([]Entry, error) {
+	if *registry != nil {
+		entries, _, err := (*registry).Scan()
+		if !errors.Is(err, ErrNoRegistry) {
+			return entries, err
+		}
+		_ = (*registry).Close() // only read from
+		*registry = nil
+	}
+	opened, err := OpenRegistry(e.config.Registry)
+	if err != nil {
+		return nil, err
+	}
+	*registry = opened
+	entries, _, err := opened.Scan()
+	return entries, err
 }
 
 // tell keeps an error for the snapshot and makes an event of its coming and going.
@@ -261,8 +269,9 @@ func (e *Engine) sorted() []*live {
 
 // judgeAll looks at every window and publishes the snapshot.
 func (e *Engine) judgeAll(now time.Time) {
+	scanned := e.scanned.Load() // before its products are looked at
 	all := e.sorted()
-	s := &Snapshot{At: now, Registry: safetext.Clean(e.config.Registry), Window: e.config.Window, WindowRows: e.config.WindowRows, Products: make([]Product, 0, len(all))}
+	s := &Snapshot{At: now, Registry: safetext.Clean(e.config.Registry), Scanned: scanned, Window: e.config.Window, WindowRows: e.config.WindowRows, Products: make([]Product, 0, len(all))}
 	cluster := e.clusterError.Load()
 	for _, p := range all {
 		s.Products = append(s.Products, p.judgeNow(now, cluster, e))

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -347,6 +348,37 @@ func TestARegistryThatIsNotThereIsWaitedFor(t *testing.T) {
 	w.file("commerce/user_events.yaml", userEvents)
 	w.until("user_events", "was found", is(Waiting)) // for its topic
 	w.event("the registry can be read again")
+}
+
+// TestARegistryThatIsReplaced moves the folder away from under the engine: a file in its place is said, the rules stay in
+// force, and another folder there is the registry from then on.
+func TestARegistryThatIsReplaced(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, time.Minute, kafka.EmbeddedTopic{Name: "user_events", Partitions: 1})
+	w.file("commerce/user_events.yaml", userEvents)
+	w.until("user_events", "was found", func(Product) bool { return true })
+	if !w.engine.Snapshot().Scanned {
+		t.Error("the registry was read, and the snapshot denies it")
+	}
+	away := filepath.Join(t.TempDir(), "away")
+	if err := errors.Join(os.Rename(w.registry, away), os.WriteFile(w.registry, []byte("not a folder"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(time.Minute)
+	for w.engine.Snapshot().Error.IsEmpty() && time.Now().Before(deadline) {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if s := w.engine.Snapshot(); !strings.Contains(s.Error.String(), "is a file") || len(s.Products) != 1 {
+		t.Fatalf("error %q, %d products", s.Error, len(s.Products))
+	}
+	if err := errors.Join(os.Remove(w.registry), os.MkdirAll(filepath.Join(w.registry, "commerce"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	w.file("commerce/orders.yaml", strings.ReplaceAll(userEvents, "user_events", "orders"))
+	w.until("orders", "was found in the other folder", func(Product) bool { return true })
+	if s := w.engine.Snapshot(); !s.Error.IsEmpty() || len(s.Products) != 1 {
+		t.Errorf("error %q, %d products", s.Error, len(s.Products))
+	}
 }
 
 func TestAvroIsReadByItsSchemaAndTheRegistryIsWaitedFor(t *testing.T) {

@@ -98,6 +98,19 @@ func OpenRegistry(dir string) (*Registry, error) {
 	return &Registry{dir: dir, root: root, files: map[string]*Entry{}, sums: map[string]stamp{}}, nil
 }
 
+// inPlace is an error when the folder that was opened is not the one at its path any more: what is read from it then
+// says nothing about what a person sees there. It wraps ErrNoRegistry.
+func (r *Registry) inPlace() error {
+	opened, err := r.root.Stat(".")
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNoRegistry, err)
+	}
+	if there, err := os.Stat(r.dir); err != nil || !os.SameFile(opened, there) {
+		return fmt.Errorf("%w: folder %s was moved away or replaced", ErrNoRegistry, r.dir)
+	}
+	return nil
+}
+
 // Dir is the registry's folder.
 func (r *Registry) Dir() string { return r.dir }
 
@@ -109,6 +122,9 @@ func (r *Registry) Close() error { return r.root.Close() }
 func (r *Registry) Scan() (entries []Entry, changed bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := r.inPlace(); err != nil {
+		return nil, false, err
+	}
 	found, err := r.find()
 	if err != nil {
 		return nil, false, err

@@ -23,6 +23,7 @@ const (
 type Snapshot struct {
 	At       time.Time
 	Registry safetext.Text // the folder
+	Scanned  bool          // it was read at least once: without that no contract is known
 	Window   time.Duration
 	// WindowRows, above 0, is the window instead of Window: so many of the newest records.
 	WindowRows int64
@@ -30,6 +31,19 @@ type Snapshot struct {
 	Error      safetext.Text
 	Lineage    *Delivery // how lineage is delivered as OpenLineage events; nil where it is not configured
 	Log        []event.Event
+}
+
+// JudgesNothing tells why not one contract is judged, empty while one is or there is none to judge.
+func (s *Snapshot) JudgesNothing() safetext.Text {
+	if !s.Scanned && s.Error.IsEmpty() {
+		return safetext.Clean("the registry was not read yet")
+	}
+	for i := range s.Products {
+		if p := &s.Products[i]; p.State != Waiting && p.State != Bad {
+			return safetext.Text{}
+		}
+	}
+	return s.Error // none without one
 }
 
 // Product is a data product and the judgement on its contract.
