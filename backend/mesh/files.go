@@ -318,7 +318,7 @@ func (v *validation) stream(source io.Reader, report *FileReport) error {
 		_, _ = text.Discard(3) // it was peeked at
 	}
 	if bytes.HasPrefix(start, []byte("\xff\xfe")) || bytes.HasPrefix(start, []byte("\xfe\xff")) {
-		return errors.New("the text is UTF-16; expected UTF-8")
+		return errors.New("the text is UTF-16, by its first two bytes; expected UTF-8: write it so, such as with iconv -f UTF-16 -t UTF-8")
 	}
 	if report.Format == "" {
 		if report.Format = guess(start); report.Format == "" {

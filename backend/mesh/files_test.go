@@ -339,6 +339,9 @@ func TestManyGoroutinesFindWhatOneFinds(t *testing.T) {
 			if seed%2 == 1 && r.IntN([]int{20_000, 300}[seed/2%2]) == 0 {
 				note = []string{`5" pipe`, `"5" pipe`, `an open " quote`}[r.IntN(3)]
 			}
+			if seed < 2 && r.IntN(20_000) == 0 {
+				note = []string{"caf\xe9", "\"\xff\n\"", "café"}[r.IntN(3)] // two are no UTF-8
+			}
 			fmt.Fprintf(&b, "%d,%s,%d", r.IntN(1<<20), note, r.IntN(100))
 			if r.IntN(5000) == 0 {
 				b.WriteString(",too,many")
@@ -353,6 +356,26 @@ func TestManyGoroutinesFindWhatOneFinds(t *testing.T) {
 			}
 			if one.Rows < 50_000 || one.Undecodable == 0 {
 				t.Fatalf("%d rows, %d undecodable", one.Rows, one.Undecodable)
+			}
+		}
+	}
+}
+
+// TestCSVThatIsNotUTF8IsNoRow, wherever it stands: of rows read 64 bytes at a time and of those read one by one, of quoted
+// fields, across the blocks that goroutines share out.
+func TestCSVThatIsNotUTF8IsNoRow(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"caf\xe9", "\"caf\xe9\"", "\"a\n\xff\"", "\xed\xa0\x80", "caf\xc3"} {
+		for _, p := range []DataProduct{articleProduct, odcs(t, `{name: user_id}, {name: timestamp, logicalType: string}`)} {
+			text := "user_id,timestamp\n" + strings.Repeat("1,é\n", 100_000) + "2," + bad + "\n" + strings.Repeat("3,한\n", 100_000)
+			for workers := 1; workers <= 3; workers++ {
+				report := validate(t, p, FileOptions{Workers: workers}, write(t, "a.csv", []byte(text)))
+				if report.ExitCode() != ExitUnknown || report.Rows != 200_000 || report.Undecodable != 1 {
+					t.Fatalf("%q by %d: exit %d, %d rows, %d undecodable", bad, workers, report.ExitCode(), report.Rows, report.Undecodable)
+				}
+				if s := report.Garbage[0]; s.Offset != 100_001 || !strings.HasPrefix(s.Value, "column timestamp is not UTF-8 at byte ") {
+					t.Errorf("%q by %d: row %d: %s", bad, workers, s.Offset, s.Value)
+				}
 			}
 		}
 	}
