@@ -212,6 +212,9 @@ func (d *differ) column(old, new Column, path string) {
 			d.add(fmt.Sprintf("%s: type %s, was %s", path, new.Type, old.Type), true, true, "neither side's values are of the other's type")
 		}
 	}
+	if was, is := zoneName(old), zoneName(new); was != is {
+		d.add(fmt.Sprintf("%s defaultTimezone: %s, was %s", path, is, was), true, true, "a time that does not say its zone is another moment now")
+	}
 	d.plain(path+" physicalType", old.Physical, new.Physical)
 	d.plain(path+" classification", old.Class, new.Class)
 	d.columns(old.Fields, new.Fields, path+".")
@@ -223,6 +226,14 @@ func (d *differ) column(old, new Column, path string) {
 	case new.Items != nil:
 		d.add(path+"[]: its items are described now", false, true, narrower)
 	}
+}
+
+// zoneName is the zone of a column's times that do not say theirs.
+func zoneName(c Column) string {
+	if name := strings.TrimPrefix(c.Options.zone(c.Type), "Etc/"); name != "" && name != "GMT" {
+		return name
+	}
+	return "UTC"
 }
 
 // identity is what makes two rules versions of one.

@@ -43,6 +43,9 @@ func TestDiffSaysWhomAChangeBreaks(t *testing.T) {
 			"{name: a, quality: [{metric: invalidValues, arguments: {pattern: y}, mustBe: 0}, {metric: invalidValues, arguments: {validValues: [x]}, mustBe: 0}]}", ""},
 		{"{name: a, primaryKey: true, primaryKeyPosition: 1}, {name: b, primaryKey: true, primaryKeyPosition: 2}", "{name: a, primaryKey: true, primaryKeyPosition: 2}, {name: b, primaryKey: true, primaryKeyPosition: 1}", ""},
 		{"{name: a, enum: [{value: x}]}", "{name: a, enum: [{value: x}, {value: y}]}", "consumers: enum of a: = 0 and values x, y, was = 0 and values x"},
+		{"{name: a, logicalType: timestamp, logicalTypeOptions: {defaultTimezone: Etc/UTC}}", "{name: a, logicalType: timestamp}", ""},
+		{"{name: a, logicalType: timestamp}", "{name: a, logicalType: timestamp, logicalTypeOptions: {defaultTimezone: Europe/Oslo}}", "both: a defaultTimezone: Europe/Oslo, was UTC"},
+		{"{name: a, logicalType: timestamp, logicalTypeOptions: {timezone: true}}", "{name: a, logicalType: timestamp, logicalTypeOptions: {timezone: false}}", "both: timezone of a: no time zone, was a time zone"},
 		{"{name: a, classification: public}", "{name: a, classification: restricted}", "-: a classification: restricted, was public"},
 	} {
 		var got []string
@@ -190,6 +193,10 @@ func TestTimes(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(100, func() { ParseTime([]byte("2026-11-22T10:11:12.5+01:00")) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+	oslo := inZone("", "Europe/Oslo")
+	if n := testing.AllocsPerRun(100, func() { ParseLayout(oslo, []byte("2026-11-22T10:11:12.5")) }); n != 0 {
+		t.Errorf("%v allocations in a zone", n)
 	}
 }
 

@@ -290,11 +290,11 @@ func (r *reader) elements(text string, columns []Column) (elements []string, our
 	return elements, len(elements) > 0
 }
 
-// formatOf is the format of the times in a column or field.
+// formatOf is the format of the times in a column or field, with their zone.
 func formatOf(columns []Column, path string) string {
 	for _, c := range columns {
 		if c.Name == path {
-			return c.Options.Format
+			return c.Options.timeFormat(c.Type)
 		}
 		if rest, ok := strings.CutPrefix(path, c.Name+"."); ok {
 			return formatOf(c.Fields, rest)

@@ -399,6 +399,12 @@ func describe(r contract.Rule) string {
 	case contract.Matches:
 		return "not matching " + r.Text
 	case contract.Formatted:
+		switch r.Text {
+		case contract.ZoneSaid:
+			return "without a time zone"
+		case contract.ZoneUnsaid:
+			return "with a time zone"
+		}
 		return "not in format " + r.Text
 	case contract.Range, contract.TimeRange:
 		return "outside " + r.Name + " " + r.Text
