@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go"
@@ -502,6 +503,46 @@ func TestLogicalTypesOfParquet(t *testing.T) {
 }
 
 // TestDamagedParquetIsAnErrorAtMost flips bytes: whatever comes of it, no panic escapes, and it comes soon.
+// TestHalfFloatsOfParquet are numbers, and NaN is null, with a dictionary and without, inside a list too.
+func TestHalfFloatsOfParquet(t *testing.T) {
+	t.Parallel()
+	numbers := odcs(t, `{name: h, logicalType: number, required: true, logicalTypeOptions: {minimum: -0.09998, exclusiveMinimum: -0.0999755859375, maximum: 65504}},
+    {name: l, logicalType: array, items: {logicalType: number, logicalTypeOptions: {minimum: 0}}}`)
+	for _, file := range []string{"half", "half_dictionary"} {
+		path := "testdata/logical/" + file + ".parquet"
+		var got []string
+		for _, i := range validate(t, numbers, FileOptions{}, path).Issues {
+			got = append(got, fmt.Sprintf("%s %s %d/%d", i.Rule.Name, i.Column, i.Failed, i.Of))
+		}
+		if want := []string{"required h 2/7", "maximum h 1/5", "exclusiveMinimum h 1/5", "minimum l[] 1/7"}; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %q, want %q", file, got, want)
+		}
+		nulls := DataProduct{Format: contract.Article, Domain: "d", Name: "n", MaxNull: 0.2, Rules: contract.ArticleRules([]string{"h"}, 0.2)}
+		if r := validate(t, nulls, FileOptions{}, path); len(r.Issues) != 1 || r.Issues[0].Message != "h null 28.6% > 20%" {
+			t.Errorf("%s: %+v", file, r.Issues)
+		}
+	}
+}
+
+// TestTimesOfParquetSayTheirZone if their type is that of moments, and not if it is that of the time on a clock. Neither has
+// the format that texts have.
+func TestTimesOfParquetSayTheirZone(t *testing.T) {
+	t.Parallel()
+	for options, want := range map[string]string{
+		"timezone: true": "timezone local 2/2", "timezone: false": "timezone utc 2/2", "format: 'dd.MM.yyyy HH:mm'": "",
+		"defaultTimezone: Australia/Sydney, minimum: '2026-01-01T12:00:00Z'": "minimum local 1/2",
+	} {
+		p := odcs(t, "{name: local, logicalType: timestamp, logicalTypeOptions: {"+options+"}}, {name: utc, logicalType: timestamp, logicalTypeOptions: {"+options+"}}")
+		var got []string
+		for _, i := range validate(t, p, FileOptions{Now: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)}, "testdata/logical/times.parquet").Issues {
+			got = append(got, fmt.Sprintf("%s %s %d/%d", i.Rule.Name, i.Column, i.Failed, i.Of))
+		}
+		if strings.Join(got, "; ") != want {
+			t.Errorf("%s: %q, want %q", options, got, want)
+		}
+	}
+}
+
 func TestDamagedParquetIsAnErrorAtMost(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/parity/*.parquet")
