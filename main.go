@@ -692,15 +692,31 @@ func (f *flags) productsCommand() *cobra.Command {
 }
 
 func (f *flags) lintCommand(folder *string) *cobra.Command {
-	return &cobra.Command{Use: "lint PRODUCT…", Short: "Report what is wrong, missing or not understood in products (exit 1: something is)",
-		Args: cobra.MinimumNArgs(1), ValidArgsFunction: f.completeProduct(folder, 0),
+	return &cobra.Command{Use: "lint [PRODUCT…]", Short: "Report what is wrong, missing or not understood in products, or in all of the registry (exit 1: something is)",
+		ValidArgsFunction: f.completeProduct(folder, 0),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return f.lintRegistry(*folder)
+			}
 			code, err := mesh.LintCommand(f.out, args, func(ref string) (mesh.DataProduct, error) { return f.product(*folder, ref) })
 			if err != nil {
 				return err
 			}
 			return exit(code)
 		}}
+}
+
+func (f *flags) lintRegistry(folder string) error {
+	r, err := f.registry(folder)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }()
+	code, err := mesh.LintRegistry(f.out, r)
+	if err != nil {
+		return err
+	}
+	return exit(code)
 }
 
 func (f *flags) diffCommand(folder *string) *cobra.Command {

@@ -219,7 +219,9 @@ func ProductNames(r *Registry) []string {
 	}
 	var names []string
 	for _, e := range entries {
-		names = append(names, e.Domain+"/"+e.Name)
+		if e.Domain != NoDomain {
+			names = append(names, e.Domain+"/"+e.Name)
+		}
 	}
 	return names
 }
@@ -233,6 +235,43 @@ func DomainNames(r *Registry) []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// LintRegistry writes what a lint finds in all products of a registry, those that cannot be read or lie where no product does
+// included. The code is 1 when there is an error among it.
+func LintRegistry(w io.Writer, r *Registry) (code int, err error) {
+	entries, _, err := r.Scan()
+	if err != nil {
+		return 0, err
+	}
+	out, linted := printer{w: w}, map[string]bool{}
+	for _, e := range entries {
+		if linted[e.Path] { // another schema object of the contract
+			continue
+		}
+		linted[e.Path] = true
+		path := filepath.Join(r.Dir(), e.Path)
+		if e.Err != nil {
+			code = 1
+			for line := range strings.SplitSeq(e.Err.Error(), "\n") {
+				out.line("%s: %s (file): %s", path, contract.Fatal, strings.TrimPrefix(line, path+": "))
+			}
+			continue
+		}
+		p, err := ReadProduct(path)
+		if err != nil {
+			return 0, err
+		}
+		one, err := WriteLint(w, path, p)
+		if err != nil {
+			return 0, err
+		}
+		code = max(code, one)
+	}
+	if len(entries) == 0 {
+		out.line("no data products in %s", r.Dir())
+	}
+	return code, out.err
 }
 
 // LintCommand writes what a lint finds in products that a person named. The code is 1 when there is an error among it.
