@@ -24,9 +24,9 @@ func WriteDraft(w io.Writer, p Profile, domain, name string) error {
 	}
 	d := &draft{printer{w: w}}
 	if p.Undecodable > 0 {
-		d.line("# %s could not be decoded and are left out.", plural(int(p.Undecodable), "record"))
+		d.line("# %s could not be decoded: left out.", plural(int(p.Undecodable), "record"))
 	}
-	d.line("# Drafted by weir from %s: %s rows. Comments say what the data showed; decide what is meant, then register it.", p.Source, grouped(p.Rows))
+	d.line("# Drafted by weir from %s: %s. Comments say what the data showed; decide what is meant, then register it.", p.Source, plural(int(p.Rows), "row"))
 	d.line("apiVersion: v3.1.0")
 	d.line("kind: DataContract")
 	d.line("id: %s.%s", domain, name)
@@ -71,7 +71,7 @@ func (d *draft) column(p Profile, c *ColumnProfile) {
 	if c.sketch.exact() {
 		about = ""
 	}
-	notes := []string{fmt.Sprintf("%s%s distinct values", about, grouped(int64(math.Round(c.Distinct()))))}
+	notes := []string{about + plural(int(math.Round(c.Distinct())), "distinct value")}
 	if c.Nulls > 0 {
 		notes = append([]string{percent(float64(c.Nulls)/float64(p.Rows)) + " null"}, notes...)
 	}
@@ -83,7 +83,7 @@ func (d *draft) column(p Profile, c *ColumnProfile) {
 	case typ == "timestamp" || typ == "date":
 		notes = append(notes, fmt.Sprintf("from %s to %s", c.Earliest.Format("2006-01-02T15:04:05Z"), c.Latest.Format("2006-01-02T15:04:05Z")))
 	case typ == "string":
-		notes = append(notes, fmt.Sprintf("%d to %d characters", c.Shortest, c.Longest))
+		notes = append(notes, fmt.Sprintf("%d to %s", c.Shortest, plural(c.Longest, "character")))
 	case typ == "" && c.Seen > 0:
 		notes = append(notes, "values of several types")
 	}
@@ -238,8 +238,8 @@ func WriteRelations(w io.Writer, relations []Relation) error {
 		if r.ToIsKey {
 			key = ", where it is unique"
 		}
-		p.line("%s.%s → %s.%s  %.1f%% of %s values (%s)%s", r.From, r.FromColumn, r.To, r.ToColumn, 100*r.Share,
-			grouped(int64(math.Round(r.Distinct))), certainty, key)
+		p.line("%s.%s → %s.%s  %.1f%% of %s (%s)%s", r.From, r.FromColumn, r.To, r.ToColumn, 100*r.Share,
+			plural(int(math.Round(r.Distinct)), "value"), certainty, key)
 	}
 	return p.err
 }

@@ -88,7 +88,7 @@ func checkFooter(file io.ReaderAt, size int64) error {
 	const magic, most = "PAR1", 64 << 20
 	var tail [8]byte
 	if size < 12 {
-		return fmt.Errorf("the file has %d bytes and is cut short", size)
+		return fmt.Errorf("the file has %s and is cut short", plural(int(size), "byte"))
 	}
 	if _, err := file.ReadAt(tail[:], size-8); err != nil {
 		return err
@@ -229,7 +229,7 @@ func (c tableColumn) countNulls(chunk parquet.ColumnChunk, n *scan.Nulls, column
 		parquet.Release(page)
 	}
 	if row != n.Rows {
-		return fmt.Errorf("%d rows, but its row group says %d", row, n.Rows)
+		return fmt.Errorf("%s, but its row group says %d", plural(int(row), "row"), n.Rows)
 	}
 	return nil
 }
@@ -336,7 +336,7 @@ func (t *table) rows() error {
 		t.advance()
 	}
 	if t.base != t.file.NumRows() {
-		return fmt.Errorf("parquet: %d rows, but the file says %d", t.base, t.file.NumRows())
+		return fmt.Errorf("parquet: %s, but the file says %d", plural(int(t.base), "row"), t.file.NumRows())
 	}
 	return nil
 }

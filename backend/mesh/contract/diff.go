@@ -106,6 +106,8 @@ func (d *differ) levels(old, new []SLA) {
 
 func windowText(p Product) string {
 	switch {
+	case p.WindowRows == 1:
+		return "1 row"
 	case p.WindowRows > 0:
 		return strconv.FormatInt(p.WindowRows, 10) + " rows"
 	case p.Window > 0:
