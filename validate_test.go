@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -228,6 +229,83 @@ func TestValidateBadFoldersAndProducts(t *testing.T) {
 		}
 		if len(errOut) > 2000 {
 			t.Errorf("weir validate %v: an error of %d bytes", c.args, len(errOut))
+		}
+	}
+}
+
+// TestOneIsSingular in all that is said of a data set of one row.
+func TestOneIsSingular(t *testing.T) {
+	alone(t)
+	const head = "apiVersion: v3.1.0\nkind: DataContract\nid: x\nversion: 1.0.0\nstatus: active\nschema:\n- name: t\n"
+	write(t, "product.yaml", head+"  properties: [{name: a, logicalType: integer, quality: [{metric: nullValues, mustBeGreaterThan: 1}]}]\n  quality: [{metric: rowCount, mustBeGreaterOrEqualTo: 2}]\n")
+	write(t, "window.yaml", head+"customProperties: [{property: window, value: 1 rows}]\n")
+	write(t, "row.csv", "a,b\nx,1\n")
+	write(t, "bad.jsonl", "x\n")
+	write(t, "good.jsonl", "{\"a\":\"x\"}\n\"\n")
+	plural := regexp.MustCompile(`(^|[^.,0-9])1 [a-z]+s\b`)
+	for _, args := range [][]string{
+		{"validate", "product.yaml", "row.csv"}, {"validate", "product.yaml", "bad.jsonl"}, {"validate", "product.yaml", "bad.jsonl", "--format", "json"},
+		{"validate", "product.yaml", "bad.jsonl", "--format", "junit"}, {"validate", "product.yaml", "row.csv", "--format", "sarif"},
+		{"products", "infer", "row.csv"}, {"products", "infer", "good.jsonl"}, {"products", "diff", "product.yaml", "window.yaml"},
+	} {
+		out, errOut, _ := weir(t, args...)
+		if found := plural.FindString(out + errOut); found != "" {
+			t.Errorf("weir %v says %q:\n%s%s", args, found, out, errOut)
+		}
+	}
+}
+
+// TestValidateRefusesAFileNamedTwice: its rows would count twice.
+func TestValidateRefusesAFileNamedTwice(t *testing.T) {
+	alone(t)
+	write(t, "product.yaml", product)
+	if err := os.MkdirAll("folder/.hidden", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"folder/a.csv", "folder/b.csv", "folder/.hidden/c.csv"} {
+		write(t, path, "user_id,email\n1,a@example.com\n")
+	}
+	for link, target := range map[string]string{"link.csv": "folder/a.csv", "link": "folder", "folder/.hidden/more": ".."} {
+		if err := os.Symlink(target, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Link("folder/a.csv", "hard.csv"); err != nil {
+		t.Fatal(err)
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		files []string
+		want  string
+	}{
+		{[]string{"folder/a.csv", "folder/a.csv"}, "folder/a.csv and folder/a.csv are one file, whose rows would count twice"},
+		{[]string{"folder/a.csv", filepath.Join(here, "folder/a.csv")}, "are one file"},
+		{[]string{"folder", "folder/b.csv"}, "folder/b.csv and folder/b.csv are one file"},
+		{[]string{"folder/b.csv", "link.csv", "folder/a.csv"}, "link.csv and folder/a.csv are one file"},
+		{[]string{"folder", "link"}, "folder/a.csv and link/a.csv are one file"},
+		{[]string{"hard.csv", "link.csv"}, "are one file"},
+		{[]string{"-", "folder/a.csv", "-"}, "standard input (-) is named twice"},
+		{[]string{"folder/.hidden"}, "folder/.hidden/more is a link to a folder, which is not followed"},
+	} {
+		if _, errOut, err := weir(t, append([]string{"validate", "product.yaml"}, c.files...)...); code(err) != 2 || !strings.Contains(errOut, c.want) {
+			t.Errorf("weir validate %v: %v; expected exit 2 and %q: %s", c.files, err, c.want, errOut)
+		}
+	}
+	if err := os.Remove("folder/.hidden/more"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		files []string
+		want  string
+	}{
+		{[]string{"folder"}, "2 rows in 2 files"}, {[]string{"link"}, "2 rows in 2 files"}, {[]string{"folder/a.csv", "folder/b.csv"}, "2 rows"},
+		{[]string{"folder/.hidden"}, "1 row in folder/.hidden/c.csv"}, {[]string{"--each", "folder/a.csv", "link.csv"}, "holds"},
+	} {
+		if out, errOut, err := weir(t, append([]string{"validate", "product.yaml"}, c.files...)...); err != nil || !strings.Contains(out, c.want) {
+			t.Errorf("weir validate %v: %v; expected %q:\n%s%s", c.files, err, c.want, out, errOut)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,6 +80,9 @@ func ValidateFiles(ctx context.Context, p DataProduct, files []string, o FileOpt
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	if files, err = expand(files); err != nil {
+		return Report{}, err
+	}
+	if err := distinct(files); err != nil {
 		return Report{}, err
 	}
 	start := time.Now()
@@ -157,11 +161,15 @@ func expand(paths []string) ([]string, error) {
 			continue
 		}
 		found := 0
-		err = filepath.WalkDir(p, func(path string, d os.DirEntry, err error) error {
+		root := p + string(filepath.Separator) // which leads into a folder that p is a link to
+		err = filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
 			if err != nil {
 				return err
 			}
-			if d.IsDir() && strings.HasPrefix(d.Name(), ".") && path != p { // such as .ipynb_checkpoints: copies
+			if info, err := os.Stat(path); d.Type()&os.ModeSymlink != 0 && err == nil && info.IsDir() {
+				return fmt.Errorf("%s is a link to a folder, which is not followed; name it beside %s, or remove it", path, p)
+			}
+			if d.IsDir() && strings.HasPrefix(d.Name(), ".") && path != root { // such as .ipynb_checkpoints: copies
 				return filepath.SkipDir
 			}
 			// What has a data file's name but is none (a link to nothing, a device) fails when it is opened.
@@ -179,6 +187,39 @@ func expand(paths []string) ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// distinct tells of a file that is named twice, be it by another path or a link.
+func distinct(files []string) error {
+	type stamp struct {
+		size     int64
+		modified int64
+	}
+	type named struct {
+		path string
+		info os.FileInfo
+	}
+	seen := map[stamp][]named{} // by what a file has in common with itself
+	for i, path := range files {
+		if path == "-" {
+			if slices.Contains(files[:i], path) {
+				return errors.New("standard input (-) is named twice, and can be read once")
+			}
+			continue
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			continue // told when it is opened
+		}
+		key := stamp{info.Size(), info.ModTime().UnixNano()}
+		for _, other := range seen[key] {
+			if os.SameFile(other.info, info) {
+				return fmt.Errorf("%s and %s are one file, whose rows would count twice; name it once", other.path, path)
+			}
+		}
+		seen[key] = append(seen[key], named{path, info})
+	}
+	return nil
 }
 
 func exists(path string) bool {
