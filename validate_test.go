@@ -297,11 +297,21 @@ func TestValidateRefusesAFileNamedTwice(t *testing.T) {
 	if err := os.Remove("folder/.hidden/more"); err != nil {
 		t.Fatal(err)
 	}
+	// What a link in a folder leads to is read once, be it in the folder itself or nowhere else in it.
+	for link, target := range map[string]string{"folder/latest.csv": "b.csv", "folder/latest": "more", "folder/c.csv": ".hidden/c.csv"} {
+		if err := os.Symlink(target, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir("folder/more", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, "folder/more/d.csv", "user_id,email\n1,a@example.com\n")
 	for _, c := range []struct {
 		files []string
 		want  string
 	}{
-		{[]string{"folder"}, "2 rows in 2 files"}, {[]string{"link"}, "2 rows in 2 files"}, {[]string{"folder/a.csv", "folder/b.csv"}, "2 rows"},
+		{[]string{"folder"}, "4 rows in 4 files"}, {[]string{"link"}, "4 rows in 4 files"}, {[]string{"folder/a.csv", "folder/b.csv"}, "2 rows"},
 		{[]string{"folder/.hidden"}, "1 row in folder/.hidden/c.csv"}, {[]string{"--each", "folder/a.csv", "link.csv"}, "holds"},
 	} {
 		if out, errOut, err := weir(t, append([]string{"validate", "product.yaml"}, c.files...)...); err != nil || !strings.Contains(out, c.want) {
@@ -434,6 +444,23 @@ func TestProductsRelationsAndInfer(t *testing.T) {
 	for _, args := range [][]string{{"a=orders.csv"}, {"orders.csv", "absent.csv"}, {"orders.csv", "orders.csv"}, {"orders.csv", "users.csv", "--format", "xml"}, {"orders.csv", "some_topic"}} {
 		if out, _, err := weir(t, append([]string{"products", "relations"}, args...)...); err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("relations %v: %v\n%s", args, err, out)
+		}
+	}
+	write(t, "latin1.csv", "id,name\nu1,\xe9\n")
+	write(t, "half.csv", users.String()+"u,\xe9\n")
+	write(t, "header.csv", "id,name\n")
+	if out, _, err := weir(t, "products", "relations", "orders.csv", "half.csv"); err != nil || !strings.Contains(out, "! half: 1 record could not be decoded: left out\n") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, _, err := weir(t, "products", "relations", "orders.csv", "half.csv", "--format", "json"); err != nil || !strings.Contains(out, `"half": 1`) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for want, args := range map[string][]string{
+		"latin1.csv: no row, and 1 record that could not be decoded: column name is not UTF-8": {"infer", "latin1.csv"}, "header.csv: no rows; there is nothing to draft from": {"infer", "header.csv"},
+		"latin1: no row, and 1 record that could not be decoded": {"relations", "orders.csv", "latin1.csv"}, `"b=": expected PRODUCT=FILE[,FILE…], found an empty name`: {"relations", "orders.csv", "b="},
+	} {
+		if out, _, err := weir(t, append([]string{"products"}, args...)...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want %q\n%s", args, err, want, out)
 		}
 	}
 	if out, _, err := weir(t, "products", "infer", "orders.csv"); err != nil || !strings.Contains(out, "id: draft.orders\n") {

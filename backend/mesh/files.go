@@ -166,8 +166,13 @@ func expand(paths []string) ([]string, error) {
 			if err != nil {
 				return err
 			}
-			if info, err := os.Stat(path); d.Type()&os.ModeSymlink != 0 && err == nil && info.IsDir() {
-				return fmt.Errorf("%s is a link to a folder, which is not followed; name it beside %s, or remove it", path, p)
+			if d.Type()&os.ModeSymlink != 0 {
+				if leadsInside(path, root) {
+					return nil // such as latest.csv: what it leads to is found by itself
+				}
+				if info, err := os.Stat(path); err == nil && info.IsDir() {
+					return fmt.Errorf("%s is a link to a folder, which is not followed; name it beside %s, or remove it", path, p)
+				}
 			}
 			if d.IsDir() && strings.HasPrefix(d.Name(), ".") && path != root { // such as .ipynb_checkpoints: copies
 				return filepath.SkipDir
@@ -187,6 +192,26 @@ func expand(paths []string) ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// leadsInside tells whether a link leads to a folder or data file that is found in a folder anyway.
+func leadsInside(link, folder string) bool {
+	target, err1 := filepath.EvalSymlinks(link)
+	within, err2 := filepath.EvalSymlinks(folder)
+	if err1 != nil || err2 != nil {
+		return false
+	}
+	inside, err := filepath.Rel(within, target)
+	if err != nil || !filepath.IsLocal(inside) {
+		return false
+	}
+	for part := range strings.SplitSeq(filepath.ToSlash(inside), "/") {
+		if strings.HasPrefix(part, ".") {
+			return false
+		}
+	}
+	info, err := os.Stat(target)
+	return err == nil && (info.IsDir() || formatOf(target) != "")
 }
 
 // distinct tells of a file that is named twice, be it by another path or a link.

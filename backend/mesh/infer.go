@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"sort"
@@ -223,9 +224,14 @@ func sameName(a, b string) bool {
 	return strings.HasSuffix(a, b) || strings.HasSuffix(b, a)
 }
 
-// WriteRelations writes a table of relations.
-func WriteRelations(w io.Writer, relations []Relation) error {
+// WriteRelations writes a table of the relations between profiles, after what was left out of these.
+func WriteRelations(w io.Writer, relations []Relation, profiles map[string]Profile) error {
 	p := printer{w: w}
+	for _, key := range slices.Sorted(maps.Keys(profiles)) {
+		if n := profiles[key].Undecodable; n > 0 {
+			p.line("! %s: %s could not be decoded: left out", key, plural(int(n), "record"))
+		}
+	}
 	if len(relations) == 0 {
 		p.line("no likely joins: no column's values are met in another product's by half or more")
 	}
@@ -244,8 +250,8 @@ func WriteRelations(w io.Writer, relations []Relation) error {
 	return p.err
 }
 
-// WriteRelationsJSON writes relations as one JSON object.
-func WriteRelationsJSON(w io.Writer, relations []Relation) error {
+// WriteRelationsJSON writes the relations between profiles, and how many records of these were left out, as one JSON object.
+func WriteRelationsJSON(w io.Writer, relations []Relation, profiles map[string]Profile) error {
 	type side struct {
 		Product string `json:"product"`
 		Column  string `json:"column"`
@@ -260,8 +266,14 @@ func WriteRelationsJSON(w io.Writer, relations []Relation) error {
 		Key      bool    `json:"to_is_unique"`
 	}
 	out := struct {
-		Relations []relation `json:"relations"`
-	}{[]relation{}}
+		Relations   []relation       `json:"relations"`
+		Undecodable map[string]int64 `json:"undecodable,omitempty"` // by product
+	}{[]relation{}, map[string]int64{}}
+	for key, p := range profiles {
+		if p.Undecodable > 0 {
+			out.Undecodable[key] = p.Undecodable
+		}
+	}
 	for _, r := range relations {
 		out.Relations = append(out.Relations, relation{
 			side{r.From, r.FromColumn}, side{r.To, r.ToColumn}, r.Share, r.Error, r.Error == 0, math.Round(r.Distinct), r.ToIsKey,
