@@ -233,6 +233,29 @@ func TestValidateBadFoldersAndProducts(t *testing.T) {
 	}
 }
 
+// TestValidateByOneOfSeveralSchemaObjectsInAFile needs no registry.
+func TestValidateByOneOfSeveralSchemaObjectsInAFile(t *testing.T) {
+	alone(t)
+	const head = "apiVersion: v3.1.0\nkind: DataContract\nid: x\nversion: 1.0.0\nstatus: active\nname: shop\nschema:\n"
+	write(t, "shop.yaml", head+"- {name: orders, properties: [{name: id, logicalType: integer}]}\n- {name: users, properties: [{name: id, logicalType: string, logicalTypeOptions: {minLength: 3}}]}\n")
+	write(t, "one.yaml", head+"- {name: orders, properties: [{name: id}]}\n")
+	write(t, "rows.csv", "id\n1\n2\n")
+	for _, c := range []struct {
+		product string
+		code    int
+		want    string
+	}{
+		{"shop.yaml#orders", 0, "default/shop.orders  holds"}, {"shop.yaml#users", 1, "default/shop.users  broken"},
+		{"shop.yaml", 2, "say which one the files are: default/shop.orders, default/shop.users, or of a contract's own file CONTRACT.yaml#orders"},
+		{"shop.yaml#items", 2, "shop.yaml has the schema objects orders, users"}, {"one.yaml#orders", 2, "one.yaml has no more than one schema object, so leave out #orders"},
+		{"absent.yaml#orders", 2, "absent.yaml"},
+	} {
+		if out, errOut, err := weir(t, "validate", c.product, "rows.csv"); code(err) != c.code || !strings.Contains(out+errOut, c.want) {
+			t.Errorf("%s: exit %d; expected %d and %q:\n%s%s", c.product, code(err), c.code, c.want, out, errOut)
+		}
+	}
+}
+
 // TestOneIsSingular in all that is said of a data set of one row.
 func TestOneIsSingular(t *testing.T) {
 	alone(t)

@@ -278,7 +278,7 @@ func LintRegistry(w io.Writer, r *Registry) (code int, err error) {
 			}
 			continue
 		}
-		p, err := ReadProduct(path)
+		p, err := r.Get(e.Domain, strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)))
 		if err != nil {
 			return 0, err
 		}

@@ -71,7 +71,8 @@ func ValidateFiles(ctx context.Context, p DataProduct, files []string, o FileOpt
 		for i, object := range p.Objects {
 			names[i] = object.Key()
 		}
-		return Report{}, fmt.Errorf("%s has several schema objects; say which one the files are: %s", p.Key(), strings.Join(names, ", "))
+		return Report{}, fmt.Errorf("%s has several schema objects; say which one the files are: %s, or of a contract's own file CONTRACT.yaml#%s",
+			p.Key(), strings.Join(names, ", "), strings.TrimPrefix(p.Objects[0].Name, p.Name+"."))
 	}
 	if o.Now.IsZero() {
 		o.Now = time.Now()

@@ -528,6 +528,43 @@ func (r *Registry) record(p DataProduct, data []byte, replaced bool, o RegisterO
 	return nil
 }
 
+// IsFileRef tells whether a person who writes ref means a product's own file, or with #object behind it one of the schema
+// objects in it.
+func IsFileRef(ref string) bool {
+	file, _, _ := cutObject(ref)
+	ext := path.Ext(file)
+	return ext == ".yaml" || ext == ".yml"
+}
+
+// cutObject takes the object off a file's path; one tells whether there is any.
+func cutObject(ref string) (file, object string, one bool) {
+	if i := strings.LastIndexByte(ref, '#'); i >= 0 && path.Ext(ref[i:]) == "" {
+		return ref[:i], ref[i+1:], true
+	}
+	return ref, "", false
+}
+
+// ReadRef reads the product that IsFileRef tells of.
+func ReadRef(ref string) (DataProduct, error) {
+	file, object, one := cutObject(ref)
+	p, err := ReadProduct(file)
+	if err != nil || !one {
+		return p, err
+	}
+	var names []string
+	for _, o := range p.Objects {
+		name := strings.TrimPrefix(o.Name, p.Name+".")
+		if name == object {
+			return o, nil
+		}
+		names = append(names, name)
+	}
+	if len(names) == 0 {
+		return DataProduct{}, fmt.Errorf("%w: %q; %s has no more than one schema object, so leave out #%s", ErrNotFound, ref, file, object)
+	}
+	return DataProduct{}, fmt.Errorf("%w: %q; %s has the schema objects %s", ErrNotFound, ref, file, strings.Join(names, ", "))
+}
+
 // ReadProduct reads a product from a file outside any registry.
 func ReadProduct(file string) (DataProduct, error) {
 	info, err := os.Stat(file)
@@ -552,10 +589,10 @@ func ReadProduct(file string) (DataProduct, error) {
 }
 
 // Find gives the product a person means by ref: domain/name in a registry (which may be nil), the name alone where only
-// one domain has it, or the path of a file.
+// one domain has it, or the path of a file, with #object behind it if it is one of several in it.
 func Find(r *Registry, ref string) (DataProduct, error) {
-	if ext := path.Ext(ref); ext == ".yaml" || ext == ".yml" {
-		return ReadProduct(ref)
+	if IsFileRef(ref) {
+		return ReadRef(ref)
 	}
 	if r == nil {
 		return DataProduct{}, fmt.Errorf("%w: %q; there is no registry to look it up in (mesh.registry), and it is not a .yaml file", ErrNotFound, ref)
