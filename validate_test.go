@@ -89,6 +89,11 @@ func TestValidateBadFiles(t *testing.T) {
 		{"torn.parquet", columns[:len(columns)/2], "does not end as Parquet does"},
 		{"lying.parquet", lying, "says its footer has 2147483647 bytes"},
 		{"tiny.parquet", "PAR1", "has 4 bytes and is cut short"},
+		{"rows.csv.bz2", "BZh91AY&SY", "it is compressed with bzip2, which is not read; expected gzip, zstd or no compression: pipe it in, such as bzcat"},
+		{"rows.csv.xz", "\xfd7zXZ\x00", "it is compressed with xz"},
+		{"rows.xlsx", "PK\x03\x04abc", "it is a ZIP archive, or a spreadsheet, which is not read"},
+		{"as-rows.csv", "PK\x03\x04abc", "it is a ZIP archive"},
+		{"rows.avro", "Obj\x01abc", "it is an Avro file"},
 		{"unknown", "\x01\x02\x00", "say which with --as"},
 		{"-", "", "neither its name nor its first bytes tell"},
 		{"/dev/zero", "", "not a regular file"},
@@ -171,12 +176,14 @@ func TestValidateBadFoldersAndProducts(t *testing.T) {
 	alone(t)
 	write(t, "product.yaml", product)
 	write(t, "rows.csv", "user_id,email\n1,a@example.com\n")
-	for _, dir := range []string{"nothing", "torn", "data-products/commerce"} {
+	for _, dir := range []string{"nothing", "torn", "packed", "data-products/commerce"} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
 	write(t, "nothing/notes.txt", "x")
+	write(t, "packed/a.csv", "user_id,email\n1,a@example.com\n")
+	write(t, "packed/b.csv.bz2", "BZh91AY&SY")
 	if err := os.Symlink("absent.csv", "torn/part.csv"); err != nil {
 		t.Fatal(err)
 	}
@@ -207,6 +214,7 @@ func TestValidateBadFoldersAndProducts(t *testing.T) {
 	}{
 		{[]string{"product.yaml", "nothing"}, "holds no data files"},
 		{[]string{"product.yaml", "torn"}, "torn/part.csv"},
+		{[]string{"product.yaml", "packed"}, "packed/b.csv.bz2: the file could not be read whole: it is compressed with bzip2"},
 		{[]string{"../../etc/passwd", "rows.csv"}, ".."},
 		{[]string{"commerce/../../x", "rows.csv"}, ".."},
 		{[]string{"commerce/stolen", "rows.csv"}, "stolen"},

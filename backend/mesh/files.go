@@ -178,8 +178,8 @@ func expand(paths []string) ([]string, error) {
 			if d.IsDir() && strings.HasPrefix(d.Name(), ".") && path != root { // such as .ipynb_checkpoints: copies
 				return filepath.SkipDir
 			}
-			// What has a data file's name but is none (a link to nothing, a device) fails when it is opened.
-			if !d.IsDir() && formatOf(path) != "" && !strings.HasPrefix(d.Name(), ".") {
+			// What has a data file's name but is none (a link to nothing, a device), or cannot be read, fails when it is opened.
+			if !d.IsDir() && (formatOf(path) != "" || formatOf(unpacked(path)) != "") && !strings.HasPrefix(d.Name(), ".") {
 				out = append(out, path)
 				found++
 			}
@@ -352,6 +352,11 @@ func (v *validation) stream(source io.Reader, report *FileReport) error {
 	compression := ""
 	magic, _ := text.Peek(4)
 	var reader io.Reader = text
+	for _, f := range foreign {
+		if bytes.HasPrefix(magic, []byte(f.magic)) {
+			return fmt.Errorf("it is %s, which is not read; %s", f.name, f.do)
+		}
+	}
 	switch {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		z, err := gzip.NewReader(text)
@@ -403,6 +408,24 @@ func (v *validation) stream(source io.Reader, report *FileReport) error {
 		return v.jsonDocument(text)
 	}
 	return fmt.Errorf("%w %q; expected csv, jsonl, json or parquet", ErrFormat, format)
+}
+
+// foreign are formats that are not read but known when met, by their first bytes: what they hold must not be taken for text.
+var foreign = []struct{ magic, name, do string }{
+	{"BZh9", "compressed with bzip2", "expected gzip, zstd or no compression: pipe it in, such as bzcat FILE | weir validate PRODUCT - --as csv"},
+	{"\xfd7zX", "compressed with xz", "expected gzip, zstd or no compression: pipe it in, such as xzcat FILE | weir validate PRODUCT - --as csv"},
+	{"\x04\x22\x4d\x18", "compressed with lz4", "expected gzip, zstd or no compression: pipe it in, such as lz4cat FILE | weir validate PRODUCT - --as csv"},
+	{"PK\x03\x04", "a ZIP archive, or a spreadsheet", "take the file out of it, or save the sheet as CSV"},
+	{"Obj\x01", "an Avro file", "expected CSV, JSON Lines, JSON or Parquet: convert it"},
+}
+
+// unpacked is a file's name without the ending of a compression that is not read.
+func unpacked(name string) string {
+	lower := strings.ToLower(name)
+	for _, ext := range []string{".bz2", ".xz", ".lz4", ".zip"} {
+		lower = strings.TrimSuffix(lower, ext)
+	}
+	return lower
 }
 
 // startsWith tells whether a file that can be read at any place does.
