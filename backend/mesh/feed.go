@@ -420,7 +420,7 @@ func (e *Engine) startReader(ctx context.Context, client sarama.Client, p *live,
 		return err
 	}
 	if missed > 0 {
-		add(&e.log, time.Now(), p.key, event.Warning, fmt.Sprintf("%d records of %s/%d were gone before they could be judged", missed, topic, id))
+		add(&e.log, time.Now(), p.key, event.Warning, fmt.Sprintf("%s of %s/%d gone before being judged", plural(int(missed), "record"), topic, id))
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	r := &reader{cancel: cancel, done: make(chan struct{})}

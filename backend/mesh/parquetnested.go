@@ -32,7 +32,7 @@ type nested struct {
 }
 
 // newNested describes a column and what is inside.
-func newNested(c *parquet.Column, depth int) (*nested, error) {
+func newNested(c *parquet.Column, half map[int]bool, depth int) (*nested, error) {
 	if depth > maxNesting {
 		return nil, fmt.Errorf("nested deeper than %d levels", maxNesting)
 	}
@@ -41,11 +41,11 @@ func newNested(c *parquet.Column, depth int) (*nested, error) {
 		definition: c.MaxDefinitionLevel(), repetition: c.MaxRepetitionLevel(),
 	}
 	if c.Leaf() {
-		n.leaf, n.leaves, n.write = c.Index(), 1, writerOf(c.Type())
+		n.leaf, n.leaves, n.write = c.Index(), 1, writerOf(c.Type(), half[c.Index()])
 		return n, nil
 	}
 	for _, child := range c.Columns() {
-		inner, err := newNested(child, depth+1)
+		inner, err := newNested(child, half, depth+1)
 		if err != nil {
 			return nil, err
 		}

@@ -9,19 +9,27 @@ import (
 	"weir/backend/safetext"
 )
 
-// WriteList writes a table of a registry's entries, those that cannot be read included.
+// WriteList writes a table of a registry's entries, and under it what is wrong with those that cannot be read, or lie where
+// no product does.
 func WriteList(w io.Writer, entries []Entry, domain string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	p := printer{w: t}
 	p.row("DOMAIN", "NAME", "VERSION", "FORMAT", "REFRESH", "OWNERS", "CONSUMERS")
+	var wrong []error
 	shown := 0
 	for _, e := range entries {
-		if domain != "" && e.Domain != domain {
+		if domain != "" && e.Domain != domain && !strings.HasPrefix(e.Path, domain+"/") {
+			continue
+		}
+		if e.Err != nil {
+			wrong = append(wrong, e.Err)
+		}
+		if e.Domain == NoDomain {
 			continue
 		}
 		shown++
 		if e.Product == nil {
-			p.row(e.Domain, e.Name, "-", "unparsed", "-", firstLine(e.Err), "")
+			p.row(e.Domain, e.Name, "-", "unparsed", "-", "-", "-")
 			continue
 		}
 		format := string(e.Product.Format)
@@ -33,12 +41,14 @@ func WriteList(w io.Writer, entries []Entry, domain string) error {
 	if p.err == nil {
 		p.err = t.Flush()
 	}
+	out := printer{w: w, err: p.err}
 	if shown == 0 {
-		out := printer{w: w, err: p.err}
 		out.line("no data products")
-		return out.err
 	}
-	return p.err
+	for _, err := range wrong {
+		out.line("! %s", firstLine(err))
+	}
+	return out.err
 }
 
 // row writes cells for a tabwriter; a cell cannot start another one.

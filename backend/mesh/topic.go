@@ -72,7 +72,7 @@ func ProfileTopic(ctx context.Context, cluster kafka.Cluster, topic string, o To
 		}
 	}
 	out := t.judge.Outcome(time.Now())
-	profile = p.profile("topic "+topic, out.Rows, out.Undecodable)
+	profile = p.profile("topic "+topic, out)
 	profile.Topic = topic
 	if brokers := cluster.Brokers(); len(brokers) > 0 {
 		profile.Broker = brokers[0]

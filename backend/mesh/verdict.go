@@ -105,7 +105,7 @@ func withUnseen(findings []Finding, out judge.Outcome) []Finding {
 		add("only %s of the values are watched for duplicates: there are too many to remember", percent(out.Watched))
 	}
 	if out.Excess > 0 {
-		add("%s fields of columns beyond the first %s were not judged", grouped(out.Excess), grouped(judge.MaxColumns))
+		add("%s of columns beyond the first %s not judged", plural(int(out.Excess), "field"), grouped(judge.MaxColumns))
 	}
 	after := slices.IndexFunc(findings, func(f Finding) bool { return f.Severity != string(contract.Fatal) })
 	if after < 0 {

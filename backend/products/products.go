@@ -64,15 +64,31 @@ func (f *Front) Products() *cobra.Command {
 }
 
 func (f *Front) lintCommand(folder *string) *cobra.Command {
-	return &cobra.Command{Use: "lint PRODUCT…", Short: "Report what is wrong, missing or not understood in products (exit 1: something is)",
-		Args: cobra.MinimumNArgs(1), ValidArgsFunction: f.completeProduct(folder, 0),
+	return &cobra.Command{Use: "lint [PRODUCT…]", Short: "Report what is wrong, missing or not understood in products, or in all of the registry (exit 1: something is)",
+		ValidArgsFunction: f.completeProduct(folder, 0),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return f.lintRegistry(*folder)
+			}
 			code, err := mesh.LintCommand(f.Out, args, func(ref string) (mesh.DataProduct, error) { return f.product(*folder, ref) })
 			if err != nil {
 				return err
 			}
 			return exit.With(code)
 		}}
+}
+
+func (f *Front) lintRegistry(folder string) error {
+	r, err := f.registry(folder)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }()
+	code, err := mesh.LintRegistry(f.Out, r)
+	if err != nil {
+		return err
+	}
+	return exit.With(code)
 }
 
 func (f *Front) diffCommand(folder *string) *cobra.Command {

@@ -5,7 +5,6 @@ package products
 import (
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -31,8 +30,9 @@ func (f *Front) Validate() *cobra.Command {
 		Use:   "validate PRODUCT FILE…",
 		Short: "Check files against a product's contract (exit 0: it holds, 1: it is broken, 2: could not tell)",
 		Long: "Check files, taken together as one data set, against a product's contract. PRODUCT is DOMAIN/NAME in the\n" +
-			"registry, a name that only one domain has, or the path of a product's .yaml file. A FILE may be CSV, JSON Lines,\n" +
-			"JSON or Parquet, compressed with gzip or zstd or not, a folder of them, or - for standard input.",
+			"registry, a name that only one domain has, or the path of a product's .yaml file, with #OBJECT behind it where it\n" +
+			"has several schema objects. A FILE may be CSV, JSON Lines, JSON or Parquet, compressed with gzip or zstd or not, a\n" +
+			"folder of them, or - for standard input.",
 		Example: "  weir validate commerce/user_events events.csv\n  weir validate product.yaml part-*.jsonl --format json\n" +
 			"  zcat events.gz | weir validate product.yaml - --as csv",
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -108,8 +108,8 @@ func registryFlag(c *cobra.Command) *string {
 
 // product finds the product a person means: in the registry, or in a file of its own that needs none.
 func (f *Front) product(registry, ref string) (mesh.DataProduct, error) {
-	if ext := filepath.Ext(ref); ext == ".yaml" || ext == ".yml" {
-		return mesh.ReadProduct(ref)
+	if mesh.IsFileRef(ref) {
+		return mesh.ReadRef(ref)
 	}
 	r, err := f.registry(registry)
 	if err != nil {

@@ -368,7 +368,11 @@ func (d *decoder) long() (int64, error) {
 func appendInteger(dst []byte, v int64, logical string) []byte {
 	var t time.Time
 	layout := `"2006-01-02T15:04:05.999999999Z"`
-	switch strings.TrimPrefix(logical, "local-") {
+	logical, local := strings.CutPrefix(logical, "local-")
+	if local { // the time on a clock somewhere, which no zone belongs to
+		layout = `"2006-01-02T15:04:05.999999999"`
+	}
+	switch logical {
 	case "date":
 		t, layout = time.Unix(v*86400, 0), `"2006-01-02"`
 	case "timestamp-millis":

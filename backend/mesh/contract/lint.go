@@ -68,7 +68,7 @@ func (l *linter) rules() {
 		case r.Kind == Unjudged && r.Breaks():
 			l.add(Fatal, r.Line, r.Col, "%s cannot be judged: %s", r.Title(), r.Why)
 		case r.Kind == Unjudged:
-			l.add(Info, r.Line, r.Col, "%s is not judged: %s", r.Title(), r.Why)
+			l.add(r.Severity, r.Line, r.Col, "%s is not judged: %s", r.Title(), r.Why)
 		}
 		if len(p.Columns) > 0 && r.Kind != Unjudged {
 			for _, path := range r.Columns {

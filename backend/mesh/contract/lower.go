@@ -166,11 +166,11 @@ func lower(c Column, path string, at place) []Rule {
 	case c.Type != "":
 		add(Rule{Name: "logicalType", Kind: TypeOf, Type: c.Type, Text: o.Format, Schema: true})
 	}
-	if dated && o.Timezone != nil && *o.Timezone {
-		add(Rule{Name: "timezone", Kind: Unjudged, Severity: Info, Why: "whether a time says its zone; one that does not is taken for UTC"})
-	}
-	if zone := strings.TrimPrefix(o.DefaultTimezone, "Etc/"); zone != "" && zone != "UTC" && zone != "GMT" {
-		add(Rule{Name: "defaultTimezone", Kind: Unjudged, Severity: Warning, Why: "a time that does not say its zone is taken for UTC, not for " + clip(o.DefaultTimezone, 40)})
+	timeFormat := o.timeFormat(c.Type)
+	if dated {
+		for _, rule := range zoneRules(c, layout) {
+			add(rule)
+		}
 	}
 	if c.Type == "vector" {
 		rules = append(rules, vector(o, path, at)...)
@@ -211,12 +211,10 @@ func lower(c Column, path string, at place) []Rule {
 		if text == "" {
 			return
 		}
-		rule := Rule{Name: name, Kind: TimeRange, MinOpen: min && open, MaxOpen: !min && open, Text: text, Type: o.Format}
-		t, ok := ParseTime([]byte(text))
+		rule := Rule{Name: name, Kind: TimeRange, MinOpen: min && open, MaxOpen: !min && open, Text: text, Type: timeFormat}
+		t, ok := ParseLayout(inZone("", o.zone(c.Type)), []byte(text))
 		if !ok && layout != "" {
-			var parseErr error
-			t, parseErr = time.Parse(layout, text)
-			ok = parseErr == nil
+			t, ok = ParseLayout(inZone(layout, o.zone(c.Type)), []byte(text))
 		}
 		switch {
 		case layoutErr != nil:
@@ -247,7 +245,45 @@ func lower(c Column, path string, at place) []Rule {
 		rules = append(rules, Rule{Name: "required", Kind: Nulls, Columns: []string{path + "." + field}, Line: at.line, Col: at.col})
 	}
 	if c.Type == "timestamp" && layoutErr == nil {
-		add(Rule{Name: "future", Kind: Future, Severity: Warning, Age: 5 * time.Minute, Type: o.Format})
+		add(Rule{Name: "future", Kind: Future, Severity: Warning, Age: 5 * time.Minute, Type: timeFormat})
+	}
+	return rules
+}
+
+// zone is the zone of the times that do not say theirs. It is none for times of day: what an offset is depends on the day.
+func (o Options) zone(typ string) string {
+	if _, err := LoadZone(o.DefaultTimezone); err != nil || typ == "time" {
+		return ""
+	}
+	return o.DefaultTimezone
+}
+
+// timeFormat is the format of a column's times, with their zone.
+func (o Options) timeFormat(typ string) string { return inZone(o.Format, o.zone(typ)) }
+
+// zoneRules are what a column of times says of their zones: whether they say one is judged value by value, unless they are
+// in a format, which either has one or not.
+func zoneRules(c Column, layout string) []Rule {
+	var rules []Rule
+	unjudged := func(name, why string) { rules = append(rules, Rule{Name: name, Kind: Unjudged, Why: why}) }
+	o := c.Options
+	switch {
+	case o.Timezone == nil:
+	case c.Type == "date":
+		unjudged("timezone", "a date has no time zone")
+	case layout == "" && *o.Timezone:
+		rules = append(rules, Rule{Name: "timezone", Kind: Formatted, Type: c.Type, Text: ZoneSaid, Schema: true})
+	case layout == "":
+		rules = append(rules, Rule{Name: "timezone", Kind: Formatted, Type: c.Type, Text: ZoneUnsaid, Schema: true})
+	case *o.Timezone && !layoutSaysZone(layout):
+		unjudged("timezone", fmt.Sprintf("it is true, but format %q has no time zone; end the format in XXX, or leave timezone out", o.Format))
+	case !*o.Timezone && layoutSaysZone(layout):
+		unjudged("timezone", fmt.Sprintf("it is false, but format %q has a time zone; take it out of the format, or leave timezone out", o.Format))
+	}
+	if o.DefaultTimezone != "" {
+		if _, err := LoadZone(o.DefaultTimezone); err != nil {
+			unjudged("defaultTimezone", err.Error())
+		}
 	}
 	return rules
 }

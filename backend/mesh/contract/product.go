@@ -204,6 +204,22 @@ func Parse(data []byte, domain, name string) (Product, error) {
 	return p, nil
 }
 
+// IsProduct tells whether a text is meant as a product, be it a wrong one; a text that is no YAML may be.
+func IsProduct(data []byte) bool {
+	root, err := parseYAML(data)
+	if err != nil {
+		return true
+	}
+	seen := map[string]bool{}
+	for i, k := range root.keys {
+		seen[k.text] = true
+		if k.text == "kind" && root.entries[i].text == "DataContract" {
+			return true
+		}
+	}
+	return seen["quality_sla"] || seen["domain"] && seen["name"]
+}
+
 func isODCS(root *node) bool {
 	for i, k := range root.keys {
 		if k.text == "apiVersion" || k.text == "kind" && root.entries[i].text == "DataContract" {

@@ -135,8 +135,12 @@ func daysIn(year, month int) int {
 }
 
 // Layout turns a JDK DateTimeFormatter pattern, which ODCS uses, into Go's layout. An empty pattern gives an empty
-// layout: ISO 8601.
+// layout: ISO 8601. The layout keeps the zone the format has been given by its column.
 func Layout(jdk string) (string, error) {
+	if format, zone, zoned := strings.Cut(jdk, zoneMark); zoned {
+		layout, err := Layout(format)
+		return inZone(layout, zone), err
+	}
 	var b strings.Builder
 	for i := 0; i < len(jdk); {
 		c := jdk[i]

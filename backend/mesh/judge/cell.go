@@ -22,6 +22,7 @@ import (
 type Cell struct {
 	Kind    scan.Kind
 	Escaped bool   // a String whose Raw holds backslashes
+	Time    bool   // a String that is a time of the data's own type, in ISO 8601 whatever format its column has as a text
 	Raw     []byte // a String with its quotes, a Text without any
 }
 
@@ -142,23 +143,20 @@ func shortNumber(b []byte) (float64, bool) {
 	return v, true
 }
 
-// When is the cell's value as a time: ISO 8601 or the given layout, or, for a number, the epoch in seconds,
+// When is the cell's value as a time: ISO 8601 or the given layout (of contract.Layout), or, for a number, the epoch in seconds,
 // milliseconds, microseconds or nanoseconds, told apart by size.
 func (c Cell) When(layout string, scratch *[]byte) (time.Time, bool) {
 	switch c.Kind {
 	case scan.String, scan.Text:
 		b := c.Text(scratch)
-		if layout != "" {
-			t, err := time.Parse(layout, string(b))
-			if err == nil {
-				return t, true
-			}
-			return time.Time{}, false
+		if c.Time {
+			layout = contract.WithoutFormat(layout)
 		}
-		if t, ok := contract.ParseTime(b); ok {
+		t, ok := contract.ParseLayout(layout, b)
+		if ok {
 			return t, true
 		}
-		if c.Kind == scan.String {
+		if c.Kind == scan.String || contract.WithoutFormat(layout) != layout {
 			return time.Time{}, false
 		}
 	case scan.Number:
@@ -218,13 +216,13 @@ func (c Cell) isOf(typ logical, layout string, scratch *[]byte) bool {
 		if c.Kind != scan.String && c.Kind != scan.Text {
 			return false
 		}
-		if layout != "" {
+		if layout != "" && !c.Time {
 			_, ok := c.When(layout, scratch)
 			return ok
 		}
 		return contract.ParseClock(c.Text(scratch))
 	case dateType, timestampType:
-		if layout == "" && typ == dateType { // unlike a timestamp it is no number
+		if (layout == "" || c.Time) && typ == dateType { // unlike a timestamp it is no number
 			return (c.Kind == scan.String || c.Kind == scan.Text) && contract.IsTime(c.Text(scratch))
 		}
 		_, ok := c.When(layout, scratch)
@@ -261,6 +259,12 @@ func (c Cell) hasFormat(typ, format string, scratch *[]byte) bool {
 		return ok && (format != "f32" || math.Abs(v) <= math.MaxFloat32)
 	}
 	b := c.Text(scratch)
+	if format == contract.ZoneSaid || format == contract.ZoneUnsaid {
+		if _, epoch := c.Number(); epoch || c.Kind != scan.String && c.Kind != scan.Text { // the moment itself, or no time at all
+			return true
+		}
+		return contract.SaysZone(b) == (format == contract.ZoneSaid)
+	}
 	switch format {
 	case "email":
 		a, err := mail.ParseAddress(string(b))

@@ -444,7 +444,7 @@ func TestMessagesSayWhatWasExpected(t *testing.T) {
 	for _, i := range j.Outcome(noon).Issues {
 		got = append(got, i.Message+"; "+i.Expected)
 	}
-	want := []string{"v null in 50%, expected > 0 and < 50%; > 0 and < 50%", "v not a valid value in 1 of 1 rows; none",
+	want := []string{"v null in 50%, expected > 0 and < 50%; > 0 and < 50%", "v not a valid value in 1 of 1 row; none",
 		"2 rows, expected > 1 and < 2; > 1 and < 2 rows", "2 rows, expected ≤ 1 or ≥ 3; ≤ 1 or ≥ 3 rows"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%q, want %q", got, want)
