@@ -25,9 +25,10 @@ func BenchmarkFrame(b *testing.B) {
 		name string
 		size viewstest.Size
 	}{{"demo", viewstest.Usual}, {"limits", big}} {
+		line := viewstest.Timeline(viewstest.Broken, world.size)
 		for _, size := range sizes {
 			b.Run(fmt.Sprintf("%s/%dx%d", world.name, size[0], size[1]), func(b *testing.B) {
-				c := newConsole(b, settings{size: world.size, w: size[0], h: size[1], profile: views.TrueColour})
+				c := newConsole(b, settings{line: line, w: size[0], h: size[1], profile: views.TrueColour})
 				c.keys("2", "j")
 				b.ReportAllocs()
 				for b.Loop() {

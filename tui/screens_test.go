@@ -43,11 +43,12 @@ func TestScreens(t *testing.T) {
 
 // TestLooks holds the same screen in every look against its golden files, escapes and all.
 func TestLooks(t *testing.T) {
+	line := viewstest.Timeline(viewstest.Broken, viewstest.Usual)
 	for _, look := range looks {
 		t.Run(look.name, func(t *testing.T) {
 			look.options.Console.Theme = look.theme
 			for _, size := range sizes {
-				c := newConsole(t, settings{state: viewstest.Broken, w: size[0], h: size[1], profile: look.profile, options: look.options})
+				c := newConsole(t, settings{line: line, w: size[0], h: size[1], profile: look.profile, options: look.options})
 				c.keys("2", "j")
 				visible := strings.ReplaceAll(c.screen(), "\x1b", "␛")
 				golden(t, fmt.Sprintf("looks/%s-%dx%d.txt", look.name, size[0], size[1]), visible+"\n")

@@ -16,6 +16,7 @@ import (
 // the console shows, must tell of it, and tell of its end. The world is quicker than weir demo's, so that windows pass.
 func TestWeirSeesEveryFault(t *testing.T) {
 	slow(t)
+	t.Parallel() // mostly it waits until windows pass
 	const rate = 3000
 	nodes := func(state edge.State, n int) func(*timeline.Snapshot) bool {
 		return func(s *timeline.Snapshot) bool { return s.Edge.ByState[state] >= n }

@@ -95,14 +95,15 @@ func pollQuietly(e *Engine, i int, count int64) {
 func BenchmarkSnapshot(b *testing.B) {
 	for _, way := range []string{"shared", "whole"} {
 		b.Run(way, func(b *testing.B) {
-			e := quietEngine(b, benchNodes)
+			nodes := benchNodes()
+			e := quietEngine(b, nodes)
 			e.Snapshot()
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
 				b.StopTimer()
-				for range benchNodes / 15 {
-					i = (i + 7919) % benchNodes
+				for range nodes / 15 {
+					i = (i + 7919) % nodes
 					pollQuietly(e, i, int64(b.N))
 				}
 				e.urgent = true

@@ -18,15 +18,21 @@ import (
 	"time"
 )
 
-const benchNodes = 10000
+// benchNodes is how many nodes the benchmarks ask: 10,000, or 1,000 with -short, whose figures only show that they run.
+func benchNodes() int {
+	if testing.Short() {
+		return 1000
+	}
+	return 10_000
+}
 
 // BenchmarkRound is a round of "poll now" over 10,000 nodes on loopback, beside the article's aiohttp program on the
 // same nodes. In "cold" every connection is new, as in the article, which opens a session for each round; in "kept"
 // both keep their connections from the round before. In "gateway" all nodes are paths of one address, and connections
 // are kept: the fewest connections there can be, and aiohttp's best case.
 func BenchmarkRound(b *testing.B) {
-	hosts := startFleet(b, benchNodes)
-	paths := make([]string, benchNodes)
+	hosts := startFleet(b, benchNodes())
+	paths := make([]string, len(hosts))
 	for i := range paths {
 		paths[i] = fmt.Sprintf("%s/node-%d", hosts[0], i)
 	}
@@ -143,9 +149,12 @@ func startArticle(b *testing.B, mode string, urls []string) (round func() (secon
 
 // BenchmarkSteady polls 10,000 nodes every 15 s in a process of its own, which takes a snapshot each second as the
 // runtime does, and measures a whole interval after the first: processor time as a share of one core, and memory. One
-// operation is one interval.
+// operation is one interval. With -short the interval is 3 s.
 func BenchmarkSteady(b *testing.B) {
-	urls := startFleet(b, benchNodes)
+	urls, poll := startFleet(b, benchNodes()), DefaultPoll
+	if testing.Short() {
+		poll = 3 * time.Second
+	}
 	exe, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)
@@ -153,7 +162,7 @@ func BenchmarkSteady(b *testing.B) {
 	var cpu, rss float64
 	for b.Loop() {
 		cmd := exec.CommandContext(b.Context(), exe)
-		cmd.Env = append(os.Environ(), steadyEnv+"=1")
+		cmd.Env = append(os.Environ(), steadyEnv+"="+poll.String())
 		cmd.Stdin = strings.NewReader(strings.Join(urls, "\n"))
 		cmd.Stderr = os.Stderr
 		out, err := cmd.Output()
@@ -162,7 +171,7 @@ func BenchmarkSteady(b *testing.B) {
 		}
 		var c, r float64
 		var polls int
-		if _, err := fmt.Sscan(string(out), &c, &r, &polls); err != nil || polls < benchNodes*9/10 {
+		if _, err := fmt.Sscan(string(out), &c, &r, &polls); err != nil || polls < len(urls)*9/10 {
 			b.Fatalf("the process says %q", out)
 		}
 		cpu, rss = cpu+c, max(rss, r)
@@ -171,21 +180,26 @@ func BenchmarkSteady(b *testing.B) {
 	b.ReportMetric(rss, "MB")
 }
 
+// steadyEnv tells the process BenchmarkSteady measures how often to poll.
 const steadyEnv = "WEIR_EDGE_STEADY"
 
-// steady is the process BenchmarkSteady measures. It prints its share of one core, its memory, and its polls.
+// steady is that process. It prints its share of one core, its memory, and its polls.
 func steady() {
 	in, err := io.ReadAll(os.Stdin)
 	if err != nil {
 		panic(err)
 	}
-	e, err := New(Config{Nodes: strings.Fields(string(in))})
+	poll, err := time.ParseDuration(os.Getenv(steadyEnv))
+	if err != nil {
+		panic(err)
+	}
+	e, err := New(Config{Nodes: strings.Fields(string(in)), Poll: poll})
 	if err != nil {
 		panic(err)
 	}
 	go func() { panic(e.Run(context.Background())) }()
 	<-e.firstRound
-	settle := time.After(DefaultPoll + time.Second)
+	settle := time.After(poll + time.Second)
 	<-settle
 	count := func() int {
 		e.mu.Lock()
@@ -197,14 +211,14 @@ func steady() {
 		return polls
 	}
 	before, polls := processorTime(), count()
-	for range int(DefaultPoll / time.Second) {
+	for range int(poll / time.Second) {
 		time.Sleep(time.Second)
 		if s := e.Snapshot(); s.Reporting != s.Nodes {
 			panic(fmt.Sprint(s.ByState))
 		}
 	}
 	used := processorTime() - before
-	fmt.Printf("%.2f %.1f %d\n", 100*used.Seconds()/DefaultPoll.Seconds(), residentMB(), count()-polls)
+	fmt.Printf("%.2f %.1f %d\n", 100*used.Seconds()/poll.Seconds(), residentMB(), count()-polls)
 	os.Exit(0)
 }
 
@@ -267,9 +281,12 @@ func BenchmarkSync(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "syncs/s")
 }
 
-// BenchmarkDrain empties an outbox of 100,000 waiting aggregates into a cloud that answers after 1 ms.
+// BenchmarkDrain empties an outbox of 100,000 waiting aggregates (5,000 with -short) into a cloud that answers after 1 ms.
 func BenchmarkDrain(b *testing.B) {
-	const waiting = 100_000
+	waiting := 100_000
+	if testing.Short() {
+		waiting = 5000
+	}
 	cloud := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		time.Sleep(time.Millisecond)
@@ -287,7 +304,7 @@ func BenchmarkDrain(b *testing.B) {
 		done := make(chan error)
 		b.StartTimer()
 		go func() { done <- e.Run(ctx) }()
-		for e.Snapshot().Cloud.Synced < waiting {
+		for e.Snapshot().Cloud.Synced < uint64(waiting) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		b.StopTimer()
@@ -297,7 +314,7 @@ func BenchmarkDrain(b *testing.B) {
 		}
 		b.StartTimer()
 	}
-	b.ReportMetric(waiting*float64(b.N)/b.Elapsed().Seconds(), "aggregates/s")
+	b.ReportMetric(float64(waiting)*float64(b.N)/b.Elapsed().Seconds(), "aggregates/s")
 }
 
 // fillQuickly fills an outbox in one transaction, which weir itself never does.

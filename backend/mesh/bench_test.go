@@ -21,10 +21,14 @@ import (
 	"weir/config"
 )
 
-// benchMB is the size of the files the benchmarks judge, in MB; WEIR_BENCH_MB sets it (the figure is 1000).
+// benchMB is the size of the files the benchmarks judge, in MB; WEIR_BENCH_MB sets it (the figure is 1000). With
+// -short it is small, and the figures only show that they run.
 func benchMB() int {
 	if n, err := strconv.Atoi(os.Getenv("WEIR_BENCH_MB")); err == nil && n > 0 {
 		return n
+	}
+	if testing.Short() {
+		return 8
 	}
 	return 64
 }

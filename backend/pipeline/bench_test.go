@@ -145,6 +145,14 @@ type benchBroker struct {
 
 const benchPartitions = 6
 
+// benchEvents is how many events the whole pipeline is measured with; with -short the figures only show that it runs.
+func benchEvents() int {
+	if testing.Short() {
+		return 60_000
+	}
+	return 300_000
+}
+
 func newBenchBroker(tb testing.TB, n int) *benchBroker {
 	tb.Helper()
 	broker, err := kafka.StartEmbedded(kafka.EmbeddedOptions{DataDir: tb.TempDir(), Topics: []kafka.EmbeddedTopic{{Name: "user_events", Partitions: benchPartitions}}})
@@ -287,8 +295,7 @@ func (bb *benchBroker) pipeline(delivery string, c Config) float64 {
 // BenchmarkAgainstEcho compares the whole pipeline with the bare client on one broker, in turns. Each metric is the
 // best of the turns; the ratios are of the bests.
 func BenchmarkAgainstEcho(b *testing.B) {
-	n := 300_000
-	bb := newBenchBroker(b, n)
+	bb := newBenchBroker(b, benchEvents())
 	linear, forest := benchConfig(4, "logistic_4.onnx"), benchConfig(30, "forest_100x6.onnx")
 	var echo, once, exactly, trees float64
 	for b.Loop() {
@@ -316,7 +323,7 @@ func BenchmarkAgainstEcho(b *testing.B) {
 // BenchmarkLatency drives the pipeline at half of what it can do and tells how long records take from the moment they
 // are taken from the broker until their predictions are acknowledged.
 func BenchmarkLatency(b *testing.B) {
-	bb := newBenchBroker(b, 300_000)
+	bb := newBenchBroker(b, benchEvents())
 	top := bb.pipeline(AtLeastOnce, benchConfig(4, "logistic_4.onnx"))
 	var p50, p99, load float64
 	var by [stages]float64

@@ -91,7 +91,7 @@ func BenchmarkWatchedBatch(b *testing.B) {
 // turns, while a snapshot is taken every 100 ms: ten times as often as a console does. The ratios are of the processor
 // time an event costs, each the least of the turns: unlike the pace, it hardly depends on what else runs.
 func BenchmarkWatched(b *testing.B) {
-	bb := newBenchBroker(b, 300_000)
+	bb := newBenchBroker(b, benchEvents())
 	looks := looks()
 	pace, cost := make([]float64, len(looks)), make([]float64, len(looks))
 	for i := range cost {
