@@ -424,8 +424,12 @@ func TestWhatLiesWhereNoProductDoesIsTold(t *testing.T) {
 	for _, path := range []string{"orders.yaml", "commerce/orders.yaml", "commerce/more/a.yaml", "commerce/two words.yml", "commerce/LOUD.YAML", "my domain/a.yaml", ".git/a.yaml"} {
 		put(path, product)
 	}
-	put("torn.yaml", []byte("name: [\n"))
+	put("torn.yaml", []byte("name: orders\r\ndomain: [\r\n"))
 	put("docker-compose.yml", []byte("services: {web: {image: x}}\n"))
+	put("chart.yaml", []byte("{{- if .Values.on }}\nmetadata:\n  name: {{ .Values.name }}\n  domain: x\n{{- end }}\n")) // no YAML
+	put("cluster.yaml", []byte("kind: ConfigMap\n---\nkind: Secret\n"))
+	put("mkdocs.yml", []byte("site_name: x\nemoji: !!python/name:material.twemoji\n"))
+	put("empty.yaml", nil)
 	put("README.md", []byte("# products\n"))
 	for link, target := range map[string]string{"linked": "commerce", "link.yaml": "commerce/orders.yaml"} {
 		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
