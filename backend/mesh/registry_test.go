@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -403,6 +404,38 @@ func TestJUnitAndSARIF(t *testing.T) {
 	}
 	if fmt.Sprint(levels) != "map[error:3 warning:2]" || log.Runs[0].Invocations[0].Successful {
 		t.Errorf("%v %s", levels, b.String())
+	}
+}
+
+// TestAFolderOfNoDomainNeedNotBeReadable: a disk's own lost+found is root's alone.
+func TestAFolderOfNoDomainNeedNotBeReadable(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root reads every folder")
+	}
+	dir := t.TempDir()
+	closed := func(folder string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(filepath.Join(dir, folder), 0); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.Chmod(filepath.Join(dir, folder), 0o700) })
+	}
+	closed("lost+found")
+	closed("commerce/private")
+	r, err := OpenRegistry(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	if entries, _, err := r.Scan(); err != nil || len(entries) > 0 {
+		t.Errorf("%v %v", entries, err)
+	}
+	closed("finance")
+	if _, _, err := r.Scan(); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("a domain's folder cannot be read: %v", err)
 	}
 }
 
