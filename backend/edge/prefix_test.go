@@ -120,7 +120,7 @@ func TestAPrefixThatOnlyBeginsAlikeIsTold(t *testing.T) {
 	e.listed(0, append(list, Target{URL: "https://edge-4.example.com", Labels: ams}, Target{URL: "https://edge-5.example.com"}), nil)
 	var told []string
 	for _, x := range e.log.Recent() {
-		if strings.HasPrefix(x.Subject.String(), "edge.access") {
+		if strings.HasPrefix(x.Subject.String(), AccessKey) {
 			what, _, _ := strings.Cut(x.Message.String(), ": ")
 			told = append(told, x.Subject.String()+" "+what)
 		}

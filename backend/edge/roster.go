@@ -193,14 +193,19 @@ func (e *Engine) accessFor(t Target) *accessOf {
 	return nil
 }
 
+// AccessKey is how the events that are about an access begin to name it.
+const AccessKey = "edge.access"
+
 // tellAlike tells of accesses, once of each, that t's URL is none of their nodes'.
 func (e *Engine) tellAlike(access []int, t Target) {
 	for _, i := range access {
 		a := &e.roster.access[i]
 		a.told = true
-		e.log.Add(event.Event{At: e.cfg.Now(), Kind: event.Node, Severity: event.Warning, Subject: safetext.Sprintf("edge.access[%d]", i),
-			Message: safetext.Sprintf("is not for %s, though as text its prefix %s begins alike: host, port and path are compared by whole parts; "+
-				"if that node is meant write the whole host, https://*.DOMAIN for those below it, or :* for any port", t.URL, a.Prefix)})
+		subject := safetext.Sprintf("%s[%d]", AccessKey, i)
+		message := safetext.Sprintf("is not for %s, though as text its prefix %s begins alike: host, port and path are compared by whole parts; "+
+			"if that node is meant write the whole host, https://*.DOMAIN for those below it, or :* for any port", t.URL, a.Prefix)
+		e.log.Add(event.Event{At: e.cfg.Now(), Kind: event.Node, Severity: event.Warning, Subject: subject, Message: message})
+		e.cfg.Logger.Warn("edge: " + subject.String() + " " + message.String())
 	}
 }
 
