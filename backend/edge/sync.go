@@ -99,6 +99,7 @@ func newSyncer(c Config, log *event.Log, aggregate func(time.Time) aggregate) *s
 func (s *syncer) cloud() Cloud {
 	s.mu.Lock()
 	c := s.state
+	c.Opening = s.outbox == outboxOpening
 	s.mu.Unlock()
 	if s.store != nil {
 		var st outboxStats

@@ -811,12 +811,12 @@ func TestOutboxThatOpensSlowly(t *testing.T) {
 	until(t, "it is said", func() bool {
 		return said(e, "is not open yet, the last 16 aggregates are kept in memory meanwhile: it is being opened, since ")
 	})
-	if c := e.Snapshot().Cloud; c.State != CloudIdle || !contains(c.Error.String(), "outbox: it is being opened") {
+	if c := e.Snapshot().Cloud; c.State != CloudIdle || !c.Opening || !contains(c.Error.String(), "outbox: it is being opened") {
 		t.Errorf("cloud %+v", c)
 	}
 	close(opens)
 	until(t, "all arrived", func() bool { c := e.Snapshot().Cloud; return c.Synced == 5 && c.Outbox == 0 && c.State == CloudOK })
-	if !said(e, "is open") || e.Snapshot().Cloud.Dropped != 0 {
+	if c := e.Snapshot().Cloud; !said(e, "is open") || c.Dropped != 0 || c.Opening {
 		t.Errorf("told %v", e.Snapshot().Log)
 	}
 
