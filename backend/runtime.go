@@ -168,9 +168,9 @@ func (r *Runtime) Drain(most time.Duration) {
 // is slow misses ticks and delays nobody. cancel ends the subscription.
 func (r *Runtime) Subscribe() (ticks <-chan struct{}, cancel func()) { return r.hub.subscribe() }
 
-// Now is what the engines say at this moment, between two ticks: a snapshot without faults, events and incidents, that is
+// Observe is what the engines say at this moment, between two ticks: a snapshot without faults, events and incidents, that is
 // in no timeline.
-func (r *Runtime) Now() *timeline.Snapshot {
+func (r *Runtime) Observe() *timeline.Snapshot {
 	s := &timeline.Snapshot{
 		At:    time.Now(),
 		Tick:  r.config.Console.Refresh,
@@ -187,7 +187,7 @@ func (r *Runtime) Now() *timeline.Snapshot {
 }
 
 func (r *Runtime) tick() {
-	s := r.Now()
+	s := r.Observe()
 	if r.options.Faults != nil {
 		s.Faults = r.options.Faults.InForce()
 	}

@@ -48,7 +48,7 @@ func (s *Session) Work(ctx context.Context, lasting time.Duration) (Worked, erro
 			s.quiet()
 			r.Drain(drainTime)
 		}
-		ready.look(r.Now()) // the last tick may be a minute ago
+		ready.look(r.Observe()) // the last tick may be a minute ago
 		return nil
 	})
 	if err != nil {
