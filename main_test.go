@@ -279,27 +279,32 @@ func TestRunInTheDemoWorldAnswersEveryEvent(t *testing.T) {
 	}
 }
 
-// TestRunForSaysWhetherTheEnginesRan has a worker without its registry, one that lacks nothing, and one that is ended
-// before its time: the last snapshot is printed in any case.
+// TestRunForSaysWhetherTheEnginesRan has a worker without its registry, some that lack nothing, be it between two ticks, and
+// one that is ended before its time: the last snapshot is printed in any case.
 func TestRunForSaysWhetherTheEnginesRan(t *testing.T) {
-	alone(t)
+	dir := alone(t)
+	if err := os.Mkdir(filepath.Join(dir, "empty"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	const broker = "kafka: {brokers: [127.0.0.1:1]}\n"
 	for _, c := range []struct {
 		name, config string
+		lasting      string
 		ended        bool
 		code         int
 		says         string
 	}{
-		{"no registry", broker + "mesh: {registry: absent}\n", false, exitNeverRan, "mesh judges nothing"},
-		{"an engine that needs nothing", broker + "edge: {nodes: [http://127.0.0.1:1]}\n", false, 0, ""},
-		{"ended before its time", broker + "mesh: {registry: absent}\n", true, 0, ""},
+		{"no registry", broker + "mesh: {registry: absent}\n", "1s", false, exitNeverRan, "mesh judges nothing"},
+		{"an engine that needs nothing", broker + "edge: {nodes: [http://127.0.0.1:1]}\n", "1s", false, 0, ""},
+		{"an empty registry, ready before the second tick", broker + "mesh: {registry: empty}\nconsole: {refresh: 10s}\n", "3s", false, 0, ""},
+		{"ended before its time", broker + "mesh: {registry: absent}\n", "1s", true, 0, ""},
 	} {
 		write(t, "weir.yaml", c.config)
 		var out, errOut bytes.Buffer
 		root := command()
 		root.SetOut(&out)
 		root.SetErr(&errOut)
-		root.SetArgs([]string{"run", "--for", "1s", "--log", "log.txt"})
+		root.SetArgs([]string{"run", "--for", c.lasting, "--log", "log.txt"})
 		ctx, cancel := context.WithCancel(t.Context())
 		if c.ended {
 			cancel()

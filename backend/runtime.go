@@ -168,7 +168,9 @@ func (r *Runtime) Drain(most time.Duration) {
 // is slow misses ticks and delays nobody. cancel ends the subscription.
 func (r *Runtime) Subscribe() (ticks <-chan struct{}, cancel func()) { return r.hub.subscribe() }
 
-func (r *Runtime) tick() {
+// Observe is what the engines say at this moment, between two ticks: a snapshot without faults, events and incidents, that is
+// in no timeline.
+func (r *Runtime) Observe() *timeline.Snapshot {
 	s := &timeline.Snapshot{
 		At:    time.Now(),
 		Tick:  r.config.Console.Refresh,
@@ -181,6 +183,11 @@ func (r *Runtime) tick() {
 	for _, w := range r.workers {
 		s.Engines = append(s.Engines, w.status())
 	}
+	return s
+}
+
+func (r *Runtime) tick() {
+	s := r.Observe()
 	if r.options.Faults != nil {
 		s.Faults = r.options.Faults.InForce()
 	}

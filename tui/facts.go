@@ -46,7 +46,7 @@ var plainTerminals = []string{"linux", "cons25", "vt1", "vt2", "vt3", "vt4", "vt
 func OnlyASCII(env []string) string {
 	name := variable(env, "TERM")
 	for _, plain := range plainTerminals {
-		if strings.HasPrefix(name, plain) {
+		if strings.HasPrefix(strings.TrimPrefix(name, "screen."), plain) { // GNU screen on a Linux console has screen.linux
 			return "TERM=" + name
 		}
 	}

@@ -13,6 +13,8 @@ func TestOnlyASCII(t *testing.T) {
 		{[]string{"TERM=xterm-256color", "LC_ALL=", "LANG=C.UTF-8"}, ""},
 		{[]string{"TERM=linux", "LANG=en_GB.UTF-8"}, "TERM=linux"},
 		{[]string{"TERM=linux-16color"}, "TERM=linux-16color"},
+		{[]string{"TERM=screen.linux", "LANG=en_GB.UTF-8"}, "TERM=screen.linux"},
+		{[]string{"TERM=screen.xterm-256color", "LANG=en_GB.UTF-8"}, ""},
 		{[]string{"TERM=vt100"}, "TERM=vt100"},
 		{[]string{"TERM=vt220", "LANG=C.UTF-8"}, "TERM=vt220"},
 		{[]string{"TERM=dumb"}, "TERM=dumb"},

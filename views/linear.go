@@ -45,7 +45,7 @@ func (s *Scene) Summary() []string {
 	}
 	if e := x.Edge; e != nil {
 		say("Edge nodes: ", count(e.Reporting), " of ", count(e.Nodes), " reporting, ", count(e.TotalRecords), " records, quality ", fixed(e.Quality, 3),
-			", cloud ", string(e.Cloud.State), ", outbox ", count(e.Cloud.Outbox), ".")
+			", cloud ", string(e.Cloud.State), ", outbox ", outboxWaiting(&e.Cloud), ".")
 	}
 	if m := x.Mesh; m != nil {
 		var parts []string

@@ -255,6 +255,18 @@ func TestNoDataIsNotZero(t *testing.T) {
 	}
 }
 
+// TestAnOutboxThatOpensIsNotEmpty: what waits in it is not known yet.
+func TestAnOutboxThatOpensIsNotEmpty(t *testing.T) {
+	s := viewstest.Snapshot(viewstest.Calm, viewstest.Usual, 0)
+	s.Edge.Cloud.Outbox, s.Edge.Cloud.Opening = 0, true
+	scene := &Scene{Snap: s, Zone: time.UTC, Theme: NewTheme(Palettes[0], NoColour, false)}
+	for _, text := range []string{scene.cloudLine(&s.Edge.Cloud, 80), strings.Join(scene.cloud(s.Edge, 80), "\n"), strings.Join(scene.Summary(), "\n")} {
+		if text = ansi.Strip(text); !strings.Contains(text, "opening") || strings.Contains(text, "outbox 0") || strings.Contains(text, "0 aggregates waiting") {
+			t.Error(text)
+		}
+	}
+}
+
 // TestAContractThatIsJudgedInPartIsNoPass: its row must not look like one that holds.
 func TestAContractThatIsJudgedInPartIsNoPass(t *testing.T) {
 	s := viewstest.Snapshot(viewstest.Calm, viewstest.Usual, 0)

@@ -273,6 +273,9 @@ func TestReady(t *testing.T) {
 			s.Mesh = &mesh.Snapshot{Scanned: true, Error: safetext.Clean("the broker is away"), Products: []mesh.Product{{State: mesh.Waiting}, {State: mesh.Bad}}}
 		}), []string{"mesh judges nothing: the broker is away"}},
 		{"no product is registered", snapshot(func(s *timeline.Snapshot) { s.Mesh.Products = nil }), nil},
+		{"no product is registered, and the broker is away", snapshot(func(s *timeline.Snapshot) {
+			s.Mesh = &mesh.Snapshot{Scanned: true, Error: safetext.Clean("the broker is away")}
+		}), nil},
 	} {
 		got := Ready(c.s, at)
 		if diff := cmp.Diff(append([]string{}, c.want...), got.Reasons); diff != "" || got.Ready != (c.want == nil) {

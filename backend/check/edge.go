@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -81,6 +82,11 @@ func checkEdge(ctx context.Context, c *config.Edge) []Row {
 	}
 	if err != nil && unasked == 0 {
 		rows = append(rows, row(Warning, what, err.Error(), ""))
+	}
+	for _, e := range snapshot.Log {
+		if strings.HasPrefix(e.Subject.String(), edge.AccessKey) {
+			rows = append(rows, row(Warning, e.Subject.String(), e.Message.String(), "correct its prefix, unless that node is not meant"))
+		}
 	}
 	for i, n := range bad {
 		if i == shownNodes {

@@ -293,6 +293,10 @@ func TestNodeSources(t *testing.T) {
 	expect(t, rows[3:], Failed, []string{"refused"}, "edge.sources")
 	expect(t, rows[4:], OK, []string{"4 of 4"}, "")
 
+	c.Access = append([]config.Access{{Prefix: good[:strings.LastIndexByte(good, ':')]}}, c.Access...)
+	expect(t, checkEdge(deadline(t), c)[5:], Warning, []string{"is not for " + good + "/one, though"}, "prefix")
+	c.Access = c.Access[1:]
+
 	c.Access[0].TLS = &config.TLS{CA: file + ".none"}
 	expect(t, checkEdge(deadline(t), c), Failed, []string{"edge.access[0]: tls.ca"}, "section edge")
 }

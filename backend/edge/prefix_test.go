@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -96,5 +97,39 @@ func TestRedirectTakesNoToken(t *testing.T) {
 	e.poller.close()
 	if tokens.Load() != 3 || asked.Load() != 0 {
 		t.Errorf("the node saw %d tokens, want 3; the other host was asked %d times", tokens.Load(), asked.Load())
+	}
+}
+
+// TestAPrefixThatOnlyBeginsAlikeIsTold: who lists nodes elsewhere, and meant a prefix as the beginning of a text, hears that
+// no token goes there; once, and not of nodes that are not meant.
+func TestAPrefixThatOnlyBeginsAlikeIsTold(t *testing.T) {
+	e, err := New(Config{Sources: []Source{NewFileSource("nodes.txt")}, Access: []Access{
+		{Prefix: "https://edge", Labels: map[string]string{"site": "ams"}},
+		{Prefix: "https://edge-1.example.com"},
+		{Prefix: "https://edge-2.example.com"},
+		{Prefix: "https://edge-5"},
+		{Prefix: "https://edge-5.example.com"},
+		{Prefix: "https://"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ams := map[string]string{"site": "ams"}
+	list := []Target{{URL: "https://edge-1.example.com"}, {URL: "https://edge-2.example.com:8443", Labels: ams}, {URL: "https://edge-3.example.com", Labels: ams}}
+	e.listed(0, list, nil)
+	e.listed(0, append(list, Target{URL: "https://edge-4.example.com", Labels: ams}, Target{URL: "https://edge-5.example.com"}), nil)
+	var told []string
+	for _, x := range e.log.Recent() {
+		if strings.HasPrefix(x.Subject.String(), AccessKey) {
+			what, _, _ := strings.Cut(x.Message.String(), ": ")
+			told = append(told, x.Subject.String()+" "+what)
+		}
+	}
+	want := []string{
+		"edge.access[0] is not for https://edge-2.example.com:8443, though as text its prefix https://edge begins alike",
+		"edge.access[2] is not for https://edge-2.example.com:8443, though as text its prefix https://edge-2.example.com begins alike",
+	}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q\nwant %q", told, want)
 	}
 }

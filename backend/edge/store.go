@@ -44,10 +44,12 @@ func (s *store) show() {
 }
 
 // storeTimeout bounds one use of the open outbox; a disk that takes longer is a disk that does not work. Opening it takes
-// as long as it takes, for all of it is read: a caller waits for openPatience and is told that it goes on.
+// as long as it takes, for all of it is read: a caller waits for openPatience and is told that it goes on, at the end for
+// lastPatience.
 const (
 	storeTimeout = 20 * time.Second
 	openPatience = 2 * time.Second // longer than SQLite waits for another process's lock
+	lastPatience = 8 * time.Second // docker stop, say, kills after ten
 )
 
 // errOpening says that the outbox is not open yet, and nothing else is wrong.
@@ -106,7 +108,7 @@ func (s *store) open(ctx context.Context) error {
 	o, patience, ended := s.opening, s.patience, ctx.Done()
 	switch {
 	case ctx.Err() != nil:
-		patience, ended = storeTimeout, nil
+		patience, ended = lastPatience, nil
 	case patience == 0:
 		patience = openPatience
 	}

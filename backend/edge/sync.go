@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -33,6 +34,7 @@ type syncer struct {
 	now       func() time.Time
 	rand      func() float64
 	log       *event.Log
+	logger    *slog.Logger
 	aggregate func(time.Time) aggregate
 	store     *store
 	send      func(context.Context, entry, bool) outcome
@@ -79,7 +81,7 @@ type outcome struct {
 
 func newSyncer(c Config, log *event.Log, aggregate func(time.Time) aggregate) *syncer {
 	s := &syncer{
-		cfg: c.Cloud, now: c.Now, rand: c.Rand, log: log, aggregate: aggregate,
+		cfg: c.Cloud, now: c.Now, rand: c.Rand, log: log, logger: c.Logger, aggregate: aggregate,
 		requests: make(chan *request), putRetry: putRetryTime, poke: make(chan struct{}, 1),
 		waiters: map[string]*request{}, state: Cloud{State: CloudOff, Since: c.Now()},
 	}
@@ -97,6 +99,7 @@ func newSyncer(c Config, log *event.Log, aggregate func(time.Time) aggregate) *s
 func (s *syncer) cloud() Cloud {
 	s.mu.Lock()
 	c := s.state
+	c.Opening = s.outbox == outboxOpening
 	s.mu.Unlock()
 	if s.store != nil {
 		var st outboxStats
@@ -250,8 +253,9 @@ func (s *syncer) giveUp(held []heldAggregate) {
 	s.mu.Lock()
 	s.state.Dropped += uint64(len(held))
 	s.mu.Unlock()
-	s.log.Add(event.Event{At: s.now(), Kind: event.Cloud, Severity: event.Critical, Subject: safetext.Clean("outbox"),
-		Message: safetext.Sprintf("lost %d aggregates: it could not be written before the end", len(held))})
+	message := safetext.Sprintf("lost %d aggregates: it could not be written before the end", len(held))
+	s.log.Add(event.Event{At: s.now(), Kind: event.Cloud, Severity: event.Critical, Subject: safetext.Clean("outbox"), Message: message})
+	s.logger.Warn("edge: the outbox " + message.String()) // for nobody may see the event any more
 }
 
 // enter puts one aggregate into the outbox.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"weir/backend/event"
@@ -699,12 +701,15 @@ func TestFullDisk(t *testing.T) {
 	until(t, "the held aggregate arrives", func() bool { c := e.Snapshot().Cloud; return c.Synced == 2 && c.State == CloudOK })
 }
 
-// TestFullDiskAtTheEnd stops while an aggregate is held: it enters the outbox if it can, and is counted as lost if not.
+// TestFullDiskAtTheEnd stops while an aggregate is held: it enters the outbox if it can, and is counted as lost if not,
+// which the log says, for nobody sees the events any more.
 func TestFullDiskAtTheEnd(t *testing.T) {
 	for _, space := range []bool{true, false} {
 		t.Run(fmt.Sprint(space), func(t *testing.T) {
 			e := fullDisk(t, newCloud(t, nil))
 			e.sync.putRetry = time.Hour
+			var log strings.Builder
+			e.sync.logger = slog.New(slog.NewTextHandler(&log, nil))
 			stop := start(t, e)
 			until(t, "the first aggregate", func() bool { return e.Snapshot().Cloud.Synced == 1 })
 			pages(t, e, 1)
@@ -717,8 +722,8 @@ func TestFullDiskAtTheEnd(t *testing.T) {
 			stop()
 			s := e.Snapshot()
 			told := slices.ContainsFunc(s.Log, func(v event.Event) bool { return contains(v.Message.String(), "lost 1 aggregates") })
-			if c := s.Cloud; space && (c.Outbox != 1 || c.Dropped != 0) || !space && (c.Outbox != 0 || c.Dropped != 1) || told == space {
-				t.Errorf("cloud %+v, told %v", c, s.Log)
+			if c := s.Cloud; space && (c.Outbox != 1 || c.Dropped != 0) || !space && (c.Outbox != 0 || c.Dropped != 1) || told == space || contains(log.String(), "lost 1 aggregates") == space {
+				t.Errorf("cloud %+v, told %v, logged %q", c, s.Log, &log)
 			}
 		})
 	}
@@ -806,12 +811,12 @@ func TestOutboxThatOpensSlowly(t *testing.T) {
 	until(t, "it is said", func() bool {
 		return said(e, "is not open yet, the last 16 aggregates are kept in memory meanwhile: it is being opened, since ")
 	})
-	if c := e.Snapshot().Cloud; c.State != CloudIdle || !contains(c.Error.String(), "outbox: it is being opened") {
+	if c := e.Snapshot().Cloud; c.State != CloudIdle || !c.Opening || !contains(c.Error.String(), "outbox: it is being opened") {
 		t.Errorf("cloud %+v", c)
 	}
 	close(opens)
 	until(t, "all arrived", func() bool { c := e.Snapshot().Cloud; return c.Synced == 5 && c.Outbox == 0 && c.State == CloudOK })
-	if !said(e, "is open") || e.Snapshot().Cloud.Dropped != 0 {
+	if c := e.Snapshot().Cloud; !said(e, "is open") || c.Dropped != 0 || c.Opening {
 		t.Errorf("told %v", e.Snapshot().Log)
 	}
 
@@ -831,6 +836,26 @@ func TestOutboxThatOpensSlowly(t *testing.T) {
 	if c := e.Snapshot().Cloud; c.Outbox != 1 || c.Dropped != 0 {
 		t.Errorf("after the end: %+v", c)
 	}
+}
+
+// TestTheEndDoesNotWaitLongForTheOutbox: whoever stops weir may kill it after ten seconds.
+func TestTheEndDoesNotWaitLongForTheOutbox(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &store{now: time.Now, openBox: func(ctx context.Context) (*outbox, string, error) {
+			<-ctx.Done()
+			return nil, "", ctx.Err()
+		}}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		began := time.Now()
+		_, err := s.put(ended, nil, began)
+		if waited := time.Since(began); !errors.Is(err, errOpening) || waited <= openPatience || waited >= 10*time.Second {
+			t.Errorf("after %v: %v", waited, err)
+		}
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestOutboxOfAnother has an outbox that another process writes: that is told, and not taken for a slow disk.

@@ -41,6 +41,7 @@ type accessOf struct {
 	prefix urlPrefix
 	header http.Header // in canonical form
 	poller int         // which of the poller's transports
+	told   bool        // that a node's URL only begins as Prefix does
 }
 
 // ready tells what is wrong with a, and makes it ready for use.
@@ -59,13 +60,20 @@ func (a Access) ready() (accessOf, error) {
 	return of, nil
 }
 
-func (a *accessOf) matches(t Target) bool {
+func (a *accessOf) matches(t Target) bool { return a.hasLabels(t) && a.prefix.matches(t.URL) }
+
+// beginsAlike tells whether a is not for t, though as text its Prefix is the beginning of t's URL.
+func (a *accessOf) beginsAlike(t Target) bool {
+	return strings.HasPrefix(t.URL, a.Prefix) && a.hasLabels(t) && !a.prefix.matches(t.URL)
+}
+
+func (a *accessOf) hasLabels(t Target) bool {
 	for k, v := range a.Labels {
 		if got, ok := t.Labels[k]; !ok || got != v {
 			return false
 		}
 	}
-	return a.prefix.matches(t.URL)
+	return true
 }
 
 // isToken tells whether s is a token of RFC 9110, as the name of a header must be.

@@ -191,6 +191,9 @@ func (r *Registry) find() ([]string, error) {
 			case strings.HasPrefix(f.Name(), "."):
 			case f.IsDir() && depth < maxFolders:
 				inside, err := fs.ReadDir(r.root.FS(), p)
+				if err != nil && (depth > 0 || contract.CheckIdentifier("domain", f.Name()) != nil) {
+					continue // no product lies there: a disk's own lost+found, say
+				}
 				if err != nil {
 					return fmt.Errorf("reading folder %s: %w", filepath.Join(r.dir, p), err)
 				}

@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -406,6 +407,38 @@ func TestJUnitAndSARIF(t *testing.T) {
 	}
 }
 
+// TestAFolderOfNoDomainNeedNotBeReadable: a disk's own lost+found is root's alone.
+func TestAFolderOfNoDomainNeedNotBeReadable(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root reads every folder")
+	}
+	dir := t.TempDir()
+	closed := func(folder string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(filepath.Join(dir, folder), 0); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.Chmod(filepath.Join(dir, folder), 0o700) })
+	}
+	closed("lost+found")
+	closed("commerce/private")
+	r, err := OpenRegistry(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	if entries, _, err := r.Scan(); err != nil || len(entries) > 0 {
+		t.Errorf("%v %v", entries, err)
+	}
+	closed("finance")
+	if _, _, err := r.Scan(); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("a domain's folder cannot be read: %v", err)
+	}
+}
+
 // TestWhatLiesWhereNoProductDoesIsTold with what to do about it, and not what nobody means as one.
 func TestWhatLiesWhereNoProductDoesIsTold(t *testing.T) {
 	dir := t.TempDir()
@@ -424,8 +457,12 @@ func TestWhatLiesWhereNoProductDoesIsTold(t *testing.T) {
 	for _, path := range []string{"orders.yaml", "commerce/orders.yaml", "commerce/more/a.yaml", "commerce/two words.yml", "commerce/LOUD.YAML", "my domain/a.yaml", ".git/a.yaml"} {
 		put(path, product)
 	}
-	put("torn.yaml", []byte("name: [\n"))
+	put("torn.yaml", []byte("name: orders\r\ndomain: [\r\n"))
 	put("docker-compose.yml", []byte("services: {web: {image: x}}\n"))
+	put("chart.yaml", []byte("{{- if .Values.on }}\nmetadata:\n  name: {{ .Values.name }}\n  domain: x\n{{- end }}\n")) // no YAML
+	put("cluster.yaml", []byte("kind: ConfigMap\n---\nkind: Secret\n"))
+	put("mkdocs.yml", []byte("site_name: x\nemoji: !!python/name:material.twemoji\n"))
+	put("empty.yaml", nil)
 	put("README.md", []byte("# products\n"))
 	for link, target := range map[string]string{"linked": "commerce", "link.yaml": "commerce/orders.yaml"} {
 		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {

@@ -35,8 +35,11 @@ type Snapshot struct {
 
 // JudgesNothing tells why not one contract is judged, empty while one is or there is none to judge.
 func (s *Snapshot) JudgesNothing() safetext.Text {
-	if !s.Scanned && s.Error.IsEmpty() {
+	switch {
+	case !s.Scanned && s.Error.IsEmpty():
 		return safetext.Clean("the registry was not read yet")
+	case s.Scanned && len(s.Products) == 0:
+		return safetext.Text{} // whatever is away
 	}
 	for i := range s.Products {
 		if p := &s.Products[i]; p.State != Waiting && p.State != Bad {

@@ -142,7 +142,7 @@ func (s *Session) Run(ctx context.Context, do func(context.Context, *backend.Run
 	err = do(ctx, r)
 	cancel()
 	slow := time.AfterFunc(slowToStop, func() {
-		_, _ = fmt.Fprintln(s.settings.ErrOut, "weir: stopping; some connections to kafka are slow to close, this takes up to 10 s")
+		_, _ = fmt.Fprintln(s.settings.ErrOut, "weir: stopping; connections to kafka are slow to close, or the outbox to open, this takes up to 10 s")
 	})
 	defer slow.Stop()
 	for range parts {

@@ -16,8 +16,8 @@ const drainTime = 10 * time.Second
 // Worked is what came of a worker's life.
 type Worked struct {
 	Last *timeline.Snapshot
-	// Never tells why an engine never ran though the time was up: weir was ready, as /readyz judges it, at no tick. It is
-	// empty when weir was, and when somebody ended the session before.
+	// Never tells why an engine never ran though the time was up: weir was ready, as /readyz judges it, at no tick, nor at
+	// the end. It is empty when weir was, and when somebody ended the session before.
 	Never string
 }
 
@@ -47,8 +47,8 @@ func (s *Session) Work(ctx context.Context, lasting time.Duration) (Worked, erro
 		if s.quiet != nil {
 			s.quiet()
 			r.Drain(drainTime)
-			ready.look(past.Newest())
 		}
+		ready.look(r.Observe()) // the last tick may be a minute ago
 		return nil
 	})
 	if err != nil {
@@ -68,13 +68,9 @@ type readiness struct {
 }
 
 func (x *readiness) look(s *timeline.Snapshot) {
-	if x.once {
+	if x.once || s == nil {
 		return
 	}
-	at := time.Time{}
-	if s != nil {
-		at = s.At // a snapshot is judged as of its own time
-	}
-	r := api.Ready(s, at)
+	r := api.Ready(s, s.At) // as of its own time
 	x.once, x.reasons = r.Ready, r.Reasons
 }

@@ -204,20 +204,23 @@ func Parse(data []byte, domain, name string) (Product, error) {
 	return p, nil
 }
 
-// IsProduct tells whether a text is meant as a product, be it a wrong one; a text that is no YAML may be.
+// IsProduct tells whether a text is meant as a product, be it a wrong one. What is no YAML, or more than one text of it, is
+// told by its lines.
 func IsProduct(data []byte) bool {
-	root, err := parseYAML(data)
-	if err != nil {
-		return true
-	}
-	seen := map[string]bool{}
-	for i, k := range root.keys {
-		seen[k.text] = true
-		if k.text == "kind" && root.entries[i].text == "DataContract" {
-			return true
+	top := map[string]string{} // keys and what is beside them
+	if root, err := parseYAML(data); err == nil {
+		for i, k := range root.keys {
+			top[k.text] = root.entries[i].text
+		}
+	} else {
+		for line := range strings.Lines(string(data)) {
+			if key, value, ok := strings.Cut(line, ":"); ok {
+				top[key] = strings.TrimSpace(value)
+			}
 		}
 	}
-	return seen["quality_sla"] || seen["domain"] && seen["name"]
+	has := func(key string) bool { _, ok := top[key]; return ok }
+	return top["kind"] == "DataContract" || has("quality_sla") || has("domain") && has("name")
 }
 
 func isODCS(root *node) bool {
