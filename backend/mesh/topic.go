@@ -28,7 +28,11 @@ const DefaultTopicRecords = 100_000
 
 // ProfileTopic looks at every value of the newest records of a topic. When the time is up it tells what was seen. It joins
 // no group and commits nothing.
-func ProfileTopic(ctx context.Context, cluster kafka.Cluster, topic string, o TopicOptions) (profile Profile, err error) {
+func ProfileTopic(ctx context.Context, cluster kafka.Cluster, topic string, o TopicOptions) (Profile, error) {
+	return kafka.Bounded(cluster, func(cluster kafka.Cluster) (Profile, error) { return profileTopic(ctx, cluster, topic, o) })
+}
+
+func profileTopic(ctx context.Context, cluster kafka.Cluster, topic string, o TopicOptions) (profile Profile, err error) {
 	fail := func(err error) error { return fmt.Errorf("reading topic %s: %w", topic, err) }
 	if o.Records <= 0 {
 		o.Records = DefaultTopicRecords
