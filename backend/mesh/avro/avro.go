@@ -163,7 +163,7 @@ func (c *compiler) object(v map[string]any, namespace string, depth int) (*node,
 	case "fixed":
 		size, _ := v["size"].(float64)
 		if n.kind, n.size = fixed, int(size); n.size < 0 || n.size > MaxJSON {
-			return nil, fmt.Errorf("a fixed of %d bytes", n.size)
+			return nil, fmt.Errorf("a fixed of %s", inBytes(int64(n.size)))
 		}
 	default:
 		k, ok := primitives[typ]
@@ -190,9 +190,17 @@ func (s *Schema) AppendJSON(dst, data []byte) ([]byte, error) {
 	d := decoder{data: data, start: len(dst)}
 	out, err := d.value(dst, s.root, 0)
 	if err == nil && d.at != len(data) {
-		err = fmt.Errorf("%w: %d bytes after the record", ErrData, len(data)-d.at)
+		err = fmt.Errorf("%w: %s after the record", ErrData, inBytes(int64(len(data)-d.at)))
 	}
 	return out, err
+}
+
+// inBytes writes a size.
+func inBytes(n int64) string {
+	if n == 1 {
+		return "1 byte"
+	}
+	return strconv.FormatInt(n, 10) + " bytes"
 }
 
 type decoder struct {
@@ -245,7 +253,7 @@ func (d *decoder) value(dst []byte, n *node, depth int) ([]byte, error) {
 			return dst, err
 		}
 		if size < 0 || size > int64(len(d.data)-d.at) {
-			return dst, d.fail(fmt.Sprintf("a text of %d bytes", size))
+			return dst, d.fail("a text of " + inBytes(size))
 		}
 		b, err := d.take(int(size))
 		if err != nil {

@@ -73,7 +73,7 @@ func tolerated(r contract.Rule) string {
 	if len(r.Limits) == 0 || !r.Percent && !r.Share && len(r.Limits) == 1 && r.Limits[0].A == 0 {
 		return ""
 	}
-	unit := " rows"
+	unit := unitOf(r)
 	if r.Percent {
 		unit = "%"
 	}
