@@ -468,7 +468,7 @@ func (e *Engine) startReader(ctx context.Context, client connection, p *live, ge
 // readPartition judges the records of one partition until ctx ends or sarama gives the partition up.
 func (e *Engine) readPartition(ctx context.Context, p *live, generation int, id int32, part *part, r sarama.PartitionConsumer, end int64) {
 	records := make([]*sarama.ConsumerMessage, 0, batch)
-	bytes, errs := make([][]byte, 0, batch), make([]error, 0, batch)
+	bytes, values := make([][]byte, 0, batch), make([]value, 0, batch)
 	for {
 		records = records[:0]
 		select {
@@ -501,17 +501,16 @@ func (e *Engine) readPartition(ctx context.Context, p *live, generation int, id 
 		for _, m := range records {
 			bytes = append(bytes, m.Value)
 		}
-		var values [][]byte
-		if values, errs = e.values(ctx, p, bytes, errs); values == nil {
+		if values = e.values(ctx, p, bytes, values); values == nil {
 			return
 		}
-		p.take(generation, id, part, records, values, errs, end)
+		p.take(generation, id, part, records, values, end)
 	}
 }
 
 // take judges records of a partition, those already judged left out. Those below end were there when the feed started:
 // they are placed in the window by their own time; the others by their arrival.
-func (p *live) take(generation int, id int32, part *part, records []*sarama.ConsumerMessage, values [][]byte, errs []error, end int64) {
+func (p *live) take(generation int, id int32, part *part, records []*sarama.ConsumerMessage, values []value, end int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.generation != generation {
@@ -524,15 +523,15 @@ func (p *live) take(generation int, id int32, part *part, records []*sarama.Cons
 	if !given {
 		return
 	}
-	p.judgeRecords(part, id, records, values, errs, end, time.Now())
+	p.judgeRecords(part, id, records, values, end, time.Now())
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	part.judged(part.next, records[len(records)-1].Offset) // a reader leaves nothing out
 }
 
-// judgeRecords counts records that were not judged yet, by their values, or as they are where values is nil. The product's
-// mutex is held.
-func (p *live) judgeRecords(part *part, id int32, records []*sarama.ConsumerMessage, values [][]byte, errs []error, end int64, now time.Time) {
+// judgeRecords counts records that were not judged yet, by their values, or as the JSON they are where values is nil. The
+// product's mutex is held.
+func (p *live) judgeRecords(part *part, id int32, records []*sarama.ConsumerMessage, values []value, end int64, now time.Time) {
 	for i, m := range records {
 		if part.has(m.Offset) || m.Value == nil { // a tombstone says that its key is gone: it is no row
 			continue
@@ -542,13 +541,15 @@ func (p *live) judgeRecords(part *part, id int32, records []*sarama.ConsumerMess
 			at = m.Timestamp
 		}
 		where := judge.Where{Partition: id, Offset: m.Offset, At: at}
-		switch {
-		case values == nil:
-			_ = p.judge.JSON(m.Value, where) // counted as undecodable
-		case errs[i] != nil:
-			p.judge.Undecodable(m.Value, where, errs[i])
-		default:
-			_ = p.judge.JSON(values[i], where)
+		v := value{json: m.Value}
+		if values != nil {
+			v = values[i]
 		}
+		if v.err != nil {
+			p.judge.Undecodable(m.Value, where, v.err)
+			continue
+		}
+		p.judge.Times(v.times)
+		_ = p.judge.JSON(v.json, where) // counted as undecodable
 	}
 }

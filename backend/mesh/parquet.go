@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -77,6 +78,7 @@ func (v *validation) parquet(source io.Reader) (err error) {
 		}
 		t.columns = append(t.columns, column)
 	}
+	v.judge.Times(t)
 	if v.judge.NullsOnly() && !v.judge.Lacks(t.slots) {
 		return t.nulls()
 	}
@@ -115,6 +117,7 @@ type table struct {
 
 // tableColumn is a root column of a table.
 type tableColumn struct {
+	name     string
 	leaf     int // index of its first leaf, whose levels tell where it is null
 	nullable bool
 	kind     scan.Kind // of a nested column: Object or Array
@@ -125,8 +128,15 @@ type tableColumn struct {
 	write func(dst []byte, value parquet.Value) ([]byte, scan.Kind)
 }
 
+// IsTime tells of what is inside the nested columns whether it is a time by its type; the values of others are told by
+// themselves.
+func (t *table) IsTime(path []string) bool {
+	i := slices.IndexFunc(t.columns, func(c tableColumn) bool { return c.name == path[0] })
+	return i >= 0 && t.columns[i].inside != nil && t.columns[i].inside.isTime(path[1:])
+}
+
 func newTableColumn(c *parquet.Column, half map[int]bool) tableColumn {
-	t := tableColumn{nullable: c.Optional(), kind: scan.Object}
+	t := tableColumn{name: c.Name(), nullable: c.Optional(), kind: scan.Object}
 	if c.Leaf() && !c.Repeated() {
 		t.leaf = c.Index()
 		if float := floatOf(c.Type(), half[t.leaf]); float != nil {

@@ -3,6 +3,7 @@ package mesh
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go"
@@ -29,6 +30,7 @@ type nested struct {
 	dictionary bool // an object of keys and values, which are its children
 	children   []*nested
 	write      func(dst []byte, value parquet.Value) ([]byte, scan.Kind) // of a leaf
+	time       bool                                                      // of a leaf: its values are dates, times of day or both
 }
 
 // newNested describes a column and what is inside.
@@ -41,7 +43,7 @@ func newNested(c *parquet.Column, half map[int]bool, depth int) (*nested, error)
 		definition: c.MaxDefinitionLevel(), repetition: c.MaxRepetitionLevel(),
 	}
 	if c.Leaf() {
-		n.leaf, n.leaves, n.write = c.Index(), 1, writerOf(c.Type(), half[c.Index()])
+		n.leaf, n.leaves, n.write, n.time = c.Index(), 1, writerOf(c.Type(), half[c.Index()]), isTime(c.Type())
 		return n, nil
 	}
 	for _, child := range c.Columns() {
@@ -79,6 +81,30 @@ func newNested(c *parquet.Column, half map[int]bool, depth int) (*nested, error)
 		}
 	}
 	return n, nil
+}
+
+// isTime tells whether what is at a path inside is a time by its type: names, and [] for the elements of a list or the values
+// of a map.
+func (n *nested) isTime(path []string) bool {
+	if n.repeated {
+		if len(path) == 0 || path[0] != "[]" {
+			return false
+		}
+		path = path[1:]
+	}
+	switch {
+	case n.write != nil:
+		return n.time && len(path) == 0
+	case n.dictionary:
+		return len(path) > 0 && path[0] == "[]" && n.children[0].children[1].isTime(path[1:])
+	case n.list:
+		return n.children[0].isTime(path)
+	case len(path) == 0:
+		return false
+	}
+	key := string(appendJSONString(nil, []byte(path[0]))) + ":"
+	i := slices.IndexFunc(n.children, func(child *nested) bool { return string(child.key) == key })
+	return i >= 0 && n.children[i].isTime(path[1:])
 }
 
 // assembly puts nested values of a row together.

@@ -151,9 +151,10 @@ func (t *tail) record(ctx context.Context, m *sarama.ConsumerMessage) error {
 	if value == nil { // a tombstone is no row
 		return nil
 	}
+	var times judge.Times
 	if t.schemas != nil && framed(value) {
 		var err error
-		t.decoded, err = t.schemas.decode(ctx, t.decoded[:0], value)
+		t.decoded, times, err = t.schemas.decode(ctx, t.decoded[:0], value)
 		if errors.Is(err, errRegistry) {
 			return err
 		}
@@ -163,6 +164,7 @@ func (t *tail) record(ctx context.Context, m *sarama.ConsumerMessage) error {
 		}
 		value = t.decoded
 	}
+	t.judge.Times(times)
 	_ = t.judge.JSON(value, where) // counted as undecodable
 	return nil
 }

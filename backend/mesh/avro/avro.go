@@ -195,6 +195,36 @@ func (s *Schema) AppendJSON(dst, data []byte) ([]byte, error) {
 	return out, err
 }
 
+// IsTime tells whether the field at a path is a date, a time of day or both by its type: names, and [] for the elements of an
+// array or the values of a map.
+func (s *Schema) IsTime(path []string) bool { return s.root.isTime(path) }
+
+func (n *node) isTime(path []string) bool {
+	if n.kind == union {
+		time := false
+		for _, branch := range n.parts {
+			if len(path) == 0 && branch.kind == text {
+				return false // which of them it is, its JSON does not tell
+			}
+			time = time || branch.isTime(path)
+		}
+		return time
+	}
+	switch {
+	case len(path) == 0:
+		return n.kind == integer && n.isLogicalTime()
+	case n.kind == record:
+		i := slices.Index(n.names, quote(path[0])+":")
+		return i >= 0 && n.parts[i].isTime(path[1:])
+	case n.kind == array || n.kind == dict:
+		return path[0] == "[]" && n.parts[0].isTime(path[1:])
+	}
+	return false
+}
+
+// isLogicalTime tells whether appendInteger writes a time.
+func (n *node) isLogicalTime() bool { return len(appendInteger(nil, 0, n.logical)) > 1 }
+
 // inBytes writes a size.
 func inBytes(n int64) string {
 	if n == 1 {

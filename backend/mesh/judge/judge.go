@@ -38,6 +38,8 @@ type Judge struct {
 	total   sheet  // scratch of Outcome
 	sheet   *sheet // where the current row is counted
 
+	times Times // of the rows at hand
+
 	// The row at hand.
 	row    uint64 // its generation
 	cells  []Cell
@@ -328,6 +330,9 @@ func (j *Judge) judge(slot int, cell Cell, depth int) {
 		return
 	}
 	j.parsed = 0
+	if c.isTime && cell.Kind == scan.String {
+		cell.Time = true
+	}
 	for _, i := range c.checks {
 		if check := &j.checks[i]; j.fails(check, cell) {
 			j.fail(i, slot, cell)

@@ -94,6 +94,7 @@ type column struct {
 	glance   glance
 	declared bool
 	masked   bool
+	isTime   bool // its strings are times of the data's own type, in the rows at hand
 }
 
 // compile binds the product's rules to slots. Columns that no rule names get theirs when they are seen.

@@ -16,10 +16,11 @@ type Fault struct {
 
 // Record judges one record of a topic on its own, as of when it arrived. Rules about many rows (their number, their
 // age, repeated values) are left out: no single record is to blame. columns are those the data have otherwise: one that
-// this record lacks is null in it. The error says why the record cannot be decoded.
-func Record(p contract.Product, record []byte, arrived time.Time, columns []string) ([]Fault, error) {
+// this record lacks is null in it. times tells of its times; nil: they are texts. The error says why the record cannot be decoded.
+func Record(p contract.Product, record []byte, arrived time.Time, columns []string, times Times) ([]Fault, error) {
 	j := New(p, Options{Live: true, MaxDistinct: 1})
 	defer func() { _ = j.Close() }() // one row needs no temporary file
+	j.Times(times)
 	if err := j.JSON(record, Where{At: arrived}); err != nil {
 		return nil, err
 	}

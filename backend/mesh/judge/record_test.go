@@ -34,7 +34,7 @@ func TestRecord(t *testing.T) {
 		{standard, `{"id":null,"age":130,"kind":"c"}`, "required id null; maximum age outside; invalidValues kind not a valid value < 5%"},
 		{standard, `{"id":"one","age":1,"kind":"a","home":{}}`, "id not of type integer; required home.zip null"},
 	} {
-		faults, err := Record(c.product, []byte(c.record), time.Now(), nil)
+		faults, err := Record(c.product, []byte(c.record), time.Now(), nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,10 +61,10 @@ func TestRecord(t *testing.T) {
 			}
 		}
 	}
-	if faults, err := Record(article, []byte(`{"id":1,"email":"a"}`), time.Now(), []string{"id", "phone"}); err != nil || len(faults) != 1 || faults[0].Column != "phone" || faults[0].What != "missing" {
+	if faults, err := Record(article, []byte(`{"id":1,"email":"a"}`), time.Now(), []string{"id", "phone"}, nil); err != nil || len(faults) != 1 || faults[0].Column != "phone" || faults[0].What != "missing" {
 		t.Errorf("of a column that others have: %+v, %v", faults, err)
 	}
-	if _, err := Record(article, []byte("not JSON"), time.Now(), nil); err == nil {
+	if _, err := Record(article, []byte("not JSON"), time.Now(), nil, nil); err == nil {
 		t.Error("garbage was judged")
 	}
 }
