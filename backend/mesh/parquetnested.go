@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go"
@@ -31,6 +32,8 @@ type nested struct {
 	children   []*nested
 	write      func(dst []byte, value parquet.Value) ([]byte, scan.Kind) // of a leaf
 	time       bool                                                      // of a leaf: its values are dates, times of day or both
+	text       bool                                                      // of a leaf: its values are to be UTF-8
+	name       string
 }
 
 // newNested describes a column and what is inside.
@@ -43,7 +46,8 @@ func newNested(c *parquet.Column, half map[int]bool, depth int) (*nested, error)
 		definition: c.MaxDefinitionLevel(), repetition: c.MaxRepetitionLevel(),
 	}
 	if c.Leaf() {
-		n.leaf, n.leaves, n.write, n.time = c.Index(), 1, writerOf(c.Type(), half[c.Index()]), isTime(c.Type())
+		n.leaf, n.leaves, n.write = c.Index(), 1, writerOf(c.Type(), half[c.Index()])
+		n.time, n.text, n.name = isTime(c.Type()), isUTF8Type(c.Type()), strings.Join(c.Path(), ".")
 		return n, nil
 	}
 	for _, child := range c.Columns() {
@@ -112,6 +116,7 @@ type assembly struct {
 	row     parquet.Row
 	at      []int // of each leaf: where its next value is in the row
 	scratch []byte
+	bad     error // why the row is none
 }
 
 // start takes a row, whose values are in the order of the leaves.
@@ -224,6 +229,9 @@ func (a *assembly) leafValue(dst []byte, n *nested) []byte {
 	case scan.Null:
 		return append(dst[:start], "null"...)
 	case scan.String:
+		if n.text && a.bad == nil {
+			a.bad = textOf(n.name, dst[start+1:len(dst)-1])
+		}
 		a.scratch = append(a.scratch[:0], dst[start+1:len(dst)-1]...)
 		return appendJSONString(dst[:start], a.scratch)
 	}
