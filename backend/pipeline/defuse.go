@@ -140,12 +140,17 @@ func (e *Engine) buryRange(ctx context.Context, f *flow, c *claim, first, next i
 		b.ready <- struct{}{}
 		f.take(c, len(records))
 		f.ahead.Add(1)
+		notSent := func(err error) error { // else letting the partition go would wait for them
+			f.take(c, -len(records))
+			f.ahead.Add(-1)
+			return err
+		}
 		select {
 		case f.order <- b:
 		case <-f.ctx.Done():
-			return ErrNotRunning
+			return notSent(ErrNotRunning)
 		case <-ctx.Done():
-			return ctx.Err()
+			return notSent(ctx.Err())
 		}
 		e.stats.consumed.Add(uint64(len(records)))
 		if err := f.idle(ctx); err != nil {
