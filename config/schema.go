@@ -172,7 +172,7 @@ func schema(c *Config) []field {
 		}},
 		{key: "history", doc: "The flight recorder.", fields: []field{
 			{key: "path", to: &c.History.Path, is: filePath, fallback: `""`, doc: "SQLite file; \"\" is one in the state folder"},
-			{key: "retain", to: &c.History.Retain, fallback: "24h", min: minute, max: 365 * 24 * hour, doc: "how long it remembers"},
+			{key: "retain", to: &c.History.Retain, fallback: "24h", min: minute, max: 365 * 24 * hour, doc: "how much recorded time it remembers"},
 			{key: "max_bytes", to: &c.History.MaxBytes, fallback: "1GiB", min: 1 << 20, max: 1 << 40, doc: "how large the file may grow; beyond that the oldest is dropped"},
 		}},
 		{key: "console", doc: "How the terminal looks.", fields: []field{

@@ -1,7 +1,9 @@
 package kafka
 
 import (
+	"fmt"
 	"sync"
+	"time"
 
 	"github.com/IBM/sarama"
 
@@ -50,4 +52,97 @@ func (l *listeners) tell(v any) {
 	for _, f := range told {
 		f(p)
 	}
+}
+
+// Watch hears of panics for somebody who waits for clients.
+type Watch struct {
+	mu    sync.Mutex
+	first error         // what the first panic is told as
+	heard chan struct{} // closed then
+	stop  func()
+}
+
+// NewWatch hears of panics until Stop, and calls f with each unless it is nil.
+func NewWatch(f func(*safego.Panic)) *Watch {
+	w := &Watch{heard: make(chan struct{})}
+	w.stop = OnPanic(func(p *safego.Panic) {
+		if f != nil {
+			f(p)
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.first == nil {
+			w.first = fmt.Errorf("a kafka client broke: %w", p)
+			close(w.heard)
+		}
+	})
+	return w
+}
+
+// Stop ends the watch.
+func (w *Watch) Stop() { w.stop() }
+
+// Outlast waits until ended is closed, though not for ever once a client has panicked: what waits for the goroutine that
+// is gone does so without end. It calls hangUp after patience, and after patience again it tells that what it waited for
+// is left behind.
+func (w *Watch) Outlast(ended <-chan struct{}, patience time.Duration, hangUp func()) (left bool) {
+	select {
+	case <-ended:
+		return false
+	case <-w.heard:
+	}
+	for range 2 {
+		select {
+		case <-ended:
+			return false
+		case <-time.After(patience):
+			hangUp()
+		}
+	}
+	return true
+}
+
+// err is what the first panic is told as.
+func (w *Watch) err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.first
+}
+
+// askPatience is how long what is asked of a client may take to end by itself after a panic, which may be another client's.
+const askPatience = 5 * time.Second
+
+// bounded calls f in a goroutine of its own and returns what it does, or the first panic where f does not end for it.
+func bounded[T any](w *Watch, patience time.Duration, hangUp func(), f func() (T, error)) (answer T, left bool, err error) {
+	type outcome struct {
+		answer T
+		err    error
+		panic  *safego.Panic // of f itself, which is its caller's
+	}
+	done, ended := make(chan outcome, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		var o outcome
+		o.panic = safego.Call(func() { o.answer, o.err = f() })
+		done <- o
+	}()
+	if w.Outlast(ended, patience, hangUp) {
+		return answer, true, w.err()
+	}
+	o := <-done
+	if o.panic != nil {
+		panic(o.panic)
+	}
+	return o.answer, false, o.err
+}
+
+// Bounded calls f with c by connections of its own and returns what it does, or an error where a client has panicked and
+// f does not end for that. f is left behind then: nobody may read what it writes.
+func Bounded[T any](c Cluster, f func(Cluster) (T, error)) (T, error) {
+	apart, hangUp := c.Apart()
+	defer hangUp()
+	w := NewWatch(nil)
+	defer w.Stop()
+	answer, _, err := bounded(w, askPatience, hangUp, func() (T, error) { return f(apart) })
+	return answer, err
 }

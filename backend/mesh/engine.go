@@ -50,7 +50,6 @@ type Engine struct {
 	schemas *schemas // nil without a schema registry
 	log     event.Log
 
-	run      *safego.Group // what the current Run has at work
 	wake     chan struct{} // tells feedAll that a product has come or changed
 	mu       sync.Mutex    // guards products
 	products map[string]*live
@@ -61,6 +60,8 @@ type Engine struct {
 	onTopic   atomic.Pointer[map[string][]*live] // the products a topic feeds, for Batch
 	tapFailed atomic.Bool
 	pace      pace
+	// abandonPatience is the constant of that name, shorter in tests.
+	abandonPatience time.Duration
 
 	masks maskCache // what Masks said of fields, until a contract changes
 
@@ -81,7 +82,7 @@ func New(c Config) *Engine {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{config: c, pace: defaultPace, schemas: newSchemas(c.SchemaRegistry), wake: make(chan struct{}, 1), products: map[string]*live{}}
+	e := &Engine{config: c, pace: defaultPace, abandonPatience: abandonPatience, schemas: newSchemas(c.SchemaRegistry), wake: make(chan struct{}, 1), products: map[string]*live{}}
 	broker := ""
 	if brokers := c.Cluster.Brokers(); len(brokers) > 0 {
 		broker = brokers[0]
@@ -112,19 +113,49 @@ type live struct {
 	told    told // to lineage
 }
 
-// Run judges until ctx ends. A registry or broker that is away is waited for. The only error is a panic (*safego.Panic):
-// the next Run judges the windows anew.
+// engineRun is one Run: what it has at work, which fails together, and the cluster by connections of its own.
+type engineRun struct {
+	safego.Group
+	cluster kafka.Cluster
+}
+
+// Run judges until ctx ends. A registry or broker that is away is waited for. The only error is a panic (*safego.Panic),
+// be it one of a client of Kafka's: the next Run goes on with the windows.
 func (e *Engine) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	defer e.schemas.close()
-	e.run = &safego.Group{Failed: func(*safego.Panic) { stop() }}
-	e.run.Go(func() { e.watch(ctx) })
-	e.run.Go(func() { e.feedAll(ctx) })
-	e.run.Go(func() { e.reporter.run(ctx) })
-	e.run.Go(func() { e.judgeOnTime(ctx) })
-	e.run.Wait()
-	return e.run.Err()
+	r := &engineRun{Group: safego.Group{Failed: func(*safego.Panic) { stop() }}}
+	var hangUp func()
+	r.cluster, hangUp = e.config.Cluster.Apart()
+	defer hangUp()
+	clients := kafka.NewWatch(r.Fail)
+	defer clients.Stop()
+	r.Go(func() { e.watch(ctx) })
+	r.Go(func() { e.feedAll(ctx, r) })
+	r.Go(func() { e.reporter.run(ctx) })
+	r.Go(func() { e.judgeOnTime(ctx) })
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.Wait()
+	}()
+	if clients.Outlast(ended, e.abandonPatience, hangUp) {
+		e.abandon()
+	}
+	return r.Err()
+}
+
+// abandonPatience is how long a run whose client has panicked may take to end by itself and, once its connections are
+// closed, to end for that.
+const abandonPatience = 5 * time.Second
+
+// abandon leaves the readers of a run behind that wait for a client that has panicked.
+func (e *Engine) abandon() {
+	e.config.Logger.Error("a kafka client that panicked does not end: it is left behind")
+	for _, p := range e.sorted() {
+		p.feed.abandon()
+	}
 }
 
 func (e *Engine) judgeOnTime(ctx context.Context) {

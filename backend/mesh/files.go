@@ -138,6 +138,7 @@ func (v *validation) ready(columnar bool) *judge.Judge {
 			Columnar: columnar, Unmasked: v.options.Unmasked, MaxDistinct: fileDistinct, Observe: v.options.observe,
 		})
 	}
+	v.judge.Times(nil) // until the file says otherwise
 	return v.judge
 }
 

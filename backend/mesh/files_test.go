@@ -235,6 +235,20 @@ func TestNumbersBeyondFloat64(t *testing.T) {
 	}
 }
 
+// TestBlanksAroundANumberOfCSV are no matter, as in pandas; a blank beside a null's word makes it a text, as there.
+func TestBlanksAroundANumberOfCSV(t *testing.T) {
+	t.Parallel()
+	p := odcs(t, `{name: v, logicalType: integer, logicalTypeOptions: {maximum: 10, format: i8}}, {name: w, logicalType: number}`)
+	r := validate(t, p, FileOptions{}, write(t, "a.csv", []byte("v,w\n 7, 7.5\n8 ,\t1e3 \n 17,\v1\n\" 9\",NA\n- 9, NA\n, \n\u00a07,NA \n")))
+	var got []string
+	for _, i := range r.Issues {
+		got = append(got, fmt.Sprintf("%s %s %d/%d", i.Rule.Name, i.Column, i.Failed, i.Of))
+	}
+	if want := []string{"logicalType v 2/6", "logicalType w 3/6", "format v 2/6", "maximum v 1/6"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // TestRepeatedNamesAreToldApart as pandas does it.
 func TestRepeatedNamesAreToldApart(t *testing.T) {
 	t.Parallel()

@@ -1,12 +1,14 @@
 package mesh
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -77,6 +79,7 @@ func (v *validation) parquet(source io.Reader) (err error) {
 		}
 		t.columns = append(t.columns, column)
 	}
+	v.judge.Times(t)
 	if v.judge.NullsOnly() && !v.judge.Lacks(t.slots) {
 		return t.nulls()
 	}
@@ -111,28 +114,40 @@ type table struct {
 	leaves  int   // up to the last one that a rule looks at inside a nested column
 	base    int64 // rows of the row groups before
 	before  int64 // bytes read before the file, or with it where it came as a stream
+
+	buffer []parquet.Row
+	cells  rowCells
 }
 
 // tableColumn is a root column of a table.
 type tableColumn struct {
+	name     string
 	leaf     int // index of its first leaf, whose levels tell where it is null
 	nullable bool
 	kind     scan.Kind // of a nested column: Object or Array
 	time     bool
+	text     bool                     // which is to be UTF-8
 	isNaN    func(parquet.Value) bool // of a column of floats
 	inside   *nested                  // of a nested column that a rule looks into
 	// write appends a value in JSON's words; nil for a nested column.
 	write func(dst []byte, value parquet.Value) ([]byte, scan.Kind)
 }
 
+// IsTime tells of what is inside the nested columns whether it is a time by its type; the values of others are told by
+// themselves.
+func (t *table) IsTime(path []string) bool {
+	i := slices.IndexFunc(t.columns, func(c tableColumn) bool { return c.name == path[0] })
+	return i >= 0 && t.columns[i].inside != nil && t.columns[i].inside.isTime(path[1:])
+}
+
 func newTableColumn(c *parquet.Column, half map[int]bool) tableColumn {
-	t := tableColumn{nullable: c.Optional(), kind: scan.Object}
+	t := tableColumn{name: c.Name(), nullable: c.Optional(), kind: scan.Object}
 	if c.Leaf() && !c.Repeated() {
 		t.leaf = c.Index()
 		if float := floatOf(c.Type(), half[t.leaf]); float != nil {
 			t.isNaN = func(v parquet.Value) bool { return math.IsNaN(float(v)) }
 		}
-		t.write, t.time = writerOf(c.Type(), half[t.leaf]), isTime(c.Type())
+		t.write, t.time, t.text = writerOf(c.Type(), half[t.leaf]), isTime(c.Type()), isUTF8Type(c.Type())
 		return t
 	}
 	if lt := c.Type().LogicalType(); c.Repeated() || lt != nil && isList(lt) {
@@ -158,6 +173,17 @@ func isTime(typ parquet.Type) bool {
 	if lt := typ.LogicalType(); lt != nil {
 		switch lt.Value.(type) {
 		case *format.TimestampType, *format.DateType, *format.TimeType:
+			return true
+		}
+	}
+	return false
+}
+
+// isUTF8Type tells whether the values of a type are texts by what it says: without a word they are bytes.
+func isUTF8Type(typ parquet.Type) bool {
+	if lt := typ.LogicalType(); lt != nil && typ.Kind() == parquet.ByteArray {
+		switch lt.Value.(type) {
+		case *format.StringType, *format.EnumType, *format.JsonType:
 			return true
 		}
 	}
@@ -190,6 +216,12 @@ func (t *table) nulls() error {
 			})
 		}
 		wg.Wait()
+		if slices.ContainsFunc(errs, func(err error) bool { return errors.Is(err, errNotUTF8) }) {
+			if err := t.rowsOf(group); err != nil {
+				return err
+			}
+			continue
+		}
 		for i, err := range errs {
 			if err != nil {
 				return fmt.Errorf("parquet: column %s, after row %d: %w", t.file.Root().Columns()[i].Name(), t.base, err)
@@ -213,7 +245,7 @@ func (t *table) advance() {
 func (c tableColumn) countNulls(chunk parquet.ColumnChunk, n *scan.Nulls, column int) (err error) {
 	pages := chunk.Pages()
 	defer func() { err = errors.Join(err, pages.Close()) }()
-	row := int64(0)
+	row, read := int64(0), false
 	for {
 		page, err := pages.ReadPage()
 		if errors.Is(err, io.EOF) {
@@ -225,13 +257,36 @@ func (c tableColumn) countNulls(chunk parquet.ColumnChunk, n *scan.Nulls, column
 		if c.write == nil || c.isNaN != nil || page.NumNulls() > 0 {
 			c.nullsOf(page, row, n, column)
 		}
+		utf8 := !c.text || isUTF8(page, &read)
 		row += page.NumRows()
 		parquet.Release(page)
+		if !utf8 {
+			return errNotUTF8
+		}
 	}
 	if row != n.Rows {
 		return fmt.Errorf("%s, but its row group says %d", plural(int(row), "row"), n.Rows)
 	}
 	return nil
+}
+
+// errNotUTF8 tells that some rows of a row group are to be left out: it is to be judged row by row.
+var errNotUTF8 = errors.New("a text that is not UTF-8")
+
+// isUTF8 tells whether a page's texts are. Of those in a dictionary it looks once, which read remembers for the next page.
+func isUTF8(page parquet.Page, read *bool) bool {
+	if d := page.Dictionary(); d != nil {
+		if *read {
+			return true
+		}
+		*read, page = true, d.Page()
+	}
+	data := page.Data()
+	if data.Kind() != encoding.ByteArray {
+		return true
+	}
+	texts, _ := data.ByteArray()
+	return scan.NotUTF8(texts, false) < 0
 }
 
 func (c tableColumn) nullsOf(page parquet.Page, row int64, n *scan.Nulls, column int) {
@@ -308,36 +363,49 @@ func (t *table) sample(group parquet.RowGroup, row int64) string {
 
 // rows judges a table row by row.
 func (t *table) rows() error {
-	buffer := make([]parquet.Row, 256)
-	var cells rowCells
-	where := t.v.where(0)
 	for _, group := range t.file.RowGroups() {
-		rows := group.Rows()
-		for {
-			if err := t.v.ctx.Err(); err != nil {
-				return errors.Join(err, rows.Close())
-			}
-			n, err := rows.ReadRows(buffer)
-			for _, row := range buffer[:n] {
-				t.base++
-				where.Offset = t.base
-				t.v.judge.Row(t.slots, cells.fill(t, row), where)
-			}
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				return errors.Join(fmt.Errorf("parquet: after row %d: %w", t.base, err), rows.Close())
-			}
-		}
-		if err := rows.Close(); err != nil {
+		if err := t.rowsOf(group); err != nil {
 			return err
 		}
-		t.advance()
 	}
 	if t.base != t.file.NumRows() {
 		return fmt.Errorf("parquet: %s, but the file says %d", plural(int(t.base), "row"), t.file.NumRows())
 	}
+	return nil
+}
+
+// rowsOf judges a row group row by row.
+func (t *table) rowsOf(group parquet.RowGroup) error {
+	if t.buffer == nil {
+		t.buffer = make([]parquet.Row, 256)
+	}
+	where := t.v.where(0)
+	rows := group.Rows()
+	for {
+		if err := t.v.ctx.Err(); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+		n, err := rows.ReadRows(t.buffer)
+		for _, row := range t.buffer[:n] {
+			t.base++
+			where.Offset = t.base
+			if cells := t.cells.fill(t, row); t.cells.bad == nil {
+				t.v.judge.Row(t.slots, cells, where)
+			} else {
+				t.v.judge.Undecodable(nil, where, t.cells.bad)
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return errors.Join(fmt.Errorf("parquet: after row %d: %w", t.base, err), rows.Close())
+		}
+	}
+	if err := rows.Close(); err != nil {
+		return err
+	}
+	t.advance()
 	return nil
 }
 
@@ -346,13 +414,14 @@ type rowCells struct {
 	cells    []judge.Cell
 	arena    []byte
 	assembly assembly
+	bad      error // why the row at hand is none
 }
 
 func (r *rowCells) fill(t *table, row parquet.Row) []judge.Cell {
 	if r.cells == nil {
 		r.cells = make([]judge.Cell, len(t.columns))
 	}
-	r.arena = r.arena[:0]
+	r.arena, r.bad, r.assembly.bad = r.arena[:0], nil, nil
 	if t.leaves > 0 {
 		r.assembly.start(row, t.leaves)
 	}
@@ -377,10 +446,23 @@ func (r *rowCells) fill(t *table, row parquet.Row) []judge.Cell {
 				if r.arena, kind = c.write(r.arena, value); kind != scan.Null {
 					r.cells[i] = judge.Cell{Kind: kind, Raw: r.arena[start:], Time: c.time}
 				}
+				if c.text && r.bad == nil {
+					r.bad = textOf(c.name, r.arena[start+1:len(r.arena)-1])
+				}
 			}
 		}
 	}
+	r.bad = cmp.Or(r.bad, r.assembly.bad)
 	return r.cells
+}
+
+// textOf says of a column's text that it is none.
+func textOf(column string, text []byte) error {
+	at := scan.NotUTF8(text, false)
+	if at < 0 {
+		return nil
+	}
+	return fmt.Errorf("column %s is not UTF-8 at byte %d of its text (%#x); write it as UTF-8, or as a column of bytes without the type string", column, at, text[at])
 }
 
 // writerOf writes the values of a type, or of floats of 16 bits, as JSON would: numbers as digits, everything that has words

@@ -74,7 +74,7 @@ func TestAFeedThatStartsAgainKnowsWhatWasJudgedAhead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, time.Minute, kafka.EmbeddedTopic{Name: "events", Partitions: 2})
 	w.send("events", 0, many(10, good)...)
-	client, err := sarama.NewClient(w.engine.config.Cluster.Brokers(), w.engine.saramaConfig())
+	client, err := sarama.NewClient(w.engine.config.Cluster.Brokers(), saramaConfig(w.engine.config.Cluster))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"slices"
@@ -157,6 +158,21 @@ func (w *world) produceAroundABomb() {
 		w.t.Fatal(err)
 	}
 	w.produce(events(10, 20)...)
+}
+
+// TestABurialThatEndsLeavesNothingInHand, for the partition could not be let go before.
+func TestABurialThatEndsLeavesNothingInHand(t *testing.T) {
+	e := New(Config{})
+	f := e.newFlow(nil, atLeastOnce{})
+	for len(f.order) < cap(f.order) {
+		f.order <- newBatch()
+	}
+	c := &claim{source: heldClaim{}, topic: "events"}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := e.buryRange(ctx, f, c, 0, 3, errors.New("a bomb")); !errors.Is(err, context.Canceled) || c.inHand != 0 || f.ahead.Load() != 0 {
+		t.Errorf("%v, %d records in hand, %d batches ahead", err, c.inHand, f.ahead.Load())
+	}
 }
 
 // TestCompressionBombAndNoCommit has the bomb's dead letter written in exactly-once mode by a process that gets no further:

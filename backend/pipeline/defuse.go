@@ -78,7 +78,9 @@ func (e *Engine) defuseClaim(ctx context.Context, admin *kafka.Admin, f *flow, c
 	if err := e.buryRange(ctx, f, c, first, next, why); err != nil {
 		return false, fmt.Errorf("write dead letters for offsets %d to %d: %w", first, next-1, err)
 	}
-	f.move([]*claim{c}, map[int32]int64{c.partition: next})
+	if _, err := f.move([]*claim{c}, map[int32]int64{c.partition: next}); err != nil {
+		return false, err
+	}
 	e.tell(event.Pipeline, event.Critical, fmt.Sprintf("partition %d", c.partition),
 		"offsets %d to %d cannot be read and became dead letters without bytes: %v", first, next-1, why)
 	return true, nil
@@ -138,12 +140,17 @@ func (e *Engine) buryRange(ctx context.Context, f *flow, c *claim, first, next i
 		b.ready <- struct{}{}
 		f.take(c, len(records))
 		f.ahead.Add(1)
+		notSent := func(err error) error { // else letting the partition go would wait for them
+			f.take(c, -len(records))
+			f.ahead.Add(-1)
+			return err
+		}
 		select {
 		case f.order <- b:
 		case <-f.ctx.Done():
-			return ErrNotRunning
+			return notSent(ErrNotRunning)
 		case <-ctx.Done():
-			return ctx.Err()
+			return notSent(ctx.Err())
 		}
 		e.stats.consumed.Add(uint64(len(records)))
 		if err := f.idle(ctx); err != nil {

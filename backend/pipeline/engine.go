@@ -204,14 +204,13 @@ func (e *Engine) Run(ctx context.Context) error {
 	var hangUp func()
 	r.cluster, hangUp = e.cfg.Cluster.Apart()
 	defer hangUp()
-	broken := make(chan struct{}, 1) // holds a token when a client has panicked
-	defer kafka.OnPanic(func(p *safego.Panic) {
+	clients := kafka.NewWatch(func(p *safego.Panic) {
 		r.Fail(p)
 		if f := e.flow.Load(); f != nil {
 			f.cancel(p) // no claim waits for what is in hand
 		}
-		leaveToken(broken)
-	})()
+	})
+	defer clients.Stop()
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -219,10 +218,8 @@ func (e *Engine) Run(ctx context.Context) error {
 		stop()
 		r.Wait()
 	}()
-	select {
-	case <-ended:
-	case <-broken:
-		e.endOrAbandon(ended, hangUp)
+	if clients.Outlast(ended, e.abandonPatience, hangUp) {
+		e.abandon()
 	}
 	return r.Err()
 }
@@ -250,17 +247,8 @@ func (e *Engine) work(ctx context.Context, r *run) {
 // closed, to end for that.
 const abandonPatience = 5 * time.Second
 
-// endOrAbandon waits for the end of a run whose client has panicked, though not for ever: whatever waits for the
-// goroutine that is gone does so without end. It is left behind then, and without connections the group soon misses it.
-func (e *Engine) endOrAbandon(ended <-chan struct{}, hangUp func()) {
-	for range 2 {
-		select {
-		case <-ended:
-			return
-		case <-time.After(e.abandonPatience):
-			hangUp()
-		}
-	}
+// abandon leaves a run behind that waits for a client that has panicked. Without connections the group soon misses it.
+func (e *Engine) abandon() {
 	e.logger.Error("a kafka client that panicked does not end: it is left behind")
 	e.flow.Store(nil)
 	e.mu.Lock()

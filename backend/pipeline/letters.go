@@ -199,11 +199,7 @@ func (e *Engine) featuresNow(ctx context.Context, d *decoded) ([]LetterFeature, 
 func (e *Engine) Replay(ctx context.Context, ids []LetterID) (int, error) {
 	e.replaying.Lock()
 	defer e.replaying.Unlock()
-	r, err := e.newReplayer()
-	if err != nil {
-		return 0, err
-	}
-	defer r.close()
+	r := &replayer{e: e}
 	if err := e.readLetters(ctx, ids, r.add); err != nil {
 		return r.sent, err
 	}
@@ -214,12 +210,8 @@ func (e *Engine) Replay(ctx context.Context, ids []LetterID) (int, error) {
 func (e *Engine) ReplayAll(ctx context.Context, q LetterQuery) (int, error) {
 	e.replaying.Lock()
 	defer e.replaying.Unlock()
-	r, err := e.newReplayer()
-	if err != nil {
-		return 0, err
-	}
-	defer r.close()
-	err = e.eachLetter(ctx, 0, func(admin *kafka.Admin, m *sarama.ConsumerMessage) error {
+	r := &replayer{e: e}
+	err := e.eachLetter(ctx, 0, func(admin *kafka.Admin, m *sarama.ConsumerMessage) error {
 		if l := e.letterOf(m); !q.matches(&l) {
 			return nil
 		}
@@ -330,36 +322,14 @@ func parseLetterID(s string) (id LetterID) {
 
 // replayer sends letters back to the events topic.
 type replayer struct {
-	e        *Engine
-	client   sarama.Client
-	producer sarama.SyncProducer
-	pending  []*sarama.ProducerMessage
-	ids      []LetterID
-	sent     int
-	gone     int // letters whose bytes are not to be had any more
-	notes    map[int32]offsets
-	unnoted  error
-}
-
-func (e *Engine) newReplayer() (*replayer, error) {
-	c := e.cfg.Cluster.Config()
-	c.Producer.Return.Successes = true
-	c.Producer.Partitioner = sarama.NewManualPartitioner
-	client, err := sarama.NewClient(e.cfg.Cluster.Brokers(), c)
-	if err != nil {
-		return nil, e.cfg.Cluster.Unreachable(err)
-	}
-	producer, err := sarama.NewSyncProducerFromClient(client)
-	if err != nil {
-		_ = client.Close()
-		return nil, e.cfg.Cluster.Unreachable(err)
-	}
-	return &replayer{e: e, client: client, producer: producer}, nil
-}
-
-func (r *replayer) close() {
-	_ = r.producer.Close()
-	_ = r.client.Close()
+	e          *Engine
+	partitions int32 // of the events topic
+	pending    []*sarama.ProducerMessage
+	ids        []LetterID
+	sent       int
+	gone       int // letters whose bytes are not to be had any more
+	notes      map[int32]offsets
+	unnoted    error
 }
 
 func (r *replayer) add(admin *kafka.Admin, m *sarama.ConsumerMessage) error {
@@ -395,11 +365,14 @@ func (r *replayer) add(admin *kafka.Admin, m *sarama.ConsumerMessage) error {
 			return nil
 		}
 	}
-	partitions, err := r.client.Partitions(r.e.cfg.Events)
-	if err != nil {
-		return fmt.Errorf("look up topic %q: %w", r.e.cfg.Events, err)
+	if r.partitions == 0 {
+		partitions, err := admin.Partitions(r.e.cfg.Events)
+		if err != nil {
+			return err
+		}
+		r.partitions = max(1, int32(len(partitions)))
 	}
-	out := &sarama.ProducerMessage{Topic: r.e.cfg.Events, Partition: l.Partition % int32(len(partitions)), Headers: replayHeaders(headers, l)}
+	out := &sarama.ProducerMessage{Topic: r.e.cfg.Events, Partition: l.Partition % r.partitions, Headers: replayHeaders(headers, l)}
 	if key != nil {
 		out.Key = sarama.ByteEncoder(key)
 	}
@@ -456,14 +429,14 @@ func (r *replayer) flush() error {
 	if err := r.dropReplayed(admin); err != nil {
 		return err
 	}
-	err = r.producer.SendMessages(r.pending)
+	several, err := r.send()
+	if err != nil {
+		return fmt.Errorf("replay: %w", err)
+	}
 	var sent []LetterID
 	failed := make(map[*sarama.ProducerMessage]bool)
-	var several sarama.ProducerErrors
-	if errors.As(err, &several) {
-		for _, f := range several {
-			failed[f.Msg] = true
-		}
+	for _, f := range several {
+		failed[f.Msg] = true
 	}
 	for i, m := range r.pending {
 		if !failed[m] {
@@ -479,10 +452,27 @@ func (r *replayer) flush() error {
 	if len(several) > 0 {
 		return fmt.Errorf("replay: %d records were not taken: %w", len(several), several[0].Err)
 	}
-	if err != nil {
-		return fmt.Errorf("replay: %w", err)
-	}
 	return nil
+}
+
+// send sends what is pending and tells which of it was not taken. With an error nobody knows.
+func (r *replayer) send() (failed sarama.ProducerErrors, err error) {
+	pending := slices.Clone(r.pending)
+	return kafka.Bounded(r.e.cfg.Cluster, func(cluster kafka.Cluster) (sarama.ProducerErrors, error) {
+		c := cluster.Config()
+		c.Producer.Return.Successes = true
+		c.Producer.Partitioner = sarama.NewManualPartitioner
+		producer, err := sarama.NewSyncProducer(cluster.Brokers(), c)
+		if err != nil {
+			return nil, cluster.Unreachable(err)
+		}
+		defer func() { _ = producer.Close() }() // it holds nothing any more
+		var failed sarama.ProducerErrors
+		if err := producer.SendMessages(pending); err != nil && !errors.As(err, &failed) {
+			return nil, err
+		}
+		return failed, nil
+	})
 }
 
 // dropReplayed looks at the notes again: a replay of many letters takes minutes, and somebody else may be at the same.

@@ -238,11 +238,7 @@ func TestAReplaySeesWhatOthersReplayMeanwhile(t *testing.T) {
 	b := New(w.config()) // another process
 	w.produce("no", "JSON")
 	w.until("the letters are there", func() bool { return a.Snapshot().DeadLettered == 2 })
-	r, err := b.newReplayer()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.close()
+	r := &replayer{e: b}
 	if err := b.readLetters(t.Context(), []LetterID{{0, 0}, {0, 1}}, r.add); err != nil || len(r.ids) != 2 {
 		t.Fatalf("%v are pending, %v", r.ids, err)
 	}

@@ -249,12 +249,34 @@ func testAPanicOfAClient(t *testing.T, w *world, c Config) {
 // TestAClientThatNeverEnds leaves behind what waits for a broken client.
 func TestAClientThatNeverEnds(t *testing.T) {
 	e := New(Config{})
-	e.abandonPatience = 0
 	e.flow.Store(e.newFlow(nil, atLeastOnce{}))
 	e.claims[0] = &claim{source: heldClaim{}}
-	hungUp := false
-	e.endOrAbandon(make(chan struct{}), func() { hungUp = true })
-	if s := e.Snapshot(); !hungUp || len(s.Partitions) != 0 || e.flow.Load() != nil {
-		t.Errorf("%d partitions are left; hung up: %t", len(s.Partitions), hungUp)
+	e.abandon()
+	if s := e.Snapshot(); len(s.Partitions) != 0 || e.flow.Load() != nil {
+		t.Errorf("%d partitions are left", len(s.Partitions))
 	}
+}
+
+// brokenSession waits for a client that has panicked whenever it commits.
+type brokenSession struct {
+	sarama.ConsumerGroupSession
+	release chan struct{}
+}
+
+func (s brokenSession) MarkOffset(string, int32, int64, string)  {}
+func (s brokenSession) ResetOffset(string, int32, int64, string) {}
+func (s brokenSession) Commit()                                  { <-s.release }
+
+// TestACommandLetsGoOfABrokenClient, for it holds what keeps the next run from taking records.
+func TestACommandLetsGoOfABrokenClient(t *testing.T) {
+	e := New(Config{})
+	e.abandonPatience = 0
+	f := e.newFlow(nil, atLeastOnce{})
+	release := make(chan struct{})
+	f.sess = brokenSession{release: release}
+	f.cancel(errors.New("a panic"))
+	if _, err := f.move([]*claim{{source: heldClaim{}}}, map[int32]int64{0: 7}); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("a move that does not end gives %v", err)
+	}
+	close(release)
 }

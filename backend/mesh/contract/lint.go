@@ -178,8 +178,8 @@ func (l *linter) columns(columns []Column, parent string) {
 				Message: fmt.Sprintf("column %s looks sensitive by its name but has no classification (it is masked; classify it, as public if it may be shown)", path)})
 		}
 		o := c.Options
-		if o.Min != nil && o.Max != nil && *o.Min > *o.Max {
-			l.add(Fatal, c.Line, 0, "column %s: minimum %s is above maximum %s", path, trim(*o.Min), trim(*o.Max))
+		if o.Min != nil && o.Max != nil && o.Min.Value > o.Max.Value {
+			l.add(Fatal, c.Line, 0, "column %s: minimum %s is above maximum %s", path, o.Min, o.Max)
 		}
 		if c.Type == "" {
 			l.add(Info, c.Line, 0, "column %s has no logicalType, so its type is not judged", path)

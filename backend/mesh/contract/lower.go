@@ -34,7 +34,7 @@ func (r *reader) options(n *node, typ string) Options {
 		}
 		return &i
 	}
-	limit := func(v *node, key string, number **float64, date *string) {
+	limit := func(v *node, key string, number **Number, date *string) {
 		if dated {
 			if *date = r.str(v, key); isBoolean(v) {
 				r.fail(v, "%s: expected a date; true and false are the form of ODCS v3.0, write the limit itself", key)
@@ -42,7 +42,7 @@ func (r *reader) options(n *node, typ string) Options {
 			return
 		}
 		if f, ok := r.number(v, key); ok {
-			*number = &f
+			*number = &Number{f, strings.ReplaceAll(v.text, "_", "")}
 		}
 	}
 	var openMin, openMax bool
@@ -188,15 +188,15 @@ func lower(c Column, path string, at place) []Rule {
 			add(Rule{Name: "format", Kind: Unjudged, Severity: Info, Why: fmt.Sprintf("format %q has no agreed meaning for %s", o.Format, c.Type)})
 		}
 	}
-	bound := func(name string, v *float64, min, open bool) {
+	bound := func(name string, v *Number, min, open bool) {
 		if v == nil {
 			return
 		}
-		rule := Rule{Name: name, Kind: Range, Min: math.Inf(-1), Max: math.Inf(1), Text: trim(*v)}
+		rule := Rule{Name: name, Kind: Range, Min: math.Inf(-1), Max: math.Inf(1), Text: v.String()}
 		if min {
-			rule.Min, rule.MinOpen = *v, open
+			rule.Min, rule.MinOpen = v.Value, open
 		} else {
-			rule.Max, rule.MaxOpen = *v, open
+			rule.Max, rule.MaxOpen = v.Value, open
 		}
 		add(rule)
 	}
@@ -211,16 +211,21 @@ func lower(c Column, path string, at place) []Rule {
 		if text == "" {
 			return
 		}
-		rule := Rule{Name: name, Kind: TimeRange, MinOpen: min && open, MaxOpen: !min && open, Text: text, Type: timeFormat}
+		rule := Rule{Name: name, Kind: TimeRange, MinOpen: min && open, MaxOpen: !min && open, Text: text, Type: timeFormat, Clock: c.Type == "time"}
 		t, ok := ParseLayout(inZone("", o.zone(c.Type)), []byte(text))
+		if rule.Clock {
+			t, ok = ParseClock([]byte(text))
+		}
 		if !ok && layout != "" {
-			t, ok = ParseLayout(inZone(layout, o.zone(c.Type)), []byte(text))
+			if t, ok = ParseLayout(inZone(layout, o.zone(c.Type)), []byte(text)); rule.Clock {
+				t = OfDay(t)
+			}
 		}
 		switch {
 		case layoutErr != nil:
 			rule.Kind, rule.Why = Unjudged, layoutErr.Error()
 		case !ok:
-			rule.Kind, rule.Why = Unjudged, fmt.Sprintf("%s %q is not a time", name, text)
+			rule.Kind, rule.Why = Unjudged, fmt.Sprintf("%s %q is not a %s", name, text, kindOfTime(c.Type))
 		case min:
 			rule.After = t
 		default:
@@ -248,6 +253,14 @@ func lower(c Column, path string, at place) []Rule {
 		add(Rule{Name: "future", Kind: Future, Severity: Warning, Age: 5 * time.Minute, Type: timeFormat})
 	}
 	return rules
+}
+
+// kindOfTime is what a limit of a type is to be.
+func kindOfTime(typ string) string {
+	if typ == "time" {
+		return "time of day, such as 08:30"
+	}
+	return "time"
 }
 
 // zone is the zone of the times that do not say theirs. It is none for times of day: what an offset is depends on the day.

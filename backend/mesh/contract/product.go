@@ -93,7 +93,7 @@ type Options struct {
 	Format                       string
 	MinLength, MaxLength         *int64
 	Pattern                      string
-	Min, Max, AboveMin, AboveMax *float64 // numbers: minimum, maximum, exclusiveMinimum, exclusiveMaximum
+	Min, Max, AboveMin, AboveMax *Number // numbers: minimum, maximum, exclusiveMinimum, exclusiveMaximum
 	MultipleOf                   *float64
 	// Dates: the same four as written.
 	MinTime, MaxTime, AboveMinTime, AboveMaxTime string
@@ -105,6 +105,20 @@ type Options struct {
 	DefaultTimezone                              string
 	Dimensions                                   *int64 // of a vector
 	ElementType                                  string
+}
+
+// Number is a number as its file has it: float64 may not hold it exactly.
+type Number struct {
+	Value float64 // the nearest one
+	Text  string
+}
+
+// String is the number in digits alone, or as it was written where it has so many that float64 may take it for another.
+func (n Number) String() string {
+	if len(n.Text) <= 15 {
+		return trim(n.Value)
+	}
+	return n.Text
 }
 
 // SLA is one ODCS service-level property.

@@ -46,14 +46,25 @@ func timeParts(b []byte) (year, month, day, seconds, nanos int, ok bool) {
 	return year, month, day, seconds - offset, nanos, ok
 }
 
-// ParseClock tells whether b is a time of day (hh:mm, seconds, fraction and zone as they come).
-func ParseClock(b []byte) bool {
-	_, _, rest, ok := clock(b)
+// ParseClock reads a time of day (hh:mm, seconds, fraction and zone as they come) as one of the day 0000-01-01 in UTC, as
+// Go's layouts without a date do it.
+func ParseClock(b []byte) (time.Time, bool) {
+	seconds, nanos, rest, ok := clock(b)
 	if !ok {
-		return false
+		return time.Time{}, false
 	}
-	_, ok = zone(rest)
-	return ok
+	offset, ok := zone(rest)
+	t := time.Date(0, 1, 1, 0, 0, seconds, nanos, time.UTC)
+	if offset == 0 { // else 23:59:60 would be the day's first second
+		return t, ok
+	}
+	return OfDay(t.Add(-time.Duration(offset) * time.Second)), ok
+}
+
+// OfDay is the time of day in UTC, as one of the day 0000-01-01: 00:30+02:00 is 22:30, of whatever day.
+func OfDay(t time.Time) time.Time {
+	hour, minute, second := t.UTC().Clock()
+	return time.Date(0, 1, 1, hour, minute, second, t.Nanosecond(), time.UTC)
 }
 
 func clock(b []byte) (seconds, nanos int, rest []byte, ok bool) {

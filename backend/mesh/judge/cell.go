@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -54,13 +55,35 @@ func (c Cell) shape() scan.Kind {
 	return c.Kind
 }
 
-// Number is the cell's value as a number. A text is a number if it reads as one.
+// Number is the cell's value as a number. A text is a number if it reads as one; as in pandas blanks around it are no matter.
 func (c Cell) Number() (float64, bool) {
 	switch c.Kind {
-	case scan.Number, scan.Text:
+	case scan.Number:
 		return parseNumber(c.Raw)
+	case scan.Text:
+		v, ok := parseNumber(c.Raw)
+		if trimmed := bytes.Trim(c.Raw, blanks); !ok && len(trimmed) < len(c.Raw) {
+			v, ok = parseNumber(trimmed)
+		}
+		return v, ok
 	}
 	return 0, false
+}
+
+// blanks are what pandas passes over around a number.
+const blanks = " \t\n\v\f\r"
+
+// exactly is the number that b writes; nil where working it out would take its time.
+func exactly(b []byte) *big.Rat {
+	b = bytes.Trim(b, blanks)
+	if i := bytes.IndexAny(b, "eE"); len(b) > 60 || i >= 0 && len(b)-i > len("e-400") {
+		return nil
+	}
+	v, ok := new(big.Rat).SetString(string(b))
+	if !ok {
+		return nil
+	}
+	return v
 }
 
 // parseNumber reads a decimal number. What exceeds float64 is infinite: more than any limit, so that it fails every range
@@ -220,7 +243,8 @@ func (c Cell) isOf(typ logical, layout string, scratch *[]byte) bool {
 			_, ok := c.When(layout, scratch)
 			return ok
 		}
-		return contract.ParseClock(c.Text(scratch))
+		_, ok := contract.ParseClock(c.Text(scratch))
+		return ok
 	case dateType, timestampType:
 		if (layout == "" || c.Time) && typ == dateType { // unlike a timestamp it is no number
 			return (c.Kind == scan.String || c.Kind == scan.Text) && contract.IsTime(c.Text(scratch))

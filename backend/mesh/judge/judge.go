@@ -38,6 +38,8 @@ type Judge struct {
 	total   sheet  // scratch of Outcome
 	sheet   *sheet // where the current row is counted
 
+	times Times // of the rows at hand
+
 	// The row at hand.
 	row    uint64 // its generation
 	cells  []Cell
@@ -328,6 +330,9 @@ func (j *Judge) judge(slot int, cell Cell, depth int) {
 		return
 	}
 	j.parsed = 0
+	if c.isTime && cell.Kind == scan.String {
+		cell.Time = true
+	}
 	for _, i := range c.checks {
 		if check := &j.checks[i]; j.fails(check, cell) {
 			j.fail(i, slot, cell)
@@ -447,7 +452,21 @@ func (j *Judge) fails(c *check, cell Cell) bool {
 		return !cell.isOf(c.typ, c.layout, &j.scratch)
 	case contract.Range:
 		v, ok := j.numberOf(cell)
-		return ok && (v < r.Min || v > r.Max || r.MinOpen && v == r.Min || r.MaxOpen && v == r.Max)
+		switch {
+		case !ok:
+			return false
+		case v < r.Min || v > r.Max:
+			return true
+		case math.IsInf(v, 0): // where the range is open
+			return false
+		case v == r.Min:
+			side := c.beside(cell)
+			return side < 0 || side == 0 && r.MinOpen
+		case v == r.Max:
+			side := c.beside(cell)
+			return side > 0 || side == 0 && r.MaxOpen
+		}
+		return false
 	case contract.Multiple:
 		v, ok := j.numberOf(cell)
 		if !ok {
@@ -476,7 +495,7 @@ func (j *Judge) fails(c *check, cell Cell) bool {
 	case contract.Missing:
 		return j.listed(c, cell)
 	case contract.TimeRange:
-		t, ok := cell.When(c.layout, &j.scratch)
+		t, ok := c.moment(cell, &j.scratch)
 		if !ok {
 			return false
 		}
@@ -497,6 +516,33 @@ func (j *Judge) fails(c *check, cell Cell) bool {
 		return j.failsInside(c, cell)
 	}
 	return false
+}
+
+// beside compares a number with the limit that is the same float64. Two numbers of which one is less never have their float64
+// the other way round, so that only then it takes a second look; and decimals of up to 15 digits have one each.
+func (c *check) beside(cell Cell) int {
+	if _, short := shortNumber(cell.Raw); short && c.short || c.limit == nil {
+		return 0
+	}
+	v := exactly(cell.Raw)
+	if v == nil {
+		return 0
+	}
+	return v.Cmp(c.limit)
+}
+
+// moment is the time that a check on a range of times looks at.
+func (c *check) moment(cell Cell, scratch *[]byte) (time.Time, bool) {
+	switch {
+	case !c.rule.Clock:
+		return cell.When(c.layout, scratch)
+	case cell.Kind != scan.String && cell.Kind != scan.Text:
+		return time.Time{}, false
+	case cell.Time || c.layout == "":
+		return contract.ParseClock(cell.Text(scratch))
+	}
+	t, ok := cell.When(c.layout, scratch)
+	return contract.OfDay(t), ok
 }
 
 // numberOf is the number of the value at hand, read once for all its rules.

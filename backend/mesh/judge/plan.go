@@ -5,6 +5,7 @@ package judge
 
 import (
 	"math"
+	"math/big"
 	"strconv"
 	"strings"
 	"time"
@@ -53,6 +54,8 @@ type check struct {
 	typ     logical // of TypeOf
 	slots   []int   // of rule.Columns
 	layout  string
+	limit   *big.Rat // of Range, exactly; nil where that is not known
+	short   bool     // it is a decimal of few digits, which float64 takes for no other one
 	values  map[string]struct{}
 	few     []string  // the values, where they are so few that comparing is quicker than hashing
 	nums    []float64 // the values that are numbers
@@ -76,7 +79,7 @@ type glance struct {
 	least     int      // bytes of a string that are enough characters, quotes included
 	most      int      // bytes of a string that are not too many
 	few       []string // what a string may be; empty: anything
-	min, max  float64  // of a number, which lies between them
+	min, max  float64  // of a number, which lies between them, and then it does so exactly, too (see beside)
 }
 
 // column is one column, or field of one.
@@ -91,6 +94,7 @@ type column struct {
 	glance   glance
 	declared bool
 	masked   bool
+	isTime   bool // its strings are times of the data's own type, in the rows at hand
 }
 
 // compile binds the product's rules to slots. Columns that no rule names get theirs when they are seen.
@@ -142,6 +146,9 @@ func (j *Judge) addCheck(rule contract.Rule) {
 		if rule.Type == "date" || rule.Type == "timestamp" || rule.Type == "time" {
 			c.layout, err = contract.Layout(rule.Text)
 		}
+	case contract.Range:
+		c.limit = exactly([]byte(rule.Text))
+		_, c.short = shortNumber([]byte(rule.Text))
 	case contract.TimeRange, contract.Future:
 		c.layout, err = contract.Layout(rule.Type)
 	case contract.Invalid, contract.Missing:

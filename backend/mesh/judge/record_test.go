@@ -28,12 +28,13 @@ func TestRecord(t *testing.T) {
 	}{
 		{article, `{"id":1,"email":"a","more":2}`, ""},
 		{article, `{"id":1,"email":null}`, "max_null_percentage email null ≤ 5% null"},
+		{contractOf(t, "{name: one, quality: [{metric: nullValues, mustBeLessOrEqualTo: 1}]}", "", ""), `{"one":null}`, "nullValues one null ≤ 1 row"},
 		{article, `{"id":1}`, "required_columns email missing"},
 		{standard, `{"id":1,"age":30,"kind":"a","home":{"zip":"1"}}`, ""},
 		{standard, `{"id":null,"age":130,"kind":"c"}`, "required id null; maximum age outside; invalidValues kind not a valid value < 5%"},
 		{standard, `{"id":"one","age":1,"kind":"a","home":{}}`, "id not of type integer; required home.zip null"},
 	} {
-		faults, err := Record(c.product, []byte(c.record), time.Now(), nil)
+		faults, err := Record(c.product, []byte(c.record), time.Now(), nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,10 +61,25 @@ func TestRecord(t *testing.T) {
 			}
 		}
 	}
-	if faults, err := Record(article, []byte(`{"id":1,"email":"a"}`), time.Now(), []string{"id", "phone"}); err != nil || len(faults) != 1 || faults[0].Column != "phone" || faults[0].What != "missing" {
+	if faults, err := Record(article, []byte(`{"id":1,"email":"a"}`), time.Now(), []string{"id", "phone"}, nil); err != nil || len(faults) != 1 || faults[0].Column != "phone" || faults[0].What != "missing" {
 		t.Errorf("of a column that others have: %+v, %v", faults, err)
 	}
-	if _, err := Record(article, []byte("not JSON"), time.Now(), nil); err == nil {
+	if _, err := Record(article, []byte("not JSON"), time.Now(), nil, nil); err == nil {
 		t.Error("garbage was judged")
+	}
+}
+
+// TestAMaskedSampleTellsItsLength in words that fit one byte, too.
+func TestAMaskedSampleTellsItsLength(t *testing.T) {
+	p := contractOf(t, "{name: v, logicalType: string, classification: pii}", "", "")
+	j := New(p, Options{})
+	for i, v := range []string{"7", "17"} {
+		if err := j.JSON([]byte(`{"v":`+v+`}`), Where{Partition: -1, Offset: int64(i), At: noon}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	samples := j.Outcome(noon).Issues[0].Samples
+	if got := samples[0].Value + samples[1].Value; got != "••• (number of 1 byte)••• (number of 2 bytes)" {
+		t.Error(got)
 	}
 }

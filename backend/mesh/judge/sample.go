@@ -21,7 +21,7 @@ func (j *Judge) render(slot int, value *Cell) string {
 	case value.Kind == scan.Absent:
 		return ""
 	case j.columns[slot].masked || j.hidesInside(value.shape()): // what stands beside it may be sensitive
-		return fmt.Sprintf("%s (%s of %d bytes)", mask, value.Kind, len(value.Raw))
+		return fmt.Sprintf("%s (%s of %s)", mask, value.Kind, plural(int64(len(value.Raw)), "byte"))
 	}
 	return clip(string(value.Raw))
 }
