@@ -32,7 +32,7 @@ type opened struct {
 // and as many heals get an event each.
 const (
 	maxChanges = 12
-	maxAtOnce    = 6
+	maxAtOnce  = 6
 )
 
 // withRefresh adds to an article's product what its refresh_frequency promises: a row at least every other period. It
