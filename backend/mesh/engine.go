@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -266,6 +267,9 @@ func (e *Engine) adopt(entries []Entry) {
 func (p *live) adopt(entry Entry, window time.Duration, rows int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.made != nil && (entry.Product == nil || bytes.Equal(entry.Product.Source, p.made.Source)) {
+		entry.Product = p.made // of a registry that was opened anew, or a file that was put back as it was
+	}
 	p.entry = entry
 	if entry.Product == nil || entry.Product == p.made {
 		return false

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"weir/backend/kafka"
+	"weir/backend/mesh/judge"
 	"weir/config"
 )
 
@@ -381,6 +382,37 @@ func TestARegistryThatIsReplaced(t *testing.T) {
 	w.until("orders", "was found in the other folder", func(Product) bool { return true })
 	if s := w.engine.Snapshot(); !s.Error.IsEmpty() || len(s.Products) != 1 {
 		t.Errorf("error %q, %d products", s.Error, len(s.Products))
+	}
+}
+
+// TestAContractThatComesBackAsItWasKeepsItsWindow: the folder is swapped for a copy, in which the file is broken and then
+// mended.
+func TestAContractThatComesBackAsItWasKeepsItsWindow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, time.Minute, kafka.EmbeddedTopic{Name: "user_events", Partitions: 1})
+	w.file("commerce/user_events.yaml", userEvents)
+	w.until("user_events", "had no data", is(NoData))
+	w.send("user_events", 0, many(20, good)...)
+	w.until("user_events", "held", is(Holds))
+	window := func() *judge.Judge {
+		p := w.engine.sorted()[0]
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.judge
+	}
+	judged := window()
+	if err := os.Rename(w.registry, filepath.Join(t.TempDir(), "away")); err != nil {
+		t.Fatal(err)
+	}
+	w.file("commerce/user_events.yaml", "name: [")
+	p := w.until("user_events", "was unreadable", is(Bad))
+	if p.Description.String() != "Events of users" || p.Rows != 20 {
+		t.Errorf("the last good version is not in force: %q, %d rows", p.Description, p.Rows)
+	}
+	w.file("commerce/user_events.yaml", userEvents)
+	w.until("user_events", "held again", is(Holds))
+	if window() != judged {
+		t.Error("the same contract starts with an empty window")
 	}
 }
 

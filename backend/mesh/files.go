@@ -286,26 +286,17 @@ func (v *validation) file(path string) FileReport {
 	if report.Format == "" {
 		report.Format = formatOf(path)
 	}
-	var source io.Reader
-	if path == "-" {
-		if source = v.options.Stdin; source == nil {
-			source = os.Stdin
-		}
-	} else {
-		f, err := openRegular(path)
-		if err != nil {
-			report.Err = fmt.Errorf("%w: %w", ErrNotWhole, err)
-			return report
-		}
-		defer func() { _ = f.Close() }() // only read from
-		report.Bytes = sizeOf(path)
-		source = f
+	source, done, err := v.open(path)
+	if err != nil {
+		report.Err = fmt.Errorf("%w: %w", ErrNotWhole, err)
+		return report
 	}
+	defer done()
+	report.Bytes = sizeOf(path)
 	before := int64(0)
 	if v.judge != nil {
 		before = v.rows()
 	}
-	var err error
 	if p := safego.Call(func() { err = v.stream(source, &report) }); p != nil {
 		err = p
 	}
@@ -331,16 +322,31 @@ func ours(err error) error {
 
 func (v *validation) rows() int64 { return v.judge.Rows() }
 
-func openRegular(path string) (*os.File, error) {
+// open opens a file, or standard input; done lets go of it.
+func (v *validation) open(path string) (source io.Reader, done func(), err error) {
+	if path == "-" {
+		if source = v.options.Stdin; source == nil {
+			source = os.Stdin
+		}
+		if f, ok := source.(*os.File); ok && endless(f) {
+			source, done = patient(v.ctx, func() (io.ReadCloser, error) { return io.NopCloser(f), nil })
+			return source, done, nil
+		}
+		return source, func() {}, nil
+	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	// A pipe (<(zcat …)) can be read to its end; a device may have none.
-	if m := info.Mode(); !m.IsRegular() && m.Type() != os.ModeNamedPipe {
-		return nil, fmt.Errorf("not a regular file (%s)", m.Type())
+	switch m := info.Mode(); {
+	case m.Type() == os.ModeNamedPipe: // <(zcat …) can be read to its end; a device may have none
+		source, done = patient(v.ctx, func() (io.ReadCloser, error) { return os.Open(path) })
+		return source, done, nil
+	case !m.IsRegular():
+		return nil, nil, fmt.Errorf("not a regular file (%s)", m.Type())
 	}
-	return os.Open(path)
+	f, err := os.Open(path)
+	return f, func() { _ = f.Close() }, err // only read from
 }
 
 // stream finds out what a source holds, decompressed, and judges it.
