@@ -189,9 +189,9 @@ func getJSON(t *testing.T, url string, v any) {
 // waitFor waits until a condition holds, and fails the test after a generous time.
 func waitFor(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !holds(); {
+	for end := time.Now().Add(2 * time.Minute); !holds(); {
 		if time.Now().After(end) {
-			t.Fatalf("no %s within 20 s", what)
+			t.Fatalf("no %s within two minutes", what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
