@@ -654,6 +654,7 @@ func TestOutboxIsPrivate(t *testing.T) {
 	s := &store{path: path, maxBytes: DefaultMaxBytes, maxAge: DefaultMaxAge, now: time.Now, log: &log}
 	put := func() {
 		t.Helper()
+		opened(t, s)
 		if _, err := s.put(t.Context(), []byte("body"), time.Now()); err != nil {
 			t.Fatal(err)
 		}
@@ -674,7 +675,6 @@ func TestOutboxIsPrivate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opened(t, s)
 	put()
 	private("set aside", 3)
 	if err := s.close(); err != nil {
