@@ -254,7 +254,7 @@ func TestProductsLintDiffInfer(t *testing.T) {
 
 func TestRunInTheDemoWorldAnswersEveryEvent(t *testing.T) {
 	alone(t)
-	out, errOut, err := weir(t, "run", "--demo", "--rate", "500", "--for", "3s", "--fault", "poison-events@1s+1s", "--log", "log.txt")
+	out, errOut, err := weir(t, "run", "--demo", "--rate", "500", "--for", "3s", "--fault", "poison-events", "--log", "log.txt")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, errOut)
 	}

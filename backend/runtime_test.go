@@ -89,7 +89,7 @@ func await(t *testing.T, r *Runtime, what string, holds func(*timeline.Snapshot)
 	t.Helper()
 	ticks, cancel := r.Subscribe()
 	defer cancel()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute) // it only ends a test that would wait for ever
 	for {
 		if s := r.Timeline().Newest(); s != nil && holds(s) {
 			return s
@@ -97,7 +97,7 @@ func await(t *testing.T, r *Runtime, what string, holds func(*timeline.Snapshot)
 		select {
 		case <-ticks:
 		case <-deadline:
-			t.Fatalf("not within 30 s: %s; the last snapshot: %+v", what, r.Timeline().Newest())
+			t.Fatalf("not within two minutes: %s; the last snapshot: %+v", what, r.Timeline().Newest())
 		}
 	}
 }

@@ -33,8 +33,8 @@ func checkEdge(ctx context.Context, c *config.Edge) []Row {
 		return append(listed, row(Warning, what, "there are none", "the sources list no node yet"))
 	}
 	deadline, _ := ctx.Deadline()
-	settings.Timeout = min(c.Timeout, (time.Until(deadline) * 4 / 5).Truncate(time.Millisecond)) // so that a node that is silent is down, not unasked
-	settings.Poll = 24 * time.Hour                                                               // only the round asked for below
+	settings.Timeout = nodeTimeout(c.Timeout, time.Until(deadline))
+	settings.Poll = 24 * time.Hour // only the round asked for below
 	engine, err := edge.New(settings)
 	if err != nil {
 		return []Row{row(Failed, what, err.Error(), "correct the section edge")}
@@ -96,6 +96,12 @@ func checkEdge(ctx context.Context, c *config.Edge) []Row {
 		rows = append(rows, nodeRow(n, c))
 	}
 	return rows
+}
+
+// nodeTimeout is how long a node may take of the time the check has left: not all of it, so that one that is silent is
+// down, not unasked.
+func nodeTimeout(configured, left time.Duration) time.Duration {
+	return min(configured, (left * 4 / 5).Truncate(time.Millisecond))
 }
 
 // checkSources asks every source of nodes, at the same time.

@@ -202,6 +202,8 @@ func TestCloud(t *testing.T) {
 
 // TestSilentServer: a port that accepts and says nothing costs the deadline and no more.
 func TestSilentServer(t *testing.T) {
+	// A machine that sleeps for what lies between the two leaves the node unasked.
+	const nodeTimeout, deadline = 300 * time.Millisecond, 3 * time.Second
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -212,12 +214,12 @@ func TestSilentServer(t *testing.T) {
 		Path: "weir.yaml", Kafka: config.Kafka{Brokers: []string{l.Addr().String()}},
 		Features: &config.Features{URL: url, Entity: "user_id", Names: []string{"a:b"}, Timeout: time.Second},
 		Model:    &config.Model{Inference: &config.Inference{URL: url, Name: "m"}},
-		Edge:     &config.Edge{Nodes: []string{url}, Timeout: time.Second, Poll: 2 * time.Second, StaleAfter: time.Minute, Concurrency: 2, Cloud: &config.Cloud{URL: url}},
+		Edge:     &config.Edge{Nodes: []string{url}, Timeout: nodeTimeout, Poll: 2 * nodeTimeout, StaleAfter: time.Minute, Concurrency: 2, Cloud: &config.Cloud{URL: url}},
 		History:  config.History{Path: t.TempDir() + "/h.db"},
 	}
 	began := time.Now()
-	r := Run(t.Context(), c, Options{Timeout: 500 * time.Millisecond, State: t.TempDir()})
-	if took := time.Since(began); took > 5*time.Second {
+	r := Run(t.Context(), c, Options{Timeout: deadline, State: t.TempDir()})
+	if took := time.Since(began); took > patience {
 		t.Errorf("took %v", took)
 	}
 	for _, what := range []string{"broker", "feature store", "model server", "edge nodes", "cloud"} {
@@ -226,6 +228,16 @@ func TestSilentServer(t *testing.T) {
 		}
 	}
 	t.Log("\n" + text(t, r, 120))
+}
+
+func TestASilentNodeIsDownBeforeTheCheckEnds(t *testing.T) {
+	for _, c := range []struct{ configured, left, want time.Duration }{
+		{time.Minute, 5 * time.Second, 4 * time.Second}, {time.Second, 5 * time.Second, time.Second}, {time.Second, time.Second, 800 * time.Millisecond},
+	} {
+		if got := nodeTimeout(c.configured, c.left); got != c.want {
+			t.Errorf("with a timeout of %v and %v left a node gets %v, want %v", c.configured, c.left, got, c.want)
+		}
+	}
 }
 
 func TestEdgeNodes(t *testing.T) {

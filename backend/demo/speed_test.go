@@ -42,19 +42,24 @@ func BenchmarkGenerator(b *testing.B) {
 
 // BenchmarkStart is how long a world takes until every server answers. The floor is opening as many ports.
 func BenchmarkStart(b *testing.B) {
-	b.Run("world", func(b *testing.B) {
-		for b.Loop() {
-			w, err := Start(b.Context(), Options{Folder: b.TempDir()})
-			if err != nil {
-				b.Fatal(err)
+	for _, c := range []struct {
+		name  string
+		nodes int
+	}{{"world", DefaultNodes}, {"a thousand nodes", 1000}} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				w, err := Start(b.Context(), Options{Folder: b.TempDir(), Nodes: c.nodes})
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.StopTimer()
+				if err := w.Close(); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
 			}
-			b.StopTimer()
-			if err := w.Close(); err != nil {
-				b.Fatal(err)
-			}
-			b.StartTimer()
-		}
-	})
+		})
+	}
 	b.Run("floor", func(b *testing.B) {
 		for b.Loop() {
 			var servers []*http.Server

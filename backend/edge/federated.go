@@ -2,6 +2,7 @@ package edge
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -118,6 +119,9 @@ type learner struct {
 	// late are the nodes that held a worker until the last round's deadline, by URL: they are asked after the others, of
 	// whom none would get a turn else. Only run uses it.
 	late map[string]bool
+	// firstWait is how long the first round waits for the first polls at most; 0: an interval. Where many nodes hang, those
+	// polls may take an hour.
+	firstWait time.Duration
 }
 
 // offer is what one node answered in a round.
@@ -136,7 +140,7 @@ type askedNode struct {
 
 // run learns until ctx ends.
 func (l *learner) run(ctx context.Context) error {
-	timer := time.NewTimer(l.cfg.Every) // no longer than that: where many nodes hang, the first round of polls may take an hour
+	timer := time.NewTimer(cmp.Or(l.firstWait, l.cfg.Every))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

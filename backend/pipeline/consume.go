@@ -20,6 +20,9 @@ const (
 	longestBackoff = 2 * time.Second
 )
 
+// sessionTimeout is how long the group waits for a member that is silent before others take over its partitions.
+const sessionTimeout = 10 * time.Second
+
 // topicCounts are the partitions of the two topics written to, as last seen.
 type topicCounts struct{ predictions, deadLetters int32 }
 
@@ -165,6 +168,7 @@ func (e *Engine) newMember(r *run) (*member, error) {
 	// beginning whatever pipeline.start says, and loses nothing.
 	c.Consumer.Offsets.Initial = sarama.OffsetOldest
 	c.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{sarama.NewBalanceStrategyCooperativeSticky()}
+	c.Consumer.Group.Session.Timeout = e.sessionTimeout
 	c.Consumer.Group.Heartbeat.Interval = time.Second
 	// How long a rebalance waits for a member that does not answer; ours let go within drainPatience.
 	c.Consumer.Group.Rebalance.Timeout = 3 * drainPatience

@@ -100,8 +100,8 @@ type Engine struct {
 	recent  recent
 	browser browser
 	still   stillness
-	// The constants of these names, shorter in tests.
-	stallPatience, abandonPatience time.Duration
+	// The constants of these names, other ones in tests.
+	stallPatience, abandonPatience, sessionTimeout time.Duration
 
 	name    string // of this process among those of the group
 	prefix  []byte // begins the JSON of a prediction
@@ -163,7 +163,7 @@ func New(c Config) *Engine {
 	e.unreadable = make(chan struct{}, 1)
 	e.status.log = &e.log
 	e.stats.deadLetter = e.deadLetter
-	e.stallPatience, e.abandonPatience = stallPatience, abandonPatience
+	e.stallPatience, e.abandonPatience, e.sessionTimeout = stallPatience, abandonPatience, sessionTimeout
 	e.status.enter(Stopped)
 	e.gate.open()
 	e.want.open()

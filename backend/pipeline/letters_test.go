@@ -28,8 +28,13 @@ func testLettersAndReplay(t *testing.T, w *world, c Config) {
 	}
 	const poison = "{\"user_id\": \x1b[31m"
 	w.produce(event1(1), event1(2), poison, event1(3))
-	dead := func(n uint64) {
-		w.until("the letters are there", func() bool { return e.Snapshot().DeadLettered == n })
+	dead := func(n int) {
+		t.Helper()
+		w.until("the letters are there", func() bool { return e.Snapshot().DeadLettered >= uint64(n) })
+		w.until("the letters are read", func() bool { // in exactly-once mode a moment after they are acknowledged
+			all, err := e.Letters(ctx, LetterQuery{})
+			return err == nil && len(all) >= n
+		})
 	}
 	dead(3)
 	all, err := e.Letters(ctx, LetterQuery{})

@@ -97,7 +97,7 @@ func TestWhatIsWrongWithAFileIsToldWithItsPlace(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
 		}
-		if took := time.Since(start); took > 2*time.Second {
+		if took := time.Since(start); took > 30*time.Second { // far more than a refusal takes, also on a busy machine
 			t.Errorf("%s: took %s", c.name, took)
 		}
 	}
