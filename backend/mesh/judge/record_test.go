@@ -67,3 +67,35 @@ func TestRecord(t *testing.T) {
 		t.Error("garbage was judged")
 	}
 }
+
+// TestASampleOfALiveTopicHasTheWholeRecord: the value that fails says little about where it came from. The rules that one
+// record breaks share it.
+func TestASampleOfALiveTopicHasTheWholeRecord(t *testing.T) {
+	p := contractOf(t, `{name: id, logicalType: string}, {name: email, classification: pii, logicalType: string, logicalTypeOptions: {maxLength: 3}}, {name: amount, logicalType: number, logicalTypeOptions: {minimum: 0}}`, "", "")
+	record := `{"id":"k7","email":"a@secret.example","amount":-5,"note":"` + strings.Repeat("x", 2000) + `"}`
+	for _, o := range []Options{{Live: true, Window: time.Minute}, {Live: true, Rows: 10}} {
+		j := New(p, o)
+		if err := j.JSON([]byte(record), Where{Partition: 1, Offset: 7, At: noon}); err != nil {
+			t.Fatal(err)
+		}
+		seen := 0
+		for _, i := range j.Outcome(noon).Issues {
+			for _, s := range i.Samples {
+				seen++
+				if !strings.HasPrefix(s.Record, `{id: "k7", email: •••, amount: -5, note: "xxx`) || len(s.Record) > 300 {
+					t.Errorf("%s: %s", i.Rule.Title(), s.Record)
+				}
+			}
+		}
+		if seen != 2 {
+			t.Errorf("%d samples, want that of email's length and that of amount's minimum", seen)
+		}
+	}
+	j := New(p, Options{})
+	if err := j.JSON([]byte(record), Where{Partition: -1, Offset: 1, At: noon}); err != nil {
+		t.Fatal(err)
+	}
+	if s := j.Outcome(noon).Issues[0].Samples[0]; s.Record != "" {
+		t.Errorf("a file's sample has %q; the file is at hand", s.Record)
+	}
+}
