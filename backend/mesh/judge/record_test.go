@@ -99,3 +99,29 @@ func TestASampleOfALiveTopicHasTheWholeRecord(t *testing.T) {
 		t.Errorf("a file's sample has %q; the file is at hand", s.Record)
 	}
 }
+
+// TestAMissingColumnHasRecordsToShow: all lack it, and the newest tell where.
+func TestAMissingColumnHasRecordsToShow(t *testing.T) {
+	p := contractOf(t, `{name: id, logicalType: string}, {name: email, required: true}`, "", "")
+	for name, o := range map[string]Options{"window": {Live: true, Window: time.Minute}, "count": {Live: true, Rows: 10}} {
+		j := New(p, o)
+		for offset := range int64(7) {
+			if err := j.JSON([]byte(`{"id":"k7"}`), Where{Partition: 1, Offset: offset, At: noon}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		seen := false
+		for _, i := range j.Outcome(noon).Issues {
+			if i.Rule.Kind != contract.Present {
+				continue
+			}
+			seen = true
+			if len(i.Samples) != KeepSamples || i.Samples[0].Partition != 1 || i.Last.Offset != 6 || i.Samples[0].Record != `{id: "k7"}` {
+				t.Errorf("%s: last %+v, samples %+v", name, i.Last, i.Samples)
+			}
+		}
+		if !seen {
+			t.Errorf("%s: no column is missing", name)
+		}
+	}
+}
