@@ -296,10 +296,15 @@ func LintRegistry(w io.Writer, r *Registry) (code int, err error) {
 
 // LintCommand writes what a lint finds in products that a person named. The code is 1 when there is an error among it.
 func LintCommand(w io.Writer, refs []string, find func(ref string) (DataProduct, error)) (code int, err error) {
+	out := printer{w: w}
 	for _, ref := range refs {
 		p, err := find(ref)
-		if err != nil {
-			return 0, err
+		if err != nil { // the others are linted all the same
+			code = 1
+			for line := range strings.SplitSeq(err.Error(), "\n") {
+				out.line("%s: %s (file): %s", ref, contract.Fatal, strings.TrimPrefix(line, ref+": "))
+			}
+			continue
 		}
 		one, err := WriteLint(w, ref, p)
 		if err != nil {
@@ -307,7 +312,7 @@ func LintCommand(w io.Writer, refs []string, find func(ref string) (DataProduct,
 		}
 		code = max(code, one)
 	}
-	return code, nil
+	return code, out.err
 }
 
 // DiffCommand writes what changed between versions of a product that a person named, the oldest first. mode is one of

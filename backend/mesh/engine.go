@@ -172,8 +172,14 @@ func (e *Engine) judgeOnTime(ctx context.Context) {
 	}
 }
 
-// watch keeps the products in step with the registry's folder.
+// watch keeps the products in step with the registry's folder. Those of an earlier run are judged anew: it may have ended
+// with a panic of a judge.
 func (e *Engine) watch(ctx context.Context) {
+	for _, p := range e.sorted() {
+		p.mu.Lock()
+		p.made = nil
+		p.mu.Unlock()
+	}
 	var registry *Registry
 	defer func() {
 		if registry != nil {

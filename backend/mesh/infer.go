@@ -233,7 +233,8 @@ func WriteRelations(w io.Writer, relations []Relation, profiles map[string]Profi
 		}
 	}
 	if len(relations) == 0 {
-		p.line("no likely joins: no column's values are met in another product's by half or more")
+		p.line("no likely joins: no column's values are met in another product's by half or more (numbers that count without gaps,")
+		p.line("which lie within one another by nature, are looked at only where their columns' names agree)")
 	}
 	for _, r := range relations {
 		certainty := "counted"

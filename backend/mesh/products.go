@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
@@ -91,7 +92,14 @@ func WriteShow(w io.Writer, product DataProduct) error {
 	field("status", product.Status)
 	field("owners", orNobody(product.Owners))
 	field("consumers", orNobody(product.Consumers))
+	field("made from", strings.Join(product.Upstream, ", "))
 	field("refresh", product.Refresh)
+	switch {
+	case product.WindowRows > 0:
+		field("window", fmt.Sprintf("the newest %s rows of its topic", grouped(product.WindowRows)))
+	case product.Window > 0:
+		field("window", "the last "+product.Window.String()+" of its topic")
+	}
 	if len(product.Objects) > 0 {
 		for _, o := range product.Objects {
 			p.line("  %s", o.Key())
@@ -132,6 +140,9 @@ func writeRules(p *printer, product DataProduct, indent string) error {
 }
 
 func limitsOf(r contract.Rule) string {
+	if r.Kind == contract.Freshness && r.Text != "" {
+		return " ≤ " + r.Text
+	}
 	var words []string
 	for _, l := range r.Limits {
 		if r.Share {
@@ -169,5 +180,8 @@ func (p *printer) columns(columns []contract.Column, indent string) {
 		}
 		p.line("%s%-24s %s", indent, c.Name, strings.Join(notes, ", "))
 		p.columns(c.Fields, indent+"  ")
+		if c.Items != nil {
+			p.columns(c.Items.Fields, indent+"  ")
+		}
 	}
 }

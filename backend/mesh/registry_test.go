@@ -333,6 +333,22 @@ func TestWhatPeopleSeeOfProducts(t *testing.T) {
 	}
 }
 
+// TestALintGoesOnAfterAFileThatCannotBeRead: a gate that stops at the first tells of one mistake a run.
+func TestALintGoesOnAfterAFileThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	bad, good := write(t, "bad.yaml", []byte("name: x\n\ty: 1\n")), write(t, "good.yaml", []byte(userEvents))
+	var b bytes.Buffer
+	code, err := LintCommand(&b, []string{bad, good, "nowhere.yaml"}, func(ref string) (DataProduct, error) { return Find(nil, ref) })
+	if err != nil || code != 1 {
+		t.Errorf("code %d, %v", code, err)
+	}
+	for _, want := range []string{bad + ": error (file): line 2, column 1: a tab", good + ": nothing to say against", "nowhere.yaml: error (file): "} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}
+
 func TestLintAndDiffGate(t *testing.T) {
 	t.Parallel()
 	p := parse(t, userEvents)

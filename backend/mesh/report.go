@@ -131,7 +131,7 @@ func (r Report) Result() Result {
 func (r Report) whyUnknown() string {
 	for _, f := range r.Files {
 		if f.Err != nil {
-			return fmt.Sprintf(": %s: %v", f.Path, f.Err)
+			return ": " + f.Err.Error() // which begins with the file
 		}
 	}
 	switch {

@@ -145,7 +145,8 @@ type Sample struct {
 	Partition int32 // -1 for files
 	Offset    int64 // or the row number from 1 for files
 	At        time.Time
-	Value     safetext.Text
+	Value     safetext.Text // that fails; where none does, for it is null or absent, the row
+	Record    safetext.Text // of a topic: the whole record
 }
 
 // Delivery is how the delivery of OpenLineage events goes. The counts are totals since the process started.

@@ -265,7 +265,7 @@ func (v *verdict) product(entry Entry, out judge.Outcome, topic, problem string,
 			issue.FirstAt = now
 		}
 		for _, s := range i.Samples {
-			issue.Samples = append(issue.Samples, Sample{Partition: s.Partition, Offset: s.Offset, At: s.At, Value: safetext.Clean(s.Value)})
+			issue.Samples = append(issue.Samples, Sample{Partition: s.Partition, Offset: s.Offset, At: s.At, Value: safetext.Clean(s.Value), Record: safetext.Clean(s.Record)})
 		}
 		p.Issues = append(p.Issues, issue)
 	}

@@ -182,7 +182,8 @@ func TestParseMode(t *testing.T) {
 
 func TestLint(t *testing.T) {
 	p := odcs(t, `{name: email}, {name: a, logicalType: number, logicalTypeOptions: {minimum: 2, maximum: 1}, quality: [{metric: wonder, mustBe: 0}, {type: text, description: be nice},
-    {metric: nullValues, mustBeBetween: [1, 1]}, {metric: nullValues, mustBeLessThan: 0}, {metric: nullValues, unit: percent, mustBeGreaterThan: 100}]}`,
+    {metric: nullValues, mustBeBetween: [1, 1]}, {metric: nullValues, mustBeLessThan: 0}, {metric: nullValues, unit: percent, mustBeGreaterThan: 100}]},
+    {name: b, logicalType: integer, quality: [{type: library, mustBe: 0}]}, {name: list, logicalType: array, items: {logicalType: object, properties: [{name: phone, logicalType: string}]}}`,
 		"slaProperties: [{property: latency, value: 1, unit: h, element: a.b.c}, {property: retention, value: 1, unit: y}]\n")
 	var got []string
 	for _, f := range Lint(p) {
@@ -193,6 +194,7 @@ func TestLint(t *testing.T) {
 		"error: wonder of a cannot be judged", "info: text of a", "is not judged: a text for people", "error: nullValues of a can never hold: its operators exclude one another",
 		"error: nullValues of a can never hold: a count is never below 0", "a percentage is never above 100", "error: column a: minimum 2 is above maximum 1",
 		"warning: column email looks sensitive", "error: no owner", "warning: no consumer", "info: service level retention", `no property "a.b.c" is declared`,
+		"error: quality of b cannot be judged: it names no metric", "warning: column list[].phone looks sensitive",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
@@ -267,6 +269,14 @@ func TestTimes(t *testing.T) {
 	oslo := inZone("", "Europe/Oslo")
 	if n := testing.AllocsPerRun(100, func() { ParseLayout(oslo, []byte("2026-11-22T10:11:12.5")) }); n != 0 {
 		t.Errorf("%v allocations in a zone", n)
+	}
+}
+
+// TestAServiceLevelMayNameItsColumnAsV2Did, as the standard's own example of v3.0.0 does.
+func TestAServiceLevelMayNameItsColumnAsV2Did(t *testing.T) {
+	p := odcs(t, "{name: at, logicalType: timestamp}", "slaProperties: [{property: frequency, value: 1, unit: d, column: t.at}]\n")
+	if len(p.SLA) != 1 || p.SLA[0].Element != "at" {
+		t.Errorf("%+v", p.SLA)
 	}
 }
 

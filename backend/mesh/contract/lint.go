@@ -185,6 +185,9 @@ func (l *linter) columns(columns []Column, parent string) {
 			l.add(Info, c.Line, 0, "column %s has no logicalType, so its type is not judged", path)
 		}
 		l.columns(c.Fields, path+".")
+		if c.Items != nil {
+			l.columns(c.Items.Fields, path+"[].")
+		}
 	}
 }
 

@@ -167,6 +167,10 @@ func (r *reader) metric(rule *Rule, metric string, validValues, missingValues, p
 			rule.Columns = nil
 		}
 		onColumn = true
+	case "":
+		rule.Name = "quality"
+		unjudged("it names no metric; expected nullValues, missingValues, invalidValues, duplicateValues or rowCount")
+		return
 	default:
 		unjudged("the metric %q is not one of nullValues, missingValues, invalidValues, duplicateValues, rowCount", metric)
 		return
@@ -242,7 +246,7 @@ func (r *reader) sla(n *node, defaultElement string, p *Product) {
 				}
 			case "unit":
 				s.Unit = r.str(v, key)
-			case "element":
+			case "element", "column": // column is v2's word, which examples of v3.0 still have
 				s.Element = r.str(v, key)
 			case "id", "valueExt", "driver", "description", "scheduler", "schedule", "customProperties", "authoritativeDefinitions":
 			default:

@@ -58,6 +58,8 @@ type Judge struct {
 	items    map[uint64]struct{} // hashes of an array's elements
 	counter  scan.JSON           // of failsInside, which looks into a value while a scanner is still at those around it
 	scratch  []byte
+	drawn    string // the record of the row drawnRow, as samples have it
+	drawnRow uint64
 	excess   int64  // fields beyond MaxColumns
 	looks    uint64 // how often a window was looked at
 }
@@ -309,6 +311,9 @@ func (j *Judge) note(f *finding, slot int, value *Cell) {
 	}
 	f.since++
 	sample := Sample{Where: j.where, Value: j.render(slot, value)}
+	if j.options.Live {
+		sample.Record = j.whole()
+	}
 	if j.byCount != nil {
 		sample.number = j.byCount.next
 	}

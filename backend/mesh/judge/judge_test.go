@@ -414,7 +414,7 @@ func TestSamplesAreMasked(t *testing.T) {
 func TestWhatIsInsideAMaskedColumnIsMasked(t *testing.T) {
 	p := contractOf(t, `{name: a, logicalType: object, properties: [{name: n, logicalType: integer}, {name: place, classification: pii, logicalType: object, properties: [{name: v, logicalType: integer}]}]},
     {name: l, logicalType: array, items: {classification: pii, logicalType: integer}}, {name: z, logicalType: array, items: {logicalType: integer}}`, "", "")
-	for name, o := range map[string]Options{"file": {}, "window": {Window: time.Minute}, "count": {Rows: 10}} {
+	for name, o := range map[string]Options{"file": {}, "window": {Window: time.Minute}, "count": {Rows: 10}, "live": {Window: time.Minute, Live: true}} {
 		j := New(p, o)
 		if err := j.JSON([]byte(`{"a":{"n":"fail","place":{"v":"hide"}},"l":["hide"],"z":["fail",3]}`), Where{At: noon}); err != nil {
 			t.Fatal(err)

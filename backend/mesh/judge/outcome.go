@@ -241,7 +241,11 @@ func (e *evaluation) evaluate(i int) {
 			return
 		}
 		check.Status = Failed
-		e.issue(r, r.Column(), nil, e.t.rows, e.t.rows, fmt.Sprintf("column %s is missing", r.Column()),
+		var rows *finding // every record lacks it; of a table the header does
+		if !e.options.Columnar {
+			rows = &e.t.columns[c.slots[0]].nulls
+		}
+		e.issue(r, r.Column(), rows, e.t.rows, e.t.rows, fmt.Sprintf("column %s is missing", r.Column()),
 			r.Column(), "a column "+r.Column(), "no such column")
 	case contract.Duplicates:
 		if missing := e.missing(c.slots); missing != "" {

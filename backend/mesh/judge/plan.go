@@ -46,6 +46,7 @@ const (
 	KeepSamples        = 5    // per finding
 	buckets            = 120  // of a sliding window
 	sampleBytes        = 200
+	recordBytes        = 600 // of the whole record beside a sample of a live topic
 )
 
 // check is a rule bound to the columns of a judge.

@@ -83,3 +83,61 @@ func TestAMaskedSampleTellsItsLength(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestASampleOfALiveTopicHasTheWholeRecord: the value that fails says little about where it came from. The rules that one
+// record breaks share it.
+func TestASampleOfALiveTopicHasTheWholeRecord(t *testing.T) {
+	p := contractOf(t, `{name: id, logicalType: string}, {name: email, classification: pii, logicalType: string, logicalTypeOptions: {maxLength: 3}}, {name: amount, logicalType: number, logicalTypeOptions: {minimum: 0}}`, "", "")
+	record := `{"id":"k7","email":"a@secret.example","amount":-5,"note":"` + strings.Repeat("x", 2000) + `"}`
+	for _, o := range []Options{{Live: true, Window: time.Minute}, {Live: true, Rows: 10}} {
+		j := New(p, o)
+		if err := j.JSON([]byte(record), Where{Partition: 1, Offset: 7, At: noon}); err != nil {
+			t.Fatal(err)
+		}
+		seen := 0
+		for _, i := range j.Outcome(noon).Issues {
+			for _, s := range i.Samples {
+				seen++
+				if !strings.HasPrefix(s.Record, `{id: "k7", email: •••, amount: -5, note: "xxx`) || len(s.Record) > 300 {
+					t.Errorf("%s: %s", i.Rule.Title(), s.Record)
+				}
+			}
+		}
+		if seen != 2 {
+			t.Errorf("%d samples, want that of email's length and that of amount's minimum", seen)
+		}
+	}
+	j := New(p, Options{})
+	if err := j.JSON([]byte(record), Where{Partition: -1, Offset: 1, At: noon}); err != nil {
+		t.Fatal(err)
+	}
+	if s := j.Outcome(noon).Issues[0].Samples[0]; s.Record != "" {
+		t.Errorf("a file's sample has %q; the file is at hand", s.Record)
+	}
+}
+
+// TestAMissingColumnHasRecordsToShow: all lack it, and the newest tell where.
+func TestAMissingColumnHasRecordsToShow(t *testing.T) {
+	p := contractOf(t, `{name: id, logicalType: string}, {name: email, required: true}`, "", "")
+	for name, o := range map[string]Options{"window": {Live: true, Window: time.Minute}, "count": {Live: true, Rows: 10}} {
+		j := New(p, o)
+		for offset := range int64(7) {
+			if err := j.JSON([]byte(`{"id":"k7"}`), Where{Partition: 1, Offset: offset, At: noon}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		seen := false
+		for _, i := range j.Outcome(noon).Issues {
+			if i.Rule.Kind != contract.Present {
+				continue
+			}
+			seen = true
+			if len(i.Samples) != KeepSamples || i.Samples[0].Partition != 1 || i.Last.Offset != 6 || i.Samples[0].Record != `{id: "k7"}` {
+				t.Errorf("%s: last %+v, samples %+v", name, i.Last, i.Samples)
+			}
+		}
+		if !seen {
+			t.Errorf("%s: no column is missing", name)
+		}
+	}
+}

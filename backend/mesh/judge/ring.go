@@ -10,7 +10,8 @@ import (
 // cleaned for a screen.
 type Sample struct {
 	Where
-	Value string
+	Value  string // that fails; where none does, for it is null or absent, the whole record
+	Record string // of a live topic: the whole record, longer than Value has it
 
 	number int64 // of the record in a window by count
 }

@@ -17,20 +17,29 @@ const mask = "•••"
 func (j *Judge) render(slot int, value *Cell) string {
 	switch {
 	case value == nil:
-		return j.renderRecord()
+		return j.renderRecord(sampleBytes)
 	case value.Kind == scan.Absent:
 		return ""
 	case j.columns[slot].masked || j.hidesInside(value.shape()): // what stands beside it may be sensitive
-		return fmt.Sprintf("%s (%s of %s)", mask, value.Kind, plural(int64(len(value.Raw)), "byte"))
+		return fmt.Sprintf("%s (%s of %s)", mask, value.Kind, plural(int64(len(value.Text(&j.scratch))), "byte"))
 	}
 	return clip(string(value.Raw))
 }
 
-func (j *Judge) renderRecord() string {
+// whole is the record at hand, which a person looks at when its value has been seen. The findings of one record share it.
+func (j *Judge) whole() string {
+	if j.drawnRow != j.row {
+		j.drawn, j.drawnRow = j.renderRecord(recordBytes), j.row
+	}
+	return j.drawn
+}
+
+// renderRecord writes the record at hand in n bytes or so, sensitive columns masked.
+func (j *Judge) renderRecord(n int) string {
 	var b strings.Builder
 	b.WriteByte('{')
 	add := func(name string, raw []byte, kind scan.Kind, masked bool) {
-		if b.Len() > sampleBytes {
+		if b.Len() > n {
 			return
 		}
 		if b.Len() > 1 {
@@ -44,7 +53,7 @@ func (j *Judge) renderRecord() string {
 		case masked:
 			b.WriteString(mask)
 		default:
-			b.WriteString(short(raw, 40))
+			b.WriteString(short(raw, n/5))
 		}
 	}
 	if j.record == nil { // columnar
@@ -64,7 +73,7 @@ func (j *Judge) renderRecord() string {
 		}
 	}
 	b.WriteByte('}')
-	return clip(b.String())
+	return short([]byte(b.String()), n)
 }
 
 // hidesInside tells whether an object or array may hold sensitive fields: a sample is short and safe, so the inside of
