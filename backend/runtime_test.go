@@ -185,8 +185,10 @@ func TestCommandsChangeTheWorldAndAreRecorded(t *testing.T) {
 	do("resume")
 	await(t, r, "running again", func(s *timeline.Snapshot) bool { return s.Pipeline.State == pipeline.Running })
 	do("quarantine", "edge-node-03", "lies")
-	s := await(t, r, "one node left out", func(s *timeline.Snapshot) bool { return s.Edge.Reporting == 13 })
-	if h := s.Edge.NodeData[2].Quarantine; h == nil || h.By.String() != "ada" || h.Reason.String() != "lies" {
+	s := await(t, r, "one node left out", func(s *timeline.Snapshot) bool {
+		return s.Edge.Reporting <= 13 && s.Edge.NodeData[2].Quarantine != nil // another one may be late at the same time
+	})
+	if h := s.Edge.NodeData[2].Quarantine; h.By.String() != "ada" || h.Reason.String() != "lies" {
 		t.Errorf("the node's page does not tell who took it out and why: %+v", h)
 	}
 	if _, err := r.Do(t.Context(), Command{Name: "poll", Args: []string{"edge-node-03"}}); err == nil || !strings.Contains(err.Error(), ":release edge-node-03") {
