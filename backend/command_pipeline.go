@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -202,12 +201,12 @@ func setFilter(q *pipeline.LetterQuery, key, value string, now time.Time) error 
 	return nil
 }
 
-// checkModel tells of words that :model does not take, and of a file that cannot be loaded.
+// checkModel tells of words that :model does not take. It does not look for the file: a disk that hangs would hold up the
+// console.
 func checkModel(args []string) error {
 	switch {
 	case len(args) >= 2 && len(args) <= 3 && args[0] == "load":
-		_, err := os.Stat(args[1])
-		return err
+		return nil
 	case len(args) == 1 && (args[0] == "rollback" || args[0] == "baseline"), len(args) == 2 && args[0] == "baseline" && args[1] == "training":
 		return nil
 	}

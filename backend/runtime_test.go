@@ -379,7 +379,7 @@ func TestCommandsRefuseWhatTheyDoNotUnderstand(t *testing.T) {
 			t.Errorf("%q: a console would ask for a confirmation first", c.line)
 		}
 	}
-	for _, line := range []string{"seek soon", "seek oldest first", "replay everything", "replay stage", "model swap", "model load absent.onnx", "pause now", "release edge-node-99", "fault clear null-spik"} {
+	for _, line := range []string{"seek soon", "seek oldest first", "replay everything", "replay stage", "model swap", "model load", "pause now", "release edge-node-99", "fault clear null-spik"} {
 		words := strings.Fields(line)
 		if spec := specOf(r, words[0]); spec.Refuse(words[1:]) == nil {
 			t.Errorf("%q: a console would ask for a confirmation first", line)
