@@ -121,7 +121,7 @@ type engineRun struct {
 }
 
 // Run judges until ctx ends. A registry or broker that is away is waited for. The only error is a panic (*safego.Panic),
-// be it one of a client of Kafka's: the next Run goes on with the windows.
+// be it one of a client of Kafka's: the next Run judges the windows anew.
 func (e *Engine) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

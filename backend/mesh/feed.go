@@ -346,7 +346,7 @@ func (e *Engine) startReaders(ctx context.Context, client connection, p *live, g
 	f.mu.Unlock()
 	if !running {
 		f.stop()
-		if err := e.startFeed(client, p, generation, topic, partitions); err != nil {
+		if started, err := e.startFeed(client, p, generation, topic, partitions); err != nil || !started {
 			return err
 		}
 	}
@@ -365,8 +365,9 @@ func (e *Engine) startReaders(ctx context.Context, client connection, p *live, g
 	return nil
 }
 
-// startFeed finds where each partition is to be read from.
-func (e *Engine) startFeed(client sarama.Client, p *live, generation int, topic string, partitions []int32) error {
+// startFeed finds where each partition is to be read from. It does not start where another version of the contract has come
+// meanwhile: these are the places of the one before, and forget has been told that they are no more.
+func (e *Engine) startFeed(client sarama.Client, p *live, generation int, topic string, partitions []int32) (started bool, err error) {
 	p.mu.Lock()
 	window, rows := p.window, p.rows
 	p.mu.Unlock()
@@ -385,7 +386,7 @@ func (e *Engine) startFeed(client sarama.Client, p *live, generation int, topic 
 		f.mu.Unlock()
 		start, end, err := startAt(client, topic, id, resume, window, backlog)
 		if err != nil {
-			return fmt.Errorf("partition %s/%d: %w", topic, id, err)
+			return false, fmt.Errorf("partition %s/%d: %w", topic, id, err)
 		}
 		if parts[id] = (&part{next: start, target: end}); start == resume { // else it is another topic of that name
 			parts[id].ahead = ahead
@@ -393,12 +394,17 @@ func (e *Engine) startFeed(client sarama.Client, p *live, generation int, topic 
 	}
 	consumer, err := sarama.NewConsumerFromClient(client)
 	if err != nil {
-		return err
+		return false, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.generation != generation {
+		return false, consumer.Close()
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.consumer, f.generation, f.parts, f.started = consumer, generation, parts, time.Now()
-	return nil
+	return true, nil
 }
 
 // startAt is where a partition is read from: where it was left, else the window's start but not more than the backlog
@@ -430,11 +436,19 @@ func (e *Engine) startReader(ctx context.Context, client connection, p *live, ge
 	if err != nil {
 		return err
 	}
+	p.mu.Lock()
 	f.mu.Lock()
+	outdated := p.generation != generation
 	consumer, start, end := f.consumer, max(part.next, oldest), part.target
 	missed := start - part.next
-	part.next = start
+	if !outdated {
+		part.next = start
+	}
 	f.mu.Unlock()
+	p.mu.Unlock()
+	if outdated { // the next probe starts the feed anew
+		return nil
+	}
 	messages, err := consumer.ConsumePartition(topic, id, start)
 	if err != nil {
 		return err
