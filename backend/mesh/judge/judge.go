@@ -415,33 +415,6 @@ func (j *Judge) isNamed(c *check, cell Cell) bool {
 	return j.options.Columnar && cell.Raw != nil && j.listed(c, cell)
 }
 
-// passes tells of most values that they pass.
-func (g *glance) passes(s *scan.Span, raw []byte) bool {
-	if s.Kind != g.kind || s.Escaped {
-		return false
-	}
-	if s.Kind == scan.Number {
-		if g.isInteger && !onlyDigits(raw) {
-			return false
-		}
-		v, ok := parseNumber(raw)
-		return ok && v > g.min && v < g.max
-	}
-	if len(raw) < g.least || len(raw) > g.most {
-		return false
-	}
-	text := raw[1 : len(raw)-1]
-	if g.isTime && !contract.IsTime(text) {
-		return false
-	}
-	for _, v := range g.few {
-		if v == string(text) {
-			return true
-		}
-	}
-	return len(g.few) == 0
-}
-
 // fails tells whether a value that is not null fails a check.
 func (j *Judge) fails(c *check, cell Cell) bool {
 	r := &c.rule

@@ -507,7 +507,7 @@ func TestAGlanceAgreesWithTheChecks(t *testing.T) {
 		`logicalType: number, quality: [{metric: invalidValues, arguments: {validValues: ["1", "5"]}, mustBe: 0}]`,
 		`logicalType: string, quality: [{metric: missingValues, arguments: {missingValues: [abc]}, mustBe: 0}]`,
 		`logicalType: string, logicalTypeOptions: {pattern: "^a"}`, `logicalType: timestamp, logicalTypeOptions: {minimum: "2026-01-01T00:00:00Z"}`,
-		`logicalType: array, logicalTypeOptions: {maxItems: 1}`}
+		`logicalType: array, logicalTypeOptions: {maxItems: 1}`, `logicalType: string, logicalTypeOptions: {minLength: 9000000000000000000}`}
 	values := []string{`""`, `"a"`, `"ab"`, `"abc"`, `"abcd"`, `"abcde"`, `"éé"`, `"ééé"`, `"ééééé"`, `"\u0061bc"`, `"2026"`, `"2026-11-22"`, `"2026-11-22T07:00:00Z"`,
 		`"2026-13-22"`, `"2025-11-22T07:00:00Z"`, `0`, `1`, `1.0`, `1.5`, `-1`, `5`, `5.0`, `4.999`, `1e1`, `1e400`, `123456789012345678901234567890`, `true`, `{}`, `[]`, `[1,2]`}
 	passed, held := 0, 0
