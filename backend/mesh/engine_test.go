@@ -288,6 +288,9 @@ func TestBadFilesKeepTheLastGoodVersionInForce(t *testing.T) {
 	if !strings.Contains(p.Error.String(), `line 15, column 1: data product: unknown key "surprise"`) {
 		t.Errorf("error %q", p.Error)
 	}
+	if !strings.Contains(p.Error.String(), "the last good version stays in force") {
+		t.Errorf("nobody is told what is in force: %q", p.Error)
+	}
 	w.file("commerce/user_events.yaml", strings.Replace(userEvents, "  - timestamp\n", "", 1))
 	w.until("user_events", "held by its new version", is(Holds))
 }

@@ -137,11 +137,7 @@ func (v *verdict) tellParsing(entry Entry, now time.Time, key string, log *event
 	}
 	v.bad = bad
 	if bad {
-		message := "its file cannot be read: " + oneLine(entry.Err)
-		if entry.Product != nil {
-			message += "; the last good version stays in force"
-		}
-		add(log, now, key, event.Warning, message)
+		add(log, now, key, event.Warning, "its file cannot be read: "+entry.unreadable())
 		return
 	}
 	add(log, now, key, event.Recovered, "its file can be read again")
@@ -227,7 +223,14 @@ func add(log *event.Log, now time.Time, key string, s event.Severity, message st
 	log.Add(event.Event{At: now, Kind: event.Contract, Severity: s, Subject: safetext.Clean(key), Message: safetext.Clean(message)})
 }
 
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+// unreadable is why an entry's file cannot be read, and what is in force meanwhile.
+func (e *Entry) unreadable() string {
+	text := strings.ReplaceAll(e.Err.Error(), "\n", "; ")
+	if e.Product != nil {
+		text += "; the last good version stays in force"
+	}
+	return text
+}
 
 // product is what the console shows of the product.
 func (v *verdict) product(entry Entry, out judge.Outcome, topic, problem string, now time.Time) Product {
@@ -237,7 +240,7 @@ func (v *verdict) product(entry Entry, out judge.Outcome, topic, problem string,
 		JudgedAt: now, Error: safetext.Clean(problem),
 	}
 	if entry.Err != nil {
-		p.Error = safetext.Clean(oneLine(entry.Err))
+		p.Error = safetext.Clean(entry.unreadable())
 	}
 	if entry.Product == nil {
 		return p
