@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -465,6 +466,31 @@ func TestAvroIsReadByItsSchemaAndTheRegistryIsWaitedFor(t *testing.T) {
 			t.Errorf("no %q in %s", want, text)
 		}
 	}
+}
+
+func TestAWindowByCountIsFilledByThosePartitionsThatHaveRecords(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		held      []int64
+		sum, want int64
+	}{{[]int64{0, 50, 0}, 20, 20}, {[]int64{50, 50}, 20, 10}, {[]int64{9, 1, 9}, 10, 5}, {[]int64{2, 1, 3}, 6, 3}, {[]int64{2, 1}, 6, math.MaxInt64}, {nil, 5, math.MaxInt64}} {
+		if got := equalShare(c.held, c.sum); got != c.want {
+			t.Errorf("of %v each gives %d to %d, want %d", c.held, got, c.sum, c.want)
+		}
+	}
+	w := newWorld(t, time.Minute, kafka.EmbeddedTopic{Name: "orders", Partitions: 3})
+	w.send("orders", 1, many(50, func(i int) string { return fmt.Sprintf(`{"id":%d}`, i) })...)
+	w.file("shop/orders.yaml", `apiVersion: v3.1.0
+kind: DataContract
+id: orders
+version: 1.0.0
+status: active
+customProperties: [{property: window, value: 20 rows}]
+schema:
+- name: orders
+  properties: [{name: id, logicalType: integer}]
+`)
+	w.until("orders", "was full", func(p Product) bool { return p.State == Holds && p.Rows == 20 })
 }
 
 func TestAWindowByCountHoldsTheNewestRecordsForAsLongAsItTakes(t *testing.T) {

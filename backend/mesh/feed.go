@@ -372,8 +372,11 @@ func (e *Engine) startFeed(client sarama.Client, p *live, generation int, topic 
 	window, rows := p.window, p.rows
 	p.mu.Unlock()
 	backlog := e.config.Backlog
-	if rows > 0 { // by count: an equal share of each partition
-		window, backlog = math.MaxInt64, (rows+int64(len(partitions))-1)/int64(len(partitions))
+	if rows > 0 {
+		window = math.MaxInt64
+		if backlog, err = shareOf(client, topic, partitions, rows); err != nil {
+			return false, err
+		}
 	}
 	f := &p.feed
 	parts := make(map[int32]*part, len(partitions))
@@ -405,6 +408,37 @@ func (e *Engine) startFeed(client sarama.Client, p *live, generation int, topic 
 	defer f.mu.Unlock()
 	f.consumer, f.generation, f.parts, f.started = consumer, generation, parts, time.Now()
 	return true, nil
+}
+
+// shareOf is how many of its newest records each partition gives, at most, to a window of so many: an equal share, and what
+// others have not.
+func shareOf(client sarama.Client, topic string, partitions []int32, rows int64) (int64, error) {
+	held := make([]int64, 0, len(partitions))
+	for _, id := range partitions {
+		end, err := client.GetOffset(topic, id, sarama.OffsetNewest)
+		if err != nil {
+			return 0, fmt.Errorf("partition %s/%d: %w", topic, id, err)
+		}
+		oldest, err := client.GetOffset(topic, id, sarama.OffsetOldest)
+		if err != nil {
+			return 0, fmt.Errorf("partition %s/%d: %w", topic, id, err)
+		}
+		held = append(held, max(0, end-oldest))
+	}
+	return equalShare(held, rows), nil
+}
+
+// equalShare is the least that each may give, as far as it has so many, for all together to give the sum.
+func equalShare(held []int64, sum int64) int64 {
+	slices.Sort(held)
+	for i, n := range held {
+		others := int64(len(held) - i)
+		if share := (sum + others - 1) / others; n >= share {
+			return share
+		}
+		sum -= n
+	}
+	return math.MaxInt64 // all there is
 }
 
 // startAt is where a partition is read from: where it was left, else the window's start but not more than the backlog
