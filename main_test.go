@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"weir/backend/exit"
 	"weir/config"
 )
 
@@ -53,7 +54,7 @@ func alone(t *testing.T) string {
 }
 
 func code(err error) int {
-	var c exitCode
+	var c exit.Code
 	switch {
 	case err == nil:
 		return 0
@@ -253,7 +254,7 @@ func TestProductsLintDiffInfer(t *testing.T) {
 
 func TestRunInTheDemoWorldAnswersEveryEvent(t *testing.T) {
 	alone(t)
-	out, errOut, err := weir(t, "run", "--demo", "--rate", "500", "--for", "3s", "--fault", "poison-events@1s+1s", "--log", "log.txt")
+	out, errOut, err := weir(t, "run", "--demo", "--rate", "500", "--for", "3s", "--fault", "poison-events", "--log", "log.txt")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, errOut)
 	}
@@ -275,6 +276,47 @@ func TestRunInTheDemoWorldAnswersEveryEvent(t *testing.T) {
 	}
 	if last.Edge.Nodes != 14 || last.Edge.Reporting != 14 || len(last.Mesh.Products) != 6 {
 		t.Errorf("edge %+v, %d products; expected 14 nodes that report, 6 products", last.Edge, len(last.Mesh.Products))
+	}
+}
+
+// TestRunForSaysWhetherTheEnginesRan has a worker without its registry, some that lack nothing, be it between two ticks, and
+// one that is ended before its time: the last snapshot is printed in any case.
+func TestRunForSaysWhetherTheEnginesRan(t *testing.T) {
+	dir := alone(t)
+	if err := os.Mkdir(filepath.Join(dir, "empty"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const broker = "kafka: {brokers: [127.0.0.1:1]}\n"
+	for _, c := range []struct {
+		name, config string
+		lasting      string
+		ended        bool
+		code         int
+		says         string
+	}{
+		{"no registry", broker + "mesh: {registry: absent}\n", "1s", false, exitNeverRan, "mesh judges nothing"},
+		{"an engine that needs nothing", broker + "edge: {nodes: [http://127.0.0.1:1]}\n", "1s", false, 0, ""},
+		{"an empty registry, ready before the second tick", broker + "mesh: {registry: empty}\nconsole: {refresh: 10s}\n", "3s", false, 0, ""},
+		{"ended before its time", broker + "mesh: {registry: absent}\n", "1s", true, 0, ""},
+	} {
+		write(t, "weir.yaml", c.config)
+		var out, errOut bytes.Buffer
+		root := command()
+		root.SetOut(&out)
+		root.SetErr(&errOut)
+		root.SetArgs([]string{"run", "--for", c.lasting, "--log", "log.txt"})
+		ctx, cancel := context.WithCancel(t.Context())
+		if c.ended {
+			cancel()
+		}
+		err := root.ExecuteContext(ctx)
+		cancel()
+		if code(err) != c.code || !strings.Contains(errOut.String(), c.says) || c.says == "" && errOut.Len() > 0 {
+			t.Errorf("%s: exit %d (%v), want %d: %q", c.name, code(err), err, c.code, errOut.String())
+		}
+		if !json.Valid(out.Bytes()) {
+			t.Errorf("%s: printed %q", c.name, out.String())
+		}
 	}
 }
 
@@ -312,6 +354,10 @@ func TestFlagsThatWouldNotBeHeededAreRefused(t *testing.T) {
 		{"run --for 1ms --fault node-down", "--demo"},
 		{"run --for -1s", "--for"},
 		{"check --timeout 0s", "--timeout"},
+		{"demo --config weir.yaml", "weir --config FILE"},
+		{"demo --gallery drawn --seed 3", "--seed"},
+		{"run --demo --for 1ms --config weir.yaml", "leave one of them out"},
+		{"replay history.db --config weir.yaml", "--config"},
 		{"run --demo --for 1ms --rate -1", "--rate"},
 		{"run --demo --for 1ms --nodes 0", "--nodes"},
 	} {

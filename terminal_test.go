@@ -144,6 +144,46 @@ func TestWelcome(t *testing.T) {
 	}
 }
 
+// TestASCIIByItself: where TERM or the locale says so the console draws with ASCII only, unless it is told otherwise.
+func TestASCIIByItself(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the real program")
+	}
+	weir := binary(t)
+	for _, c := range []struct {
+		variable, flag string
+		ascii          bool
+	}{
+		{"TERM=linux", "", true},
+		{"LC_ALL=C", "", true},
+		{"TERM=linux", "--ascii=false", false},
+		{"LANG=C.UTF-8", "", false},
+		{"LANG=C.UTF-8", "--ascii", true},
+	} {
+		args := []string{}
+		if c.flag != "" {
+			args = append(args, c.flag)
+		}
+		home := t.TempDir()
+		cmd := exec.Command(weir, args...)
+		cmd.Dir = home
+		cmd.Env = []string{"HOME=" + home, "TERM=xterm-256color", c.variable}
+		term, err := ptytest.Start(80, 24, cmd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(term.Stop)
+		see(t, term, "Open the demo world") // all of it is painted at once
+		if text := term.Text(); strings.ContainsFunc(text, func(r rune) bool { return r > '~' }) == c.ascii {
+			t.Errorf("%s %s:\n%s", c.variable, c.flag, text)
+		}
+		press(t, term, "q")
+		if err := term.Exit(10 * time.Second); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestSlowLink: over a line that takes 8 KB a second the console stays usable: what is shown is the newest.
 func TestSlowLink(t *testing.T) {
 	if testing.Short() {

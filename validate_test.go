@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -69,7 +70,10 @@ func TestValidateBadFiles(t *testing.T) {
 		{"header-only.csv", "user_id,email\n", "no data"},
 		{"open.csv", rows + "3,\"c@example.com\n4,d\n", "row 3: a quoted field is never closed"},
 		{"open-header.csv", "\"user_id,email\n1,2\n", "line 1: a quoted field is never closed"},
-		{"utf16le.csv", utf16(rows, encoding.LittleEndian), "UTF-16"},
+		{"latin1.csv", rows + "3,caf\xe9@example.com\n", "row 3        column email is not UTF-8 at byte 5 of its row (0xe9); write the file as UTF-8"},
+		{"latin1-header.csv", "user_id,\xe9mail\n1,a\n", "line 1: the name of column 2 is not UTF-8 at byte 8 of its row (0xe9)"},
+		{"latin1.jsonl", "{\"user_id\":1,\"email\":\"caf\xe9\"}\n", "row 1        a string that is not UTF-8"},
+		{"utf16le.csv", utf16(rows, encoding.LittleEndian), "UTF-16, by its first two bytes; expected UTF-8"},
 		{"utf16be.jsonl", utf16(`{"user_id":1}`, encoding.BigEndian), "UTF-16"},
 		{"utf16-without-a-mark.csv", utf16(rows, encoding.LittleEndian)[2:], "line 1: a NUL byte"},
 		{"wide.csv", strings.Repeat("a,", 2000) + "\n", "2001 columns; at most 1000"},
@@ -85,6 +89,11 @@ func TestValidateBadFiles(t *testing.T) {
 		{"torn.parquet", columns[:len(columns)/2], "does not end as Parquet does"},
 		{"lying.parquet", lying, "says its footer has 2147483647 bytes"},
 		{"tiny.parquet", "PAR1", "has 4 bytes and is cut short"},
+		{"rows.csv.bz2", "BZh91AY&SY", "it is compressed with bzip2, which is not read; expected gzip, zstd or no compression: pipe it in, such as bzcat"},
+		{"rows.csv.xz", "\xfd7zXZ\x00", "it is compressed with xz"},
+		{"rows.xlsx", "PK\x03\x04abc", "it is a ZIP archive, or a spreadsheet, which is not read"},
+		{"as-rows.csv", "PK\x03\x04abc", "it is a ZIP archive"},
+		{"rows.avro", "Obj\x01abc", "it is an Avro file"},
 		{"unknown", "\x01\x02\x00", "say which with --as"},
 		{"-", "", "neither its name nor its first bytes tell"},
 		{"/dev/zero", "", "not a regular file"},
@@ -167,12 +176,14 @@ func TestValidateBadFoldersAndProducts(t *testing.T) {
 	alone(t)
 	write(t, "product.yaml", product)
 	write(t, "rows.csv", "user_id,email\n1,a@example.com\n")
-	for _, dir := range []string{"nothing", "torn", "data-products/commerce"} {
+	for _, dir := range []string{"nothing", "torn", "packed", "data-products/commerce"} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
 	write(t, "nothing/notes.txt", "x")
+	write(t, "packed/a.csv", "user_id,email\n1,a@example.com\n")
+	write(t, "packed/b.csv.bz2", "BZh91AY&SY")
 	if err := os.Symlink("absent.csv", "torn/part.csv"); err != nil {
 		t.Fatal(err)
 	}
@@ -203,6 +214,7 @@ func TestValidateBadFoldersAndProducts(t *testing.T) {
 	}{
 		{[]string{"product.yaml", "nothing"}, "holds no data files"},
 		{[]string{"product.yaml", "torn"}, "torn/part.csv"},
+		{[]string{"product.yaml", "packed"}, "packed/b.csv.bz2: the file could not be read whole: it is compressed with bzip2"},
 		{[]string{"../../etc/passwd", "rows.csv"}, ".."},
 		{[]string{"commerce/../../x", "rows.csv"}, ".."},
 		{[]string{"commerce/stolen", "rows.csv"}, "stolen"},
@@ -225,6 +237,116 @@ func TestValidateBadFoldersAndProducts(t *testing.T) {
 		}
 		if len(errOut) > 2000 {
 			t.Errorf("weir validate %v: an error of %d bytes", c.args, len(errOut))
+		}
+	}
+}
+
+// TestValidateByOneOfSeveralSchemaObjectsInAFile needs no registry.
+func TestValidateByOneOfSeveralSchemaObjectsInAFile(t *testing.T) {
+	alone(t)
+	const head = "apiVersion: v3.1.0\nkind: DataContract\nid: x\nversion: 1.0.0\nstatus: active\nname: shop\nschema:\n"
+	write(t, "shop.yaml", head+"- {name: orders, properties: [{name: id, logicalType: integer}]}\n- {name: users, properties: [{name: id, logicalType: string, logicalTypeOptions: {minLength: 3}}]}\n")
+	write(t, "one.yaml", head+"- {name: orders, properties: [{name: id}]}\n")
+	write(t, "rows.csv", "id\n1\n2\n")
+	for _, c := range []struct {
+		product string
+		code    int
+		want    string
+	}{
+		{"shop.yaml#orders", 0, "default/shop.orders  holds"}, {"shop.yaml#users", 1, "default/shop.users  broken"},
+		{"shop.yaml", 2, "say which one the files are: default/shop.orders, default/shop.users, or of a contract's own file CONTRACT.yaml#orders"},
+		{"shop.yaml#items", 2, "shop.yaml has the schema objects orders, users"}, {"one.yaml#orders", 2, "one.yaml has no more than one schema object, so leave out #orders"},
+		{"absent.yaml#orders", 2, "absent.yaml"},
+	} {
+		if out, errOut, err := weir(t, "validate", c.product, "rows.csv"); code(err) != c.code || !strings.Contains(out+errOut, c.want) {
+			t.Errorf("%s: exit %d; expected %d and %q:\n%s%s", c.product, code(err), c.code, c.want, out, errOut)
+		}
+	}
+}
+
+// TestOneIsSingular in all that is said of a data set of one row.
+func TestOneIsSingular(t *testing.T) {
+	alone(t)
+	const head = "apiVersion: v3.1.0\nkind: DataContract\nid: x\nversion: 1.0.0\nstatus: active\nschema:\n- name: t\n"
+	write(t, "product.yaml", head+"  properties: [{name: a, logicalType: integer, quality: [{metric: nullValues, mustBeGreaterThan: 1}]}]\n  quality: [{metric: rowCount, mustBeGreaterOrEqualTo: 2}]\n")
+	write(t, "window.yaml", head+"customProperties: [{property: window, value: 1 rows}]\n")
+	write(t, "row.csv", "a,b\nx,1\n")
+	write(t, "bad.jsonl", "x\n")
+	write(t, "good.jsonl", "{\"a\":\"x\"}\n\"\n")
+	plural := regexp.MustCompile(`(^|[^.,0-9])1 [a-z]+s\b`)
+	for _, args := range [][]string{
+		{"validate", "product.yaml", "row.csv"}, {"validate", "product.yaml", "bad.jsonl"}, {"validate", "product.yaml", "bad.jsonl", "--format", "json"},
+		{"validate", "product.yaml", "bad.jsonl", "--format", "junit"}, {"validate", "product.yaml", "row.csv", "--format", "sarif"},
+		{"products", "infer", "row.csv"}, {"products", "infer", "good.jsonl"}, {"products", "diff", "product.yaml", "window.yaml"},
+	} {
+		out, errOut, _ := weir(t, args...)
+		if found := plural.FindString(out + errOut); found != "" {
+			t.Errorf("weir %v says %q:\n%s%s", args, found, out, errOut)
+		}
+	}
+}
+
+// TestValidateRefusesAFileNamedTwice: its rows would count twice.
+func TestValidateRefusesAFileNamedTwice(t *testing.T) {
+	alone(t)
+	write(t, "product.yaml", product)
+	if err := os.MkdirAll("folder/.hidden", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"folder/a.csv", "folder/b.csv", "folder/.hidden/c.csv"} {
+		write(t, path, "user_id,email\n1,a@example.com\n")
+	}
+	for link, target := range map[string]string{"link.csv": "folder/a.csv", "link": "folder", "folder/.hidden/more": ".."} {
+		if err := os.Symlink(target, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Link("folder/a.csv", "hard.csv"); err != nil {
+		t.Fatal(err)
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		files []string
+		want  string
+	}{
+		{[]string{"folder/a.csv", "folder/a.csv"}, "folder/a.csv and folder/a.csv are one file, whose rows would count twice"},
+		{[]string{"folder/a.csv", filepath.Join(here, "folder/a.csv")}, "are one file"},
+		{[]string{"folder", "folder/b.csv"}, "folder/b.csv and folder/b.csv are one file"},
+		{[]string{"folder/b.csv", "link.csv", "folder/a.csv"}, "link.csv and folder/a.csv are one file"},
+		{[]string{"folder", "link"}, "folder/a.csv and link/a.csv are one file"},
+		{[]string{"hard.csv", "link.csv"}, "are one file"},
+		{[]string{"-", "folder/a.csv", "-"}, "standard input (-) is named twice"},
+		{[]string{"folder/.hidden"}, "folder/.hidden/more is a link to a folder, which is not followed"},
+	} {
+		if _, errOut, err := weir(t, append([]string{"validate", "product.yaml"}, c.files...)...); code(err) != 2 || !strings.Contains(errOut, c.want) {
+			t.Errorf("weir validate %v: %v; expected exit 2 and %q: %s", c.files, err, c.want, errOut)
+		}
+	}
+	if err := os.Remove("folder/.hidden/more"); err != nil {
+		t.Fatal(err)
+	}
+	// What a link in a folder leads to is read once, be it in the folder itself or nowhere else in it.
+	for link, target := range map[string]string{"folder/latest.csv": "b.csv", "folder/latest": "more", "folder/c.csv": ".hidden/c.csv"} {
+		if err := os.Symlink(target, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir("folder/more", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, "folder/more/d.csv", "user_id,email\n1,a@example.com\n")
+	for _, c := range []struct {
+		files []string
+		want  string
+	}{
+		{[]string{"folder"}, "4 rows in 4 files"}, {[]string{"link"}, "4 rows in 4 files"}, {[]string{"folder/a.csv", "folder/b.csv"}, "2 rows"},
+		{[]string{"folder/.hidden"}, "1 row in folder/.hidden/c.csv"}, {[]string{"--each", "folder/a.csv", "link.csv"}, "holds"},
+	} {
+		if out, errOut, err := weir(t, append([]string{"validate", "product.yaml"}, c.files...)...); err != nil || !strings.Contains(out, c.want) {
+			t.Errorf("weir validate %v: %v; expected %q:\n%s%s", c.files, err, c.want, out, errOut)
 		}
 	}
 }
@@ -353,6 +475,23 @@ func TestProductsRelationsAndInfer(t *testing.T) {
 	for _, args := range [][]string{{"a=orders.csv"}, {"orders.csv", "absent.csv"}, {"orders.csv", "orders.csv"}, {"orders.csv", "users.csv", "--format", "xml"}, {"orders.csv", "some_topic"}} {
 		if out, _, err := weir(t, append([]string{"products", "relations"}, args...)...); err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("relations %v: %v\n%s", args, err, out)
+		}
+	}
+	write(t, "latin1.csv", "id,name\nu1,\xe9\n")
+	write(t, "half.csv", users.String()+"u,\xe9\n")
+	write(t, "header.csv", "id,name\n")
+	if out, _, err := weir(t, "products", "relations", "orders.csv", "half.csv"); err != nil || !strings.Contains(out, "! half: 1 record could not be decoded: left out\n") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, _, err := weir(t, "products", "relations", "orders.csv", "half.csv", "--format", "json"); err != nil || !strings.Contains(out, `"half": 1`) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for want, args := range map[string][]string{
+		"latin1.csv: no row, and 1 record that could not be decoded: column name is not UTF-8": {"infer", "latin1.csv"}, "header.csv: no rows; there is nothing to draft from": {"infer", "header.csv"},
+		"latin1: no row, and 1 record that could not be decoded": {"relations", "orders.csv", "latin1.csv"}, `"b=": expected PRODUCT=FILE[,FILE…], found an empty name`: {"relations", "orders.csv", "b="},
+	} {
+		if out, _, err := weir(t, append([]string{"products"}, args...)...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want %q\n%s", args, err, want, out)
 		}
 	}
 	if out, _, err := weir(t, "products", "infer", "orders.csv"); err != nil || !strings.Contains(out, "id: draft.orders\n") {

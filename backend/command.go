@@ -29,6 +29,25 @@ type CommandSpec struct {
 	Complete func(prefix string) []string
 	// Changes tells that the command changes the world: a console asks before it, and one that is read-only lacks it.
 	Changes bool
+	// Check tells what is wrong with the arguments, as far as that is known before the command is carried out; nil when
+	// nothing is. It changes nothing and may be called at any time.
+	Check func(args []string) error
+	// Unasked is a command that a console gives by itself, for what somebody looks at: it is not offered to be typed.
+	Unasked bool
+}
+
+// Refuse says why a command with these arguments need not be tried, before anybody is asked for a confirmation or a reason;
+// nil when it may work.
+func (c *CommandSpec) Refuse(args []string) error {
+	switch {
+	case c.Usage == "" && len(args) > 0:
+		return fmt.Errorf("%s expects nothing after it, found %s", c.Name, strings.Join(args, " "))
+	case c.Usage != "" && c.Usage[0] != '[' && len(args) == 0: // what may be left out stands in brackets
+		return fmt.Errorf("%s expects %s", c.Name, c.Usage)
+	case c.Check != nil:
+		return c.Check(args)
+	}
+	return nil
 }
 
 // ErrUnknownCommand is the error of a name that is not in Commands.
@@ -128,7 +147,8 @@ func (r *Runtime) commandTable() []command {
 		}})
 	if f := r.options.Faults; f != nil {
 		table = append(table, command{CommandSpec{Name: "fault", Usage: "NAME [DURATION] | clear NAME",
-			Summary: "make the demo world misbehave", Complete: completeFault(f), Changes: true},
+			Summary: "make the demo world misbehave", Complete: completeFault(f), Changes: true,
+			Check: func(args []string) error { _, err := parseFault(f, args); return err }},
 			func(_ context.Context, args []string) (string, error) { return doFault(f, args) }})
 	}
 	return table
@@ -140,46 +160,4 @@ func (r *Runtime) now() time.Time {
 		return time.Now().UTC()
 	}
 	return time.Now()
-}
-
-func doFault(f Faults, args []string) (string, error) {
-	switch {
-	case len(args) == 0:
-		return "", fmt.Errorf("expected a fault's name, one of %s", strings.Join(f.FaultNames(), ", "))
-	case args[0] == "clear" && len(args) == 2:
-		if err := f.Clear(args[1]); err != nil {
-			return "", err
-		}
-		return args[1] + " is over", nil
-	case args[0] == "clear":
-		return "", errors.New("expected a fault's name after clear, such as: fault clear null-spike")
-	case len(args) == 1:
-		if err := f.Inject(args[0], 0, 0); err != nil {
-			return "", err
-		}
-		return fmt.Sprintf("%s until :fault clear %s", args[0], args[0]), nil
-	case len(args) == 2:
-		lasting, err := time.ParseDuration(args[1])
-		if err != nil || lasting <= 0 {
-			return "", fmt.Errorf("expected a duration such as 30s after %s, found %q", args[0], args[1])
-		}
-		if err := f.Inject(args[0], 0, lasting); err != nil {
-			return "", err
-		}
-		return fmt.Sprintf("%s for %s", args[0], lasting), nil
-	default:
-		return "", fmt.Errorf("expected NAME [DURATION] or clear NAME, found %d words", len(args))
-	}
-}
-
-func completeFault(f Faults) func(string) []string {
-	return func(prefix string) []string {
-		var out []string
-		for _, name := range append(f.FaultNames(), "clear") {
-			if strings.HasPrefix(name, prefix) {
-				out = append(out, name)
-			}
-		}
-		return out
-	}
 }

@@ -15,6 +15,7 @@ func edgeCommands(e *edge.Engine, cloud bool) []command {
 		{CommandSpec{Name: "poll", Usage: "[NODE]", Complete: completeNode(e), Summary: "poll a node now, or every node"},
 			func(ctx context.Context, args []string) (string, error) { return doPoll(ctx, e, args) }},
 		{CommandSpec{Name: "quarantine", Usage: "NODE [REASON]", Changes: true, Complete: completeNode(e),
+			Check:   func(args []string) error { _, err := findNode(e, args[0]); return err },
 			Summary: "stop polling a node and leave it out of the aggregate, until release"},
 			func(ctx context.Context, args []string) (string, error) {
 				return onNode(e, args, "is in quarantine: not polled, not counted", func(n *edge.Node, reason string) error {
@@ -22,16 +23,23 @@ func edgeCommands(e *edge.Engine, cloud bool) []command {
 				})
 			}},
 		{CommandSpec{Name: "release", Usage: "NODE [REASON]", Changes: true, Complete: completeQuarantined(e),
+			Check: func(args []string) error {
+				n, err := findNode(e, args[0])
+				if err != nil {
+					return err
+				}
+				return held(n)
+			},
 			Summary: "end a quarantine and poll the node at once"},
 			func(ctx context.Context, args []string) (string, error) {
 				return onNode(e, args, "is polled and counted again", func(n *edge.Node, reason string) error {
-					if n.Quarantine == nil {
-						return fmt.Errorf("%s is not in quarantine", n.Name)
+					if err := held(n); err != nil {
+						return err
 					}
 					return e.Release(n.URL.String(), reasonOf(ctx, reason))
 				})
 			}},
-		{CommandSpec{Name: "watch", Usage: "NODE", Complete: completeNode(e),
+		{CommandSpec{Name: "watch", Usage: "NODE", Complete: completeNode(e), Unasked: true,
 			Summary: "carry a node's polls in the snapshots of the next minute; looking at a node does it"},
 			func(_ context.Context, args []string) (string, error) {
 				return onNode(e, args, "is watched for a minute", func(n *edge.Node, _ string) error { return e.Watch(n.URL.String()) })
@@ -124,9 +132,17 @@ func findNode(e *edge.Engine, name string) (*edge.Node, error) {
 		}
 	}
 	if found == nil {
-		return nil, fmt.Errorf("%w: %q", edge.ErrNoNode, name)
+		return nil, fmt.Errorf("%w: %q; a node is named as pane 2 shows it, or by its URL", edge.ErrNoNode, name)
 	}
 	return found, nil
+}
+
+// held is an error when a node is not in quarantine.
+func held(n *edge.Node) error {
+	if n.Quarantine == nil {
+		return fmt.Errorf("%s is not in quarantine", n.Name)
+	}
+	return nil
 }
 
 // onNode does something to the node that the first argument means; the others are the reason.

@@ -31,14 +31,17 @@ func pipelineCommands(p *pipeline.Engine, now func() time.Time) []command {
 				return "the pipeline has left the group; :resume joins it again", p.Drain(ctx)
 			}},
 		{CommandSpec{Name: "seek", Usage: "TO [PARTITION]", Changes: true, Complete: among("oldest", "newest", "-10m"),
+			Check:   func(args []string) error { _, err := parsePosition(args, now()); return err },
 			Summary: "go on from elsewhere: oldest, newest, an offset, a time of day, or so long ago (-10m)"},
 			func(ctx context.Context, args []string) (string, error) { return doSeek(ctx, p, args, now()) }},
 		{CommandSpec{Name: "replay", Usage: "PARTITION/OFFSET… | all | stage=… reason=… since=… from=…", Changes: true,
+			Check:    func(args []string) error { _, _, err := parseLetters(args, now()); return err },
 			Complete: among("all", "stage=decode", "stage=entity", "stage=features", "stage=score", "reason=", "since=10m", "from="),
 			Summary:  "send dead letters through the pipeline again: some by their place in the dead-letter topic, or all that match"},
 			func(ctx context.Context, args []string) (string, error) { return doReplay(ctx, p, args, now()) }},
 		{CommandSpec{Name: "model", Usage: "load FILE [VERSION] | rollback | baseline [training]", Changes: true,
 			Complete: among("load", "rollback", "baseline"),
+			Check:    checkModel,
 			Summary:  "swap the model between two batches, go back to the one before, or measure drift from now on"},
 			func(_ context.Context, args []string) (string, error) { return doModel(p, args) }},
 	}
@@ -198,6 +201,20 @@ func setFilter(q *pipeline.LetterQuery, key, value string, now time.Time) error 
 	return nil
 }
 
+// checkModel tells of words that :model does not take. It does not look for the file: a disk that hangs would hold up the
+// console.
+func checkModel(args []string) error {
+	switch {
+	case len(args) >= 2 && len(args) <= 3 && args[0] == "load":
+		return nil
+	case len(args) == 1 && (args[0] == "rollback" || args[0] == "baseline"), len(args) == 2 && args[0] == "baseline" && args[1] == "training":
+		return nil
+	}
+	return errModelUsage
+}
+
+var errModelUsage = errors.New("expected load FILE [VERSION], rollback, baseline or baseline training")
+
 func doModel(p *pipeline.Engine, args []string) (string, error) {
 	switch {
 	case len(args) >= 2 && len(args) <= 3 && args[0] == "load":
@@ -225,5 +242,5 @@ func doModel(p *pipeline.Engine, args []string) (string, error) {
 		p.ForgetBaseline()
 		return "drift is measured against the training again, as far as the model tells of it", nil
 	}
-	return "", errors.New("expected load FILE [VERSION], rollback, baseline or baseline training")
+	return "", errModelUsage
 }

@@ -16,7 +16,7 @@ func recordCommands(p *pipeline.Engine) []command {
 		{CommandSpec{Name: "inspect", Usage: "PARTITION/OFFSET",
 			Summary: "read one event from the broker and say what would become of it now; nothing is sent or counted"},
 			func(ctx context.Context, args []string) (string, error) { return doInspect(ctx, p, args) }},
-		{CommandSpec{Name: "browse", Usage: "records PARTITION | bin N | letters | letter PARTITION/OFFSET", Complete: among("records", "bin", "letters", "letter"),
+		{CommandSpec{Name: "browse", Usage: "records PARTITION | bin N | letters | letter PARTITION/OFFSET", Complete: among("records", "bin", "letters", "letter"), Unasked: true,
 			Summary: "carry records or dead letters in the snapshots of the next minute; looking at them does it"},
 			func(ctx context.Context, args []string) (string, error) { return doBrowse(ctx, p, args) }},
 	}

@@ -12,6 +12,7 @@ import (
 
 	"weir/backend/event"
 	"weir/backend/incident"
+	"weir/backend/pipeline"
 	"weir/backend/safetext"
 	"weir/backend/timeline"
 	"weir/config"
@@ -33,6 +34,8 @@ type Options struct {
 type Faults interface {
 	// FaultNames are all the faults there are.
 	FaultNames() []string
+	// Known is an error, which says what may have been meant, if there is no fault of that name.
+	Known(name string) error
 	// Inject starts a fault after a delay and ends it after a while; a duration of 0 means until it is cleared.
 	Inject(name string, after, lasting time.Duration) error
 	// Clear ends a fault; it is an error if none of that name is in force.
@@ -137,7 +140,7 @@ func (r *Runtime) await(engines *sync.WaitGroup) {
 }
 
 // Drain waits until the pipeline has answered every event there is, or for at most as long as told; it presumes that
-// no new events come. Without a pipeline there is nothing to wait for.
+// no new events come. One that still starts does not know yet what there is. Without a pipeline there is nothing to wait for.
 func (r *Runtime) Drain(most time.Duration) {
 	if r.engines.pipeline == nil {
 		return
@@ -152,7 +155,7 @@ func (r *Runtime) Drain(most time.Duration) {
 		case <-ticks:
 			// The high watermark in the pipeline's snapshot may be a moment old: one taken well after the question counts.
 			s := r.line.Newest()
-			if p := s.Pipeline; p.At.Sub(asked) > 2*s.Tick && p.Lag == 0 && p.Consumed == p.Predicted+p.DeadLettered {
+			if p := s.Pipeline; p.State != pipeline.Starting && p.At.Sub(asked) > 2*s.Tick && p.Lag == 0 && p.Consumed == p.Predicted+p.DeadLettered {
 				return
 			}
 		case <-deadline.C:
@@ -165,7 +168,9 @@ func (r *Runtime) Drain(most time.Duration) {
 // is slow misses ticks and delays nobody. cancel ends the subscription.
 func (r *Runtime) Subscribe() (ticks <-chan struct{}, cancel func()) { return r.hub.subscribe() }
 
-func (r *Runtime) tick() {
+// Observe is what the engines say at this moment, between two ticks: a snapshot without faults, events and incidents, that is
+// in no timeline.
+func (r *Runtime) Observe() *timeline.Snapshot {
 	s := &timeline.Snapshot{
 		At:    time.Now(),
 		Tick:  r.config.Console.Refresh,
@@ -178,6 +183,11 @@ func (r *Runtime) tick() {
 	for _, w := range r.workers {
 		s.Engines = append(s.Engines, w.status())
 	}
+	return s
+}
+
+func (r *Runtime) tick() {
+	s := r.Observe()
 	if r.options.Faults != nil {
 		s.Faults = r.options.Faults.InForce()
 	}

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -20,7 +21,17 @@ import (
 	"weir/config"
 )
 
+// roles are what the test program does in a process that a test starts with WEIR_TEST_ROLE.
+var roles = map[string]func() error{}
+
 func TestMain(m *testing.M) {
+	if run, ok := roles[os.Getenv("WEIR_TEST_ROLE")]; ok {
+		if err := run(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	goleak.VerifyTestMain(m,
 		// go-metrics, which sarama brings, starts one ticker for the life of the process.
 		goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
@@ -29,7 +40,8 @@ func TestMain(m *testing.M) {
 // worldFaults is the demo world as the runtime sees it.
 type worldFaults struct{ *demo.World }
 
-func (w worldFaults) FaultNames() []string { return demo.FaultNames() }
+func (w worldFaults) FaultNames() []string    { return demo.FaultNames() }
+func (w worldFaults) Known(name string) error { return demo.KnownFault(name) }
 func (w worldFaults) InForce() []timeline.Fault {
 	var out []timeline.Fault
 	for _, f := range w.Faults() {
@@ -77,7 +89,7 @@ func await(t *testing.T, r *Runtime, what string, holds func(*timeline.Snapshot)
 	t.Helper()
 	ticks, cancel := r.Subscribe()
 	defer cancel()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute) // it only ends a test that would wait for ever
 	for {
 		if s := r.Timeline().Newest(); s != nil && holds(s) {
 			return s
@@ -85,7 +97,7 @@ func await(t *testing.T, r *Runtime, what string, holds func(*timeline.Snapshot)
 		select {
 		case <-ticks:
 		case <-deadline:
-			t.Fatalf("not within 30 s: %s; the last snapshot: %+v", what, r.Timeline().Newest())
+			t.Fatalf("not within two minutes: %s; the last snapshot: %+v", what, r.Timeline().Newest())
 		}
 	}
 }
@@ -173,8 +185,10 @@ func TestCommandsChangeTheWorldAndAreRecorded(t *testing.T) {
 	do("resume")
 	await(t, r, "running again", func(s *timeline.Snapshot) bool { return s.Pipeline.State == pipeline.Running })
 	do("quarantine", "edge-node-03", "lies")
-	s := await(t, r, "one node left out", func(s *timeline.Snapshot) bool { return s.Edge.Reporting == 13 })
-	if h := s.Edge.NodeData[2].Quarantine; h == nil || h.By.String() != "ada" || h.Reason.String() != "lies" {
+	s := await(t, r, "one node left out", func(s *timeline.Snapshot) bool {
+		return s.Edge.Reporting <= 13 && s.Edge.NodeData[2].Quarantine != nil // another one may be late at the same time
+	})
+	if h := s.Edge.NodeData[2].Quarantine; h.By.String() != "ada" || h.Reason.String() != "lies" {
 		t.Errorf("the node's page does not tell who took it out and why: %+v", h)
 	}
 	if _, err := r.Do(t.Context(), Command{Name: "poll", Args: []string{"edge-node-03"}}); err == nil || !strings.Contains(err.Error(), ":release edge-node-03") {
@@ -187,7 +201,7 @@ func TestCommandsChangeTheWorldAndAreRecorded(t *testing.T) {
 	do("sync")
 	do("requeue")
 	do("mark", "looked", "here")
-	do("fault", "poison-events", "2s")
+	do("fault", "poison-events", "1h")
 	s = await(t, r, "dead letters", func(s *timeline.Snapshot) bool { return s.Pipeline.DeadLettered > 10 && len(s.Faults) == 1 })
 	if !hasEvent(s, event.Command, "pause by ada (a test)") || !hasEvent(s, event.Mark, "looked here") {
 		t.Errorf("the events do not tell who did what: %v", s.Events)
@@ -232,8 +246,13 @@ func TestModelsAreSwappedAndRolledBackWithoutLosingAnEvent(t *testing.T) {
 	s = await(t, r, "the refusal", func(s *timeline.Snapshot) bool {
 		return hasEvent(s, event.Model, "stays in force, the new one is refused")
 	})
-	if s.Pipeline.Model.Version.String() != "v9" || s.Pipeline.DeadLettered != 0 {
-		t.Errorf("model %s, %d dead letters", s.Pipeline.Model.Version, s.Pipeline.DeadLettered)
+	if s.Pipeline.Model.Version.String() != "v9" {
+		t.Errorf("model %s", s.Pipeline.Model.Version)
+	}
+	for _, d := range s.Pipeline.Dead { // the feature store does not know every user of a calm world
+		if d.Stage != "features" {
+			t.Errorf("a dead letter of %s: %s", d.Stage, d.Reason)
+		}
 	}
 	do("rollback")
 	await(t, r, "the model before the file was replaced", func(s *timeline.Snapshot) bool { return s.Pipeline.Model.Version.String() == "v2.1" })
@@ -320,6 +339,16 @@ func TestLetterFilters(t *testing.T) {
 	}
 }
 
+// specOf is a command's row; the zero one where there is none.
+func specOf(r *Runtime, name string) CommandSpec {
+	for _, c := range r.Commands() {
+		if c.Name == name {
+			return c
+		}
+	}
+	return CommandSpec{}
+}
+
 func TestCommandsRefuseWhatTheyDoNotUnderstand(t *testing.T) {
 	r := inDemo(t, nil)
 	for _, c := range []struct {
@@ -345,6 +374,21 @@ func TestCommandsRefuseWhatTheyDoNotUnderstand(t *testing.T) {
 		_, err := r.Do(t.Context(), Command{Name: words[0], Args: words[1:]})
 		if err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%q = %v; expected it to say %q", c.line, err, c.says)
+		}
+		if spec := specOf(r, words[0]); spec.Changes && spec.Refuse(words[1:]) == nil {
+			t.Errorf("%q: a console would ask for a confirmation first", c.line)
+		}
+	}
+	for _, line := range []string{"seek soon", "seek oldest first", "replay everything", "replay stage", "model swap", "model load", "pause now", "release edge-node-99", "fault clear null-spik"} {
+		words := strings.Fields(line)
+		if spec := specOf(r, words[0]); spec.Refuse(words[1:]) == nil {
+			t.Errorf("%q: a console would ask for a confirmation first", line)
+		}
+	}
+	for _, line := range []string{"seek -10m", "seek 14:32 3", "replay all", "replay 0/12 1/3", "replay stage=decode", "model rollback", "model baseline training", "pause", "quarantine edge-node-03 it lies", "fault null-spike 3s", "requeue"} {
+		words := strings.Fields(line)
+		if spec := specOf(r, words[0]); spec.Refuse(words[1:]) != nil {
+			t.Errorf("%q is refused: %v", line, spec.Refuse(words[1:]))
 		}
 	}
 	if _, err := r.Do(t.Context(), Command{Name: "pose"}); !errors.Is(err, ErrUnknownCommand) {

@@ -40,12 +40,14 @@ func newSupervised(name string, run func(context.Context) error, log *event.Log,
 		now: timeline.Engine{Name: name, State: timeline.EngineStopped, Since: time.Now()}}
 }
 
-// claim is true for the first caller only.
+// claim is true for the first caller only. The engine counts as running from then on: it is about to.
 func (s *supervised) claim() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first := !s.claimed
-	s.claimed = true
+	if s.claimed = true; first {
+		s.now.State, s.now.Since = timeline.EngineRunning, time.Now()
+	}
 	return first
 }
 

@@ -25,7 +25,7 @@ var (
 	folderPath = format{name: "folder", want: "a folder's path", path: always}
 	address    = format{name: "host:port", want: "host:port such as localhost:9092", check: checkAddress, same: strings.ToLower}
 	listen     = format{name: "host:port", want: "host:port such as 127.0.0.1:9464 or :9464", check: checkListen}
-	httpURL    = format{name: "URL", want: "a URL such as http://localhost:8080", check: checkURL, same: lowerHost}
+	httpURL    = format{name: "URL", want: "a URL such as http://localhost:8080", check: checkURL, same: sameURL}
 	endpoint   = format{name: "URL", want: "a URL such as https://api.example.com/data/ingest", check: checkEndpoint}
 	topicName  = format{name: "topic", want: "a Kafka topic's name", check: checkTopic}
 	groupName  = format{name: "text", want: "a consumer group's name", check: checkGroup}
@@ -147,6 +147,17 @@ func lowerHost(s string) string {
 	if scheme, rest, ok := strings.Cut(s, "://"); ok {
 		host, path, _ := strings.Cut(rest, "/")
 		return strings.ToLower(scheme+"://"+host) + "/" + path
+	}
+	return s
+}
+
+// sameURL is the same for all spellings of a URL: lowerHost, without the scheme's own port.
+func sameURL(s string) string {
+	s = lowerHost(s)
+	scheme, rest, _ := strings.Cut(s, "://")
+	host, path, ok := strings.Cut(rest, "/")
+	if own := map[string]string{"http": ":80", "https": ":443"}[scheme]; ok && own != "" {
+		return scheme + "://" + strings.TrimSuffix(host, own) + "/" + path
 	}
 	return s
 }

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -37,6 +39,18 @@ func Load(path string) (*Config, error) {
 	return Parse(path, data, os.LookupEnv)
 }
 
+// LoadNamed is Load of the file that a person named, or of the one that Find finds when none was.
+func LoadNamed(path string) (*Config, error) {
+	if path == "" {
+		found, ok := Find()
+		if !ok {
+			return nil, errors.New("no configuration: expected ./weir.yaml or $XDG_CONFIG_HOME/weir/weir.yaml; write one with weir init, name one with --config, or try weir demo")
+		}
+		path = found
+	}
+	return Load(path)
+}
+
 // Find gives the file to use when none is named: ./weir.yaml, else weir.yaml in the folder weir of
 // $XDG_CONFIG_HOME (~/.config when unset). When there is neither, path is where the first would be and ok is false.
 func Find() (path string, ok bool) {
@@ -55,6 +69,20 @@ func Find() (path string, ok bool) {
 // $XDG_STATE_HOME (~/.local/state when unset). It need not exist yet.
 func StateFolder() (string, error) {
 	return xdgFolder("XDG_STATE_HOME", filepath.Join(".local", "state"))
+}
+
+// StateFolder is the part of the state folder that belongs to this configuration: one folder a file.
+func (c *Config) StateFolder() (string, error) {
+	base, err := StateFolder()
+	if err != nil {
+		return "", err
+	}
+	path, err := filepath.Abs(c.Path)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(path))
+	return filepath.Join(base, hex.EncodeToString(sum[:6])), nil
 }
 
 func xdgFolder(variable, fallback string) (string, error) {

@@ -149,12 +149,12 @@ func (d *decoder) validateFleet(e *Edge) {
 	}
 	seen := map[string]bool{}
 	for _, node := range e.Nodes {
-		seen[lowerHost(node)] = true
+		seen[sameURL(node)] = true
 	}
 	for i := range e.Targets {
 		key := fmt.Sprintf("edge.targets[%d].url", i)
 		e.Targets[i].URL = strings.TrimRight(e.Targets[i].URL, "/")
-		same := lowerHost(e.Targets[i].URL)
+		same := sameURL(e.Targets[i].URL)
 		if seen[same] && d.fine(key) {
 			d.wrong(key, "each node once", e.Targets[i].URL+" again", "remove one of the two: its records would count double")
 		}
@@ -177,7 +177,9 @@ func (d *decoder) validateFleet(e *Edge) {
 		}
 	}
 	for i, a := range e.Access {
-		d.validateTLS(fmt.Sprintf("edge.access[%d].tls", i), a.TLS)
+		key := fmt.Sprintf("edge.access[%d]", i)
+		d.validateTLS(key+".tls", a.TLS)
+		d.validatePrefix(key+".prefix", e, a.Prefix)
 	}
 }
 

@@ -137,8 +137,13 @@ func TestSameNode(t *testing.T) {
 	if _, err := Parse("weir.yaml", []byte(fmt.Sprintf(nodes, "http://fleet/b")), env()); err != nil {
 		t.Error(err)
 	}
-	if _, err := Parse("weir.yaml", []byte(fmt.Sprintf(nodes, "HTTP://Fleet/A/")), env()); err == nil || !strings.Contains(err.Error(), "again") {
-		t.Errorf("got %v", err)
+	if _, err := Parse("weir.yaml", []byte(fmt.Sprintf(nodes, "http://fleet:8080/A")), env()); err != nil {
+		t.Error(err)
+	}
+	for _, again := range []string{"HTTP://Fleet/A/", "http://fleet:80/A"} {
+		if _, err := Parse("weir.yaml", []byte(fmt.Sprintf(nodes, again)), env()); err == nil || !strings.Contains(err.Error(), "again") {
+			t.Errorf("%s: %v", again, err)
+		}
 	}
 }
 

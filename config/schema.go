@@ -123,7 +123,8 @@ func schema(c *Config) []field {
 					a, tls := &Access{}, &TLS{}
 					return []field{
 						{key: "labels", to: &a.Labels, example: "{site: oslo}", doc: "a node must have all of them"},
-						{key: "prefix", to: &a.Prefix, is: anyText, fallback: `""`, doc: "a node's URL must begin with it"},
+						{key: "prefix", to: &a.Prefix, is: nodePrefix, fallback: `""`, example: "https://*.example.com:8443",
+							doc: "of a node's URL, by whole parts: scheme, host (`*.` before it: all below), port (`:*`: any; none: the scheme's own), path; \"\" is any"},
 						{key: "headers", to: &a.Headers, example: `{X-Site-Key: "${OSLO_KEY}"}`, doc: "sent with each poll; kept out of every log and screen"},
 						{key: "token", to: &a.Token, example: `"${EDGE_TOKEN}"`, doc: "sent as Authorization: Bearer"},
 						{key: "tls", use: func() { a.TLS = tls }, doc: "for https nodes", fields: tlsFields(tls, "node")},
@@ -142,11 +143,11 @@ func schema(c *Config) []field {
 				{key: "timeout", to: &cloud.Timeout, fallback: "30s", min: 100 * ms, max: hour, doc: "of one attempt"},
 				{key: "gzip", to: &cloud.Gzip, fallback: "false", doc: "compress what is sent"},
 				{key: "max_bytes", to: &cloud.MaxBytes, fallback: "256MiB", min: 1 << 20, max: 1 << 40, doc: "how much may wait in the outbox; beyond that the oldest is dropped"},
-				{key: "max_age", to: &cloud.MaxAge, fallback: "7d", min: minute, max: 365 * 24 * hour, doc: "how long it may wait"},
+				{key: "max_age", to: &cloud.MaxAge, fallback: "7d", min: minute, max: 365 * 24 * hour, doc: "how long it may wait, counted while weir runs and not by the machine's clock, which may jump"},
 				{key: "token", to: &cloud.Token, example: `"${CLOUD_TOKEN}"`, doc: "sent as Authorization: Bearer"},
 			}},
 			{key: "federated", use: func() { edge.Federated = federated }, off: true,
-				doc: "learn one model together: GET /model/update of each node is averaged, POST /model/global offers the mean", fields: []field{
+				doc: "learn one model together: GET /model/update of each node is averaged, POST /model/global offers the mean; the first round holds at most 256MiB of updates, later ones 8 bytes a weight", fields: []field{
 					{key: "every", to: &federated.Every, fallback: "5m", min: second, max: 24 * hour, doc: "from one round to the next"},
 					{key: "deadline", to: &federated.Deadline, fallback: "30s", min: 100 * ms, max: hour, doc: "a node that answers later waits for the next round"},
 					{key: "participants", to: &federated.Participants, fallback: "2", min: 1, max: 100_000, doc: "a round with fewer changes nothing"},
@@ -171,7 +172,7 @@ func schema(c *Config) []field {
 		}},
 		{key: "history", doc: "The flight recorder.", fields: []field{
 			{key: "path", to: &c.History.Path, is: filePath, fallback: `""`, doc: "SQLite file; \"\" is one in the state folder"},
-			{key: "retain", to: &c.History.Retain, fallback: "24h", min: minute, max: 365 * 24 * hour, doc: "how long it remembers"},
+			{key: "retain", to: &c.History.Retain, fallback: "24h", min: minute, max: 365 * 24 * hour, doc: "how much recorded time it remembers"},
 			{key: "max_bytes", to: &c.History.MaxBytes, fallback: "1GiB", min: 1 << 20, max: 1 << 40, doc: "how large the file may grow; beyond that the oldest is dropped"},
 		}},
 		{key: "console", doc: "How the terminal looks.", fields: []field{

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 )
 
@@ -25,6 +27,22 @@ func Starter() []byte {
 		writeStarter(&b, []field{f}, "", "", f.off)
 	}
 	return []byte(b.String())
+}
+
+// Create writes the starter file, whole or not at all, and leaves a file that is there already as it is.
+func Create(path string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("%s is already there and was left as it is; move it away, or name another with --config", path)
+	}
+	if err != nil {
+		return fmt.Errorf("write the starter file: %w; go to a folder that can be written to, or name another file with --config", err)
+	}
+	_, err = file.Write(Starter())
+	if err = errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("write the starter file: %w", errors.Join(err, os.Remove(path))) // half of it would only be in the way
+	}
+	return nil
 }
 
 // writeStarter writes the fields at an indent. Off is the place of the # in lines that are switched off: their

@@ -77,14 +77,15 @@ func matching(list []string, prefix string) []string {
 	return out
 }
 
-// commandSpecs are all commands one may type here: without those that change the world where that is not allowed.
+// commandSpecs are all commands that are offered here: without those that change the world where that is not allowed,
+// and without those that the console gives by itself.
 func (m *Model) commandSpecs() []backend.CommandSpec {
-	var out []backend.CommandSpec
-	for _, c := range m.rt.Commands() {
-		if !c.Changes || !m.options.Console.ReadOnly {
-			out = append(out, c)
-		}
-	}
+	return slices.DeleteFunc(m.knownSpecs(), func(c backend.CommandSpec) bool { return c.Unasked })
+}
+
+// knownSpecs are all commands that are understood here, offered or not.
+func (m *Model) knownSpecs() []backend.CommandSpec {
+	out := m.runtimeSpecs()
 	for _, c := range uiCommands() {
 		if c.Name == "export" && m.options.Remote {
 			continue
@@ -93,6 +94,17 @@ func (m *Model) commandSpecs() []backend.CommandSpec {
 			c.Complete = m.groupings
 		}
 		out = append(out, c.CommandSpec)
+	}
+	return out
+}
+
+// runtimeSpecs are the runtime's commands that this console may give.
+func (m *Model) runtimeSpecs() []backend.CommandSpec {
+	var out []backend.CommandSpec
+	for _, c := range m.rt.Commands() {
+		if !c.Changes || !m.options.Console.ReadOnly {
+			out = append(out, c)
+		}
 	}
 	return out
 }
@@ -108,12 +120,12 @@ func (m *Model) run(line string) tea.Cmd {
 	if name == "quit" {
 		name = "q"
 	}
-	specs := m.commandSpecs()
+	specs := m.knownSpecs()
 	i := slices.IndexFunc(specs, func(s backend.CommandSpec) bool { return s.Name == name })
 	if i < 0 { // an unambiguous beginning is enough
 		var fits []string
 		for k, s := range specs {
-			if strings.HasPrefix(s.Name, name) {
+			if strings.HasPrefix(s.Name, name) && !s.Unasked {
 				i, fits = k, append(fits, s.Name)
 			}
 		}
@@ -140,8 +152,8 @@ func (m *Model) run(line string) tea.Cmd {
 		m.visitRecord(args[0])
 	}
 	if spec.Changes {
-		if needsArgument(spec) && len(args) == 0 { // nothing to ask about
-			m.say(views.Bad, spec.Name+" expects "+spec.Usage)
+		if err := spec.Refuse(args); err != nil { // nothing to ask about
+			m.say(views.Bad, err.Error())
 			return nil
 		}
 		m.asking = &question{spec: spec, args: args}
@@ -150,9 +162,6 @@ func (m *Model) run(line string) tea.Cmd {
 	}
 	return m.command(spec, args, "")
 }
-
-// needsArgument tells whether a command makes no sense without one, by its usage: what may be left out stands in brackets.
-func needsArgument(spec backend.CommandSpec) bool { return spec.Usage != "" && spec.Usage[0] != '[' }
 
 // visitRecord opens the page of an event by its place, if that is one.
 func (m *Model) visitRecord(place string) {
@@ -357,16 +366,19 @@ func (m *Model) promptView() *views.Prompt {
 	return v
 }
 
-// commandHelp is the usage of the command typed, or what may be typed.
+// commandHelp is the usage of the command typed, or what may be typed; it says so when that is nothing.
 func (m *Model) commandHelp(words []string) string {
 	first, _, more := strings.Cut(m.prompt.text(), " ")
-	for _, s := range m.commandSpecs() {
+	for _, s := range m.knownSpecs() {
 		if s.Name == first {
 			if more && len(words) > 1 {
 				return strings.Join(words, " ")
 			}
 			return strings.TrimSpace(s.Name+" "+s.Usage) + ": " + s.Summary
 		}
+	}
+	if len(words) == 0 && first != "" {
+		return "no command begins with " + first + "; ? lists them all"
 	}
 	return strings.Join(words, " ")
 }

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,10 +21,16 @@ type fleetRuntime struct{ fakeRuntime }
 
 func (f *fleetRuntime) Commands() []backend.CommandSpec {
 	return append(f.fakeRuntime.Commands(),
-		backend.CommandSpec{Name: "quarantine", Usage: "NODE [REASON]", Summary: "stop polling a node", Changes: true},
+		backend.CommandSpec{Name: "quarantine", Usage: "NODE [REASON]", Summary: "stop polling a node", Changes: true,
+			Check: func(args []string) error {
+				if args[0] == "nosuch" {
+					return errors.New("there is no node nosuch")
+				}
+				return nil
+			}},
 		backend.CommandSpec{Name: "release", Usage: "NODE [REASON]", Summary: "end a quarantine", Changes: true},
 		backend.CommandSpec{Name: "requeue", Summary: "send again what the cloud refused", Changes: true},
-		backend.CommandSpec{Name: "watch", Usage: "NODE", Summary: "carry a node's polls"})
+		backend.CommandSpec{Name: "watch", Usage: "NODE", Summary: "carry a node's polls", Unasked: true})
 }
 
 // fleetConsole is a console over a sample world with n nodes and the fleet's commands.
@@ -47,6 +54,42 @@ func (c *console) asked(want ...string) {
 	}
 	if !slices.Equal(got, want) {
 		c.t.Fatalf("asked for %q, want %q", got, want)
+	}
+}
+
+// TestACommandThatCannotWorkIsNotAskedAbout: what is wrong with its arguments is said before a confirmation and a reason.
+func TestACommandThatCannotWorkIsNotAskedAbout(t *testing.T) {
+	c := fleetConsole(t, viewstest.Broken, 14, 120, 36)
+	c.keys(":", "'quarantine nosuch", "enter")
+	c.sees("there is no node nosuch")
+	c.keys("esc", ":", "'requeue everything", "enter")
+	c.sees("requeue expects nothing after it, found everything")
+	c.lacks("reason:")
+	c.asked()
+	c.keys("esc", ":", "'quarantine edge-node-03", "enter")
+	c.sees("reason:")
+	c.keys("enter")
+	c.asked("quarantine edge-node-03")
+}
+
+// TestWhatTheConsoleAsksByItselfIsNotOffered: it is understood all the same.
+func TestWhatTheConsoleAsksByItselfIsNotOffered(t *testing.T) {
+	c := fleetConsole(t, viewstest.Broken, 14, 120, 36)
+	c.keys(":", "'wa", "tab")
+	c.lacks("watch")
+	c.sees("no command begins with wa")
+	c.keys("enter")
+	c.sees("there is no command wa")
+	for _, g := range c.m.helpView() {
+		for _, row := range g.Rows {
+			if strings.HasPrefix(row.Key, ":watch") {
+				t.Error("the help offers watch")
+			}
+		}
+	}
+	c.keys("esc", ":", "'watch edge-node-03", "enter")
+	if n := len(c.rt.asked); n == 0 || c.rt.asked[n-1].Name != "watch" {
+		t.Errorf("asked for %+v", c.rt.asked)
 	}
 }
 

@@ -146,7 +146,7 @@ func (l *linear) obey(ctx context.Context, line string) (quit bool) {
 		return true
 	case "help", "?":
 		l.say("an empty line gives a summary; q quits; commands:")
-		for _, s := range l.specs() {
+		for _, s := range slices.DeleteFunc(l.specs(), func(s backend.CommandSpec) bool { return s.Unasked }) {
 			l.say("  " + strings.TrimSpace(s.Name+" "+s.Usage) + ": " + s.Summary)
 		}
 		return false
@@ -166,8 +166,8 @@ func (l *linear) obey(ctx context.Context, line string) (quit bool) {
 			continue
 		}
 		if s.Changes {
-			if needsArgument(s) && len(words) == 1 {
-				l.say(s.Name + " expects " + s.Usage)
+			if err := s.Refuse(words[1:]); err != nil {
+				l.say(err.Error())
 				return false
 			}
 			l.asking = &question{spec: s, args: words[1:]}
@@ -183,12 +183,7 @@ func (l *linear) obey(ctx context.Context, line string) (quit bool) {
 }
 
 func (l *linear) specs() []backend.CommandSpec {
-	var out []backend.CommandSpec
-	for _, s := range l.m.rt.Commands() {
-		if !s.Changes || !l.m.options.Console.ReadOnly {
-			out = append(out, s)
-		}
-	}
+	out := l.m.runtimeSpecs()
 	out = append(out, backend.CommandSpec{Name: "incidents", Summary: "what is wrong: since when, what it touches, what to do"})
 	for _, name := range []string{"nodes", "contracts", "partitions", "events"} {
 		out = append(out, backend.CommandSpec{Name: name, Usage: "[FILTER]", Summary: "list them, one a line"})

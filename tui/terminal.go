@@ -35,14 +35,7 @@ func newTerminal(in, out *os.File, link *Link, env []string) *terminal {
 // answersQueries tells whether a terminal may be asked for synchronised output. Over SSH only those are asked that are
 // known for it: the answer of others can come late, and end up where the next program reads.
 func answersQueries(env []string) bool {
-	get := func(name string) string {
-		for _, e := range env {
-			if v, ok := strings.CutPrefix(e, name+"="); ok {
-				return v
-			}
-		}
-		return ""
-	}
+	get := func(name string) string { return variable(env, name) }
 	for _, known := range []string{"ghostty", "wezterm", "alacritty", "kitty", "rio", "foot", "contour"} {
 		if strings.Contains(get("TERM"), known) {
 			return true

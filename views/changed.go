@@ -37,6 +37,7 @@ func (s *Scene) changed(a, b *timeline.Snapshot) []change {
 	c.engines(a, b)
 	if a.Pipeline != nil && b.Pipeline != nil {
 		c.pipeline(a.Pipeline, b.Pipeline)
+		c.text("pipeline", "predictions", drifted(a), drifted(b), Warn)
 	}
 	if a.Edge != nil && b.Edge != nil {
 		c.edge(a.Edge, b.Edge)
@@ -93,6 +94,14 @@ func (c *changes) engines(a, b *timeline.Snapshot) {
 	c.text("world", "faults in force", names(a), names(b), Warn)
 }
 
+// drifted says what the predictions do.
+func drifted(x *timeline.Snapshot) string {
+	if math.IsNaN(x.Pipeline.PSI) {
+		return "not known"
+	}
+	return tell(isOpen(x, "predictions drifted", x.Pipeline.Model.Version.String()), "drifted", "steady")
+}
+
 func (c *changes) pipeline(a, b *pipeline.Snapshot) {
 	const name = "pipeline"
 	s := c.scene
@@ -114,13 +123,6 @@ func (c *changes) pipeline(a, b *pipeline.Snapshot) {
 	c.figure(name, "taken again", float64(a.Redelivered), float64(b.Redelivered), 1, 0, wholes)
 	c.figure(name, "feature values missing", float64(a.Features.Missing), float64(b.Features.Missing), 1, 0.01, wholes)
 	c.figure(name, "feature request p99", a.Features.LatencyP99, b.Features.LatencyP99, 5, 0.25, millis)
-	drifted := func(p *pipeline.Snapshot) string {
-		if math.IsNaN(p.PSI) {
-			return "not known"
-		}
-		return tell(p.PSI > p.PSIThreshold, "drifted", "steady")
-	}
-	c.text(name, "predictions", drifted(a), drifted(b), Warn)
 	was := map[int32]*pipeline.Partition{}
 	for i := range a.Partitions {
 		was[a.Partitions[i].Partition] = &a.Partitions[i]

@@ -350,8 +350,16 @@ func (s *Scene) sample(page Page, p *mesh.Product, key, where string, w int) Pag
 		f.add("read it", Faint, "kcat -C -t "+p.Feed.String()+" -p "+digits(int64(m.Partition))+" -o "+digits(m.Offset)+" -c 1")
 	}
 	f.gap()
-	f.head("the row, sensitive columns masked")
-	f.text(Plain, m.Value.String())
+	whole := m.Record
+	if whole.IsEmpty() { // of a recording from before records were kept
+		whole = m.Value
+	} else if !strings.HasPrefix(m.Value.String(), "{") { // it is no record; of an object that fails only the mask is shown
+		f.head("the value that fails")
+		f.text(Bad, m.Value.String())
+		f.gap()
+	}
+	f.head("the record, sensitive columns masked")
+	f.text(Plain, whole.String())
 	page.Table.Text = f.rows
 	return page
 }

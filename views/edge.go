@@ -207,6 +207,14 @@ func (s *Scene) cloudState(c *edge.Cloud) (Style, string) {
 	return Faint, g.Unknown
 }
 
+// outboxWaiting is how many aggregates wait, if that is known.
+func outboxWaiting(c *edge.Cloud) string {
+	if c.Opening {
+		return "opening"
+	}
+	return count(c.Outbox)
+}
+
 func (s *Scene) cloudLine(c *edge.Cloud, w int) string {
 	l := s.NewLine(w)
 	style, sign := s.cloudState(c)
@@ -225,7 +233,7 @@ func (s *Scene) cloudLine(c *edge.Cloud, w int) string {
 	if c.Outbox > 0 && c.State == edge.CloudDown {
 		outbox = Warn
 	}
-	l.Put(Faint, " · outbox ").Put(outbox, count(c.Outbox))
+	l.Put(Faint, " · outbox ").Put(outbox, outboxWaiting(c))
 	if c.Dropped > 0 {
 		l.Put(Faint, " · ").Put(Bad, count(c.Dropped)+" dropped")
 	}
@@ -244,7 +252,11 @@ func (s *Scene) cloud(e *edge.Snapshot, w int) []string {
 	f.add("url", Plain, c.URL.String())
 	f.add("last sync", Plain, s.ago(c.LastSync))
 	f.add("next sync", Plain, s.ago(c.NextSync))
-	f.add("outbox", Plain, plural(c.Outbox, "aggregate waiting", "aggregates waiting"))
+	if c.Opening {
+		f.add("outbox", Plain, outboxWaiting(c)+": what waits there is not known yet")
+	} else {
+		f.add("outbox", Plain, plural(c.Outbox, "aggregate waiting", "aggregates waiting"))
+	}
 	if !c.OldestAt.IsZero() {
 		f.add("oldest", Warn, s.ago(c.OldestAt))
 	}

@@ -103,6 +103,20 @@ func (s *Scene) findings(f *facts, p *mesh.Product) {
 	if len(p.Findings) == 0 {
 		f.text(Faint, "nothing: rules and policy are complete")
 	}
+	where := func(x *mesh.Finding) string {
+		var where []string
+		if x.Policy {
+			where = append(where, "policy")
+		}
+		if x.Line > 0 {
+			where = append(where, "line "+digits(int64(x.Line)))
+		}
+		return strings.Join(where, ", ")
+	}
+	indent := factWidth + 2
+	for i := range p.Findings {
+		indent = max(indent, 2+len(where(&p.Findings[i]))+1)
+	}
 	for i := range p.Findings {
 		x := &p.Findings[i]
 		style, sign := Faint, s.Theme.Glyphs.Info
@@ -112,20 +126,12 @@ func (s *Scene) findings(f *facts, p *mesh.Product) {
 		case "warning":
 			style, sign = Warn, s.Theme.Glyphs.Watch
 		}
-		var where []string
-		if x.Policy {
-			where = append(where, "policy")
-		}
-		if x.Line > 0 {
-			where = append(where, "line "+digits(int64(x.Line)))
-		}
-		lead := strings.Join(where, ", ")
-		for k, row := range s.Theme.wrap(x.Message.String(), f.w-factWidth-2) {
+		for k, row := range s.Theme.wrap(x.Message.String(), f.w-indent) {
 			l := s.NewLine(f.w)
 			if k == 0 {
-				l.Put(style, sign+" ").Put(Faint, lead)
+				l.Put(style, sign+" ").Put(Faint, where(x))
 			}
-			f.rows = append(f.rows, l.To(factWidth+2).Put(Plain, row).String())
+			f.rows = append(f.rows, l.To(indent).Put(Plain, row).String())
 		}
 	}
 }

@@ -40,12 +40,12 @@ func (s *Scene) Summary() []string {
 		}
 		say("Throughput: ", state, ", ", rate(p.EventsPerSecond), " events a second, latency p50 ", latency(p.EndToEnd, p.EndToEnd.P50), " p99 ",
 			latency(p.EndToEnd, p.EndToEnd.P99), ", lag ", count(p.Lag), " (", lag, "), ", count(p.DeadLettered), " dead letters.")
-		_, verdict := s.drift(p)
+		_, verdict := s.drift()
 		say("Predictions: model ", or(p.Model.Version.String(), "not loaded"), ", ", strings.TrimPrefix(verdict, s.Theme.Glyphs.Watch+" "), ".")
 	}
 	if e := x.Edge; e != nil {
 		say("Edge nodes: ", count(e.Reporting), " of ", count(e.Nodes), " reporting, ", count(e.TotalRecords), " records, quality ", fixed(e.Quality, 3),
-			", cloud ", string(e.Cloud.State), ", outbox ", count(e.Cloud.Outbox), ".")
+			", cloud ", string(e.Cloud.State), ", outbox ", outboxWaiting(&e.Cloud), ".")
 	}
 	if m := x.Mesh; m != nil {
 		var parts []string

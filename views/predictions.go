@@ -14,7 +14,7 @@ func (s *Scene) predictions(path []Level, w, h int, zoomed bool) Page {
 	if p == nil {
 		return Page{Empty: "The pipeline is not configured: nothing is predicted."}
 	}
-	style, verdict := s.drift(p)
+	style, verdict := s.drift()
 	page := Page{Title: []Seg{{style, verdict}, {Faint, or(p.Model.Version.String(), "no model")}}}
 	total := uint64(0)
 	for _, n := range p.Histogram {
@@ -150,13 +150,14 @@ func (t *Theme) barText(share float64, width int) string {
 }
 
 // drift is the verdict on PSI: the word first, for a title may be cut.
-func (s *Scene) drift(p *pipeline.Snapshot) (Style, string) {
+func (s *Scene) drift() (Style, string) {
+	p := s.Snap.Pipeline
 	switch {
 	case math.IsNaN(p.PSI) && p.Baseline == nil:
 		return Faint, "no baseline"
 	case math.IsNaN(p.PSI):
 		return Faint, "PSI not known yet"
-	case p.PSI > p.PSIThreshold:
+	case isOpen(s.Snap, "predictions drifted", p.Model.Version.String()):
 		return Warn, s.Theme.Glyphs.Watch + " drifted, PSI " + fixed(p.PSI, 3)
 	}
 	return Faint, "steady, PSI " + fixed(p.PSI, 3)
@@ -170,7 +171,7 @@ func (s *Scene) predictionFacts(p *pipeline.Snapshot, total uint64, w int) strin
 	}
 	l.Put(Strong, count(total)).Put(Faint, " in the last minute  ")
 	l.Put(Faint, "mean ").Put(Plain, "~"+fixed(mean, 2)).Space(2)
-	style, text := s.drift(p)
+	style, text := s.drift()
 	l.Put(style, text)
 	if !math.IsNaN(p.PSI) {
 		l.Put(Faint, ", threshold "+fixed(p.PSIThreshold, 3))

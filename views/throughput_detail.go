@@ -135,7 +135,7 @@ func (s *Scene) storeAndModel(p *pipeline.Snapshot, w int) []string {
 			style, sign, text := Faint, s.Theme.Glyphs.Unknown, "too few values to tell"
 			if !math.IsNaN(d.PSI) {
 				style, sign, text = Good, s.Theme.Glyphs.OK, "steady"
-				if d.PSI > d.Threshold {
+				if isOpen(s.Snap, "feature drifted", d.Name.String()) {
 					style, sign, text = Warn, s.Theme.Glyphs.Watch, "drifted"
 				}
 				text += ", PSI " + fixed(d.PSI, 3) + ", threshold " + fixed(d.Threshold, 3)

@@ -48,6 +48,7 @@ func Troubles(x *timeline.Snapshot) []Trouble {
 		}
 		unlikeUsual(x, add)
 		pipelineTroubles(p, add)
+		driftTroubles(x, add)
 	}
 	if m := x.Mesh; m != nil {
 		meshTroubles(m, add)
@@ -100,6 +101,12 @@ func unlikeUsual(x *timeline.Snapshot, add adder) {
 			if !strings.HasPrefix(text, "no events") {
 				what = "traffic "
 			}
+		case "dead letters": // a burst of them; those of a minute the snapshot tells by itself
+			if _, told := x.Pipeline.LosesTooMany(); told {
+				continue
+			}
+			text, _, _ = strings.Cut(text, " of ")
+			text += " dead letters" + deadBecause(x.Pipeline)
 		default:
 			continue
 		}
@@ -138,9 +145,13 @@ func pipelineTroubles(p *pipeline.Snapshot, add adder) {
 	case "slow":
 		add(event.Warning, Throughput, "feature store slow", "")
 	}
+}
+
+// driftTroubles tells of drift, which an index that is above its threshold for a moment is not: see isOpen.
+func driftTroubles(x *timeline.Snapshot, add adder) {
 	drifted, first := 0, ""
-	for i := range p.Features.Drift {
-		if d := &p.Features.Drift[i]; d.PSI > d.Threshold {
+	for i := range x.Pipeline.Features.Drift {
+		if d := &x.Pipeline.Features.Drift[i]; isOpen(x, "feature drifted", d.Name.String()) {
 			if drifted++; drifted == 1 {
 				first = d.Name.String()
 			}
@@ -152,9 +163,16 @@ func pipelineTroubles(p *pipeline.Snapshot, add adder) {
 	case drifted > 1:
 		add(event.Warning, Throughput, count(drifted)+" features drifted", "")
 	}
-	if p.PSI > p.PSIThreshold && p.PSIThreshold > 0 {
+	if isOpen(x, "predictions drifted", x.Pipeline.Model.Version.String()) {
 		add(event.Warning, Predictions, "predictions drifted", "")
 	}
+}
+
+// isOpen tells whether an incident of a rule about a subject is open.
+func isOpen(x *timeline.Snapshot, rule, subject string) bool {
+	return slices.ContainsFunc(x.Incidents, func(in timeline.Incident) bool {
+		return in.Rule == rule && in.Subject.String() == subject && in.Ended.IsZero()
+	})
 }
 
 // partitionTroubles tells of the partitions that do not go on as they should, the worst verdict first.
@@ -191,7 +209,11 @@ func deadBecause(p *pipeline.Snapshot) string {
 
 func meshTroubles(m *mesh.Snapshot, add adder) {
 	if !m.Error.IsEmpty() {
-		add(event.Warning, Contracts, "contracts outdated", "contracts outdated: "+m.Error.String())
+		what := "contracts outdated: "
+		if len(m.Products) == 0 { // there are none that could be
+			what = "no contract is judged: "
+		}
+		add(event.Warning, Contracts, "contracts outdated", what+m.Error.String())
 	}
 	by := map[mesh.State]int{}
 	first := map[mesh.State]string{}

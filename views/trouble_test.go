@@ -41,7 +41,7 @@ func TestTroubles(t *testing.T) {
 			s.Incidents = append(s.Incidents, timeline.Incident{Rule: "lag high", Severity: event.Warning, Message: text("lag 4000, about 12 s behind")})
 		}, []string{"traffic 210/s, usually 2,000/s", "lag 4000, about 12 s behind"}},
 		{"the registry is gone, the rules are judged all the same", func(s *timeline.Snapshot) {
-			s.Mesh.Error = text("no registry")
+			s.Mesh.Error, s.Mesh.Products = text("no registry"), []mesh.Product{{State: mesh.Holds}}
 		}, []string{"contracts outdated: no registry"}},
 		{"the broker is away", func(s *timeline.Snapshot) {
 			s.Mesh.Error = text("the broker is away")
@@ -71,6 +71,25 @@ func TestTroubles(t *testing.T) {
 		{"nodes in more states than there is room for", func(s *timeline.Snapshot) {
 			s.Edge.ByState = map[edge.State]int{edge.Down: 1, edge.Flapping: 2, edge.Stale: 3, edge.Slow: 1}
 		}, []string{"1 node down, 2 flapping, 4 more"}},
+		{"there is no registry", func(s *timeline.Snapshot) { s.Mesh.Error = text("no registry: products is a file") },
+			[]string{"no contract is judged: no registry: products is a file"}},
+		{"a burst of dead letters", func(s *timeline.Snapshot) {
+			s.Incidents = []timeline.Incident{{Rule: "dead letters", Message: text("3.1% of records in the last 5 s")}}
+			s.Pipeline.Dead = []pipeline.DeadLetter{{Stage: "decode"}}
+		}, []string{"3.1% dead letters: not decodable"}},
+		{"a burst that the minute tells of, too", func(s *timeline.Snapshot) {
+			s.Incidents = []timeline.Incident{{Rule: "dead letters", Message: text("3.1% of the last minute's records")}}
+			s.Pipeline.MinuteHandled, s.Pipeline.MinuteDead = 1000, 31
+		}, []string{"3.1% dead letters"}},
+		{"an index above its threshold is no drift yet", func(s *timeline.Snapshot) {
+			s.Pipeline.PSI, s.Pipeline.PSIThreshold = 0.0011, 0.001
+			s.Pipeline.Features.Drift = []pipeline.FeatureDrift{{Name: text("age"), PSI: 0.0011, Threshold: 0.001}}
+		}, nil},
+		{"drift", func(s *timeline.Snapshot) {
+			s.Pipeline.Model.Version, s.Pipeline.Features.Drift = text("v2"), []pipeline.FeatureDrift{{Name: text("age")}, {Name: text("place")}}
+			s.Incidents = []timeline.Incident{{Rule: "predictions drifted", Subject: text("v2")}, {Rule: "feature drifted", Subject: text("place")},
+				{Rule: "feature drifted", Subject: text("age"), Ended: s.At}}
+		}, []string{"feature place drifted", "predictions drifted"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			at := time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC)

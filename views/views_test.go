@@ -3,6 +3,7 @@ package views
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -255,6 +256,18 @@ func TestNoDataIsNotZero(t *testing.T) {
 	}
 }
 
+// TestAnOutboxThatOpensIsNotEmpty: what waits in it is not known yet.
+func TestAnOutboxThatOpensIsNotEmpty(t *testing.T) {
+	s := viewstest.Snapshot(viewstest.Calm, viewstest.Usual, 0)
+	s.Edge.Cloud.Outbox, s.Edge.Cloud.Opening = 0, true
+	scene := &Scene{Snap: s, Zone: time.UTC, Theme: NewTheme(Palettes[0], NoColour, false)}
+	for _, text := range []string{scene.cloudLine(&s.Edge.Cloud, 80), strings.Join(scene.cloud(s.Edge, 80), "\n"), strings.Join(scene.Summary(), "\n")} {
+		if text = ansi.Strip(text); !strings.Contains(text, "opening") || strings.Contains(text, "outbox 0") || strings.Contains(text, "0 aggregates waiting") {
+			t.Error(text)
+		}
+	}
+}
+
 // TestAContractThatIsJudgedInPartIsNoPass: its row must not look like one that holds.
 func TestAContractThatIsJudgedInPartIsNoPass(t *testing.T) {
 	s := viewstest.Snapshot(viewstest.Calm, viewstest.Usual, 0)
@@ -302,6 +315,31 @@ func FuzzPalette(f *testing.F) {
 }
 
 // TestWindowOfAContract names the records a product is judged on, and those that wait for the pipeline.
+// TestASampleLeadsToItsRecord: of a topic that no pipeline reads, too, whatever value it was that failed.
+func TestASampleLeadsToItsRecord(t *testing.T) {
+	s := viewstest.Snapshot(viewstest.Broken, viewstest.Usual, viewstest.Usual.Ticks-1)
+	p := &s.Mesh.Products[slices.IndexFunc(s.Mesh.Products, func(p mesh.Product) bool { return p.State == mesh.Broken })]
+	m := &p.Issues[0].Samples[0]
+	m.Value, m.Record = safetext.Clean("-5"), safetext.Clean("{id: 7, email: •••, amount: -5}")
+	scene := &Scene{Snap: s, Zone: time.UTC, Theme: NewTheme(Palettes[0], NoColour, false)}
+	text := strings.Join(strings.Fields(ansi.Strip(strings.Join(scene.sample(Page{}, p, issueKey(&p.Issues[0]), place(m.Partition, m.Offset), 80).Table.Text, "\n"))), " ")
+	for _, want := range []string{"THE VALUE THAT FAILS -5 ", "THE RECORD, SENSITIVE COLUMNS MASKED {id: 7, email: •••, amount: -5}"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing in\n%s", want, text)
+		}
+	}
+}
+
+// TestFindingsOfALintKeepTheirDistance: the longest place they have does not run into what is said.
+func TestFindingsOfALintKeepTheirDistance(t *testing.T) {
+	scene := &Scene{Theme: NewTheme(Palettes[0], NoColour, false)}
+	f := scene.facts(80)
+	scene.findings(f, &mesh.Product{Findings: []mesh.Finding{{Severity: "warning", Policy: true, Line: 1234, Message: safetext.Clean("column phone looks sensitive")}}})
+	if text := ansi.Strip(strings.Join(f.rows, "\n")); !strings.Contains(text, "line 1234 column phone") {
+		t.Error(text)
+	}
+}
+
 func TestWindowOfAContract(t *testing.T) {
 	m := &mesh.Snapshot{Window: 5 * time.Minute}
 	for want, p := range map[string]*mesh.Product{

@@ -95,7 +95,7 @@ func full() *timeline.Snapshot {
 			},
 			Cloud: edge.Cloud{State: edge.CloudOK, Synced: 3, Failed: 1, Outbox: 2, Dropped: 0, LastSync: at.Add(-3 * time.Minute)},
 		},
-		Mesh: &mesh.Snapshot{Products: []mesh.Product{
+		Mesh: &mesh.Snapshot{Scanned: true, Products: []mesh.Product{
 			{Domain: text("commerce"), Name: text("user_events"), State: mesh.Broken, Rows: 12480, Schema: true, Issues: []mesh.Issue{
 				{Rule: "max_null_percentage", Column: text("email"), Message: text("Column 'email' exceeds null threshold: 7.20%"), Samples: []mesh.Sample{{Value: text("a@b.example")}}}}},
 			{Domain: text("commerce"), Name: text("empty"), State: mesh.NoData, Schema: true, Quality: true},
@@ -264,6 +264,18 @@ func TestReady(t *testing.T) {
 		{"the pipeline has not begun", snapshot(func(s *timeline.Snapshot) { s.Pipeline.State = pipeline.Stopped }), []string{"pipeline stopped"}},
 		{"the pipeline is paused by an operator", snapshot(func(s *timeline.Snapshot) { s.Pipeline.State = pipeline.Paused }), nil},
 		{"no pipeline is configured", snapshot(func(s *timeline.Snapshot) { s.Pipeline = nil }), nil},
+		{"the registry is a file", snapshot(func(s *timeline.Snapshot) {
+			s.Mesh = &mesh.Snapshot{Error: safetext.Clean("no registry: products is a file")}
+		}), []string{"mesh judges nothing: no registry: products is a file"}},
+		{"the registry was not read yet", snapshot(func(s *timeline.Snapshot) { s.Mesh = &mesh.Snapshot{} }), []string{"mesh judges nothing: the registry was not read yet"}},
+		{"the registry is gone, and its rules are in force", snapshot(func(s *timeline.Snapshot) { s.Mesh.Error = safetext.Clean("no registry") }), nil},
+		{"every contract waits for the broker", snapshot(func(s *timeline.Snapshot) {
+			s.Mesh = &mesh.Snapshot{Scanned: true, Error: safetext.Clean("the broker is away"), Products: []mesh.Product{{State: mesh.Waiting}, {State: mesh.Bad}}}
+		}), []string{"mesh judges nothing: the broker is away"}},
+		{"no product is registered", snapshot(func(s *timeline.Snapshot) { s.Mesh.Products = nil }), nil},
+		{"no product is registered, and the broker is away", snapshot(func(s *timeline.Snapshot) {
+			s.Mesh = &mesh.Snapshot{Scanned: true, Error: safetext.Clean("the broker is away")}
+		}), nil},
 	} {
 		got := Ready(c.s, at)
 		if diff := cmp.Diff(append([]string{}, c.want...), got.Reasons); diff != "" || got.Ready != (c.want == nil) {

@@ -109,6 +109,11 @@ func Ready(s *timeline.Snapshot, now time.Time) Readiness {
 		}
 		reasons = append(reasons, reason)
 	}
+	if m := s.Mesh; m != nil {
+		if why := m.JudgesNothing(); !why.IsEmpty() {
+			reasons = append(reasons, "mesh judges nothing: "+why.String())
+		}
+	}
 	return Readiness{Ready: len(reasons) == 0, Reasons: reasons}
 }
 

@@ -83,7 +83,8 @@ type Terminal struct {
 	IsTerminal    bool
 	Columns, Rows int
 	Colours       string   // such as "true colour", "256 colours", "no colour"
-	Environ       []string // name=value, for TERM and the locale
+	ASCII         string   // why the console draws with ASCII characters only, such as "TERM=linux"; empty: it does not
+	Environ       []string // name=value, for TERM
 }
 
 // Run checks everything that c names, all at the same time, each check with its own deadline. It returns when all have

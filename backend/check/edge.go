@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,8 +33,8 @@ func checkEdge(ctx context.Context, c *config.Edge) []Row {
 		return append(listed, row(Warning, what, "there are none", "the sources list no node yet"))
 	}
 	deadline, _ := ctx.Deadline()
-	settings.Timeout = min(c.Timeout, (time.Until(deadline) * 4 / 5).Truncate(time.Millisecond)) // so that a node that is silent is down, not unasked
-	settings.Poll = 24 * time.Hour                                                               // only the round asked for below
+	settings.Timeout = nodeTimeout(c.Timeout, time.Until(deadline))
+	settings.Poll = 24 * time.Hour // only the round asked for below
 	engine, err := edge.New(settings)
 	if err != nil {
 		return []Row{row(Failed, what, err.Error(), "correct the section edge")}
@@ -82,6 +83,11 @@ func checkEdge(ctx context.Context, c *config.Edge) []Row {
 	if err != nil && unasked == 0 {
 		rows = append(rows, row(Warning, what, err.Error(), ""))
 	}
+	for _, e := range snapshot.Log {
+		if strings.HasPrefix(e.Subject.String(), edge.AccessKey) {
+			rows = append(rows, row(Warning, e.Subject.String(), e.Message.String(), "correct its prefix, unless that node is not meant"))
+		}
+	}
 	for i, n := range bad {
 		if i == shownNodes {
 			rows = append(rows, row(Warning, "…", fmt.Sprintf("and %d more nodes", len(bad)-i), ""))
@@ -90,6 +96,12 @@ func checkEdge(ctx context.Context, c *config.Edge) []Row {
 		rows = append(rows, nodeRow(n, c))
 	}
 	return rows
+}
+
+// nodeTimeout is how long a node may take of the time the check has left: not all of it, so that one that is silent is
+// down, not unasked.
+func nodeTimeout(configured, left time.Duration) time.Duration {
+	return min(configured, (left * 4 / 5).Truncate(time.Millisecond))
 }
 
 // checkSources asks every source of nodes, at the same time.
@@ -124,14 +136,14 @@ func checkSources(ctx context.Context, c *config.Edge) (rows []Row, targets []ed
 func unlisted(settings edge.Config, targets []edge.Target) (out []edge.Target) {
 	seen := map[string]bool{}
 	for _, n := range settings.Nodes {
-		seen[n] = true
+		seen[edge.Identity(n)] = true
 	}
 	for _, t := range settings.Targets {
-		seen[t.URL] = true
+		seen[edge.Identity(t.URL)] = true
 	}
 	for _, t := range targets {
-		if !seen[t.URL] {
-			seen[t.URL] = true
+		if same := edge.Identity(t.URL); !seen[same] {
+			seen[same] = true
 			out = append(out, t)
 		}
 	}

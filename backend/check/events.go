@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -81,42 +82,47 @@ func readLatest(ctx context.Context, c *config.Config) (values [][]byte, newest 
 	if err != nil {
 		return nil, newest, err
 	}
+	messages, err := kafka.Bounded(cluster, func(cluster kafka.Cluster) ([]*sarama.ConsumerMessage, error) {
+		return readEnds(ctx, cluster, c.Pipeline.Events)
+	})
+	for _, m := range messages {
+		values = append(values, m.Value)
+		if m.Timestamp.After(newest) {
+			newest = m.Timestamp
+		}
+	}
+	return values, newest, err
+}
+
+func readEnds(ctx context.Context, cluster kafka.Cluster, topic string) ([]*sarama.ConsumerMessage, error) {
 	settings := hurry(ctx, cluster).Config()
 	settings.Consumer.MaxWaitTime = 20 * time.Millisecond // a reader closes only when its last request is answered
 	settings.Net.Proxy.Enable, settings.Net.Proxy.Dialer = true, deadlineDialer{ctx}
 	client, err := sarama.NewClient(cluster.Brokers(), settings)
 	if err != nil {
-		return nil, newest, err
+		return nil, err
 	}
 	defer func() { _ = client.Close() }()
-	partitions, err := client.Partitions(c.Pipeline.Events)
+	partitions, err := client.Partitions(topic)
 	if err != nil {
-		return nil, newest, err
+		return nil, err
 	}
 	consumer, err := sarama.NewConsumerFromClient(client)
 	if err != nil {
-		return nil, newest, err
+		return nil, err
 	}
 	defer func() { _ = consumer.Close() }()
 	read := make([][]*sarama.ConsumerMessage, len(partitions))
 	failed := make([]error, len(partitions))
 	var group sync.WaitGroup
 	for i, p := range partitions {
-		group.Go(func() { read[i], failed[i] = readPartition(ctx, client, consumer, c.Pipeline.Events, p) })
+		group.Go(func() { read[i], failed[i] = readPartition(ctx, client, consumer, topic, p) })
 	}
 	group.Wait()
 	if err := errors.Join(failed...); err != nil {
-		return nil, newest, err
+		return nil, err
 	}
-	for _, messages := range read {
-		for _, m := range messages {
-			values = append(values, m.Value)
-			if m.Timestamp.After(newest) {
-				newest = m.Timestamp
-			}
-		}
-	}
-	return values, newest, nil
+	return slices.Concat(read...), nil
 }
 
 // readPartition reads up to latestEvents from the end of a partition. The last offset may hold a transaction's mark,

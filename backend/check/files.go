@@ -136,17 +136,12 @@ func checkTerminal(t Terminal) []Row {
 	if name := variable(t.Environ, "TERM"); name != "" {
 		found += ", TERM=" + name
 	}
-	locale := ""
-	for _, name := range []string{"LANG", "LC_CTYPE", "LC_ALL"} { // the last that is set counts
-		if v := variable(t.Environ, name); v != "" {
-			locale = name + "=" + v
-		}
-	}
-	switch plain := strings.ToLower(strings.ReplaceAll(locale, "-", "")); {
+	switch {
 	case variable(t.Environ, "TERM") == "dumb":
 		return []Row{row(Warning, terminalWhat, found+": it cannot place text", noTerminalD)}
-	case locale != "" && !strings.Contains(plain, "utf8"):
-		return []Row{row(Warning, terminalWhat, found+", "+locale+": frames and charts may come out as other characters", "use --ascii, or set LANG=C.UTF-8")}
+	case t.ASCII != "":
+		return []Row{row(Warning, terminalWhat, found+": frames and charts are drawn with ASCII characters, because of "+t.ASCII,
+			"set LANG=C.UTF-8 where the terminal is one of today's; --ascii=false draws with all characters whatever they say")}
 	case t.Columns < minColumns || t.Rows < minRows:
 		return []Row{row(Warning, terminalWhat, found+": too small for the console", fmt.Sprintf("make it at least %dx%d", comfyColumns, comfyRows))}
 	case t.Columns < comfyColumns || t.Rows < comfyRows:

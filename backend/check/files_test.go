@@ -60,9 +60,9 @@ func TestTerminal(t *testing.T) {
 	expect(t, checkTerminal(big), OK, []string{"200x50, TERM=xterm-256color"}, "")
 	big.Environ = []string{"TERM=dumb"}
 	expect(t, checkTerminal(big), Warning, []string{"TERM=dumb"}, "weir run")
-	big.Environ = []string{"LANG=en_US.UTF-8", "LC_ALL=C"}
-	expect(t, checkTerminal(big), Warning, []string{"LC_ALL=C"}, "--ascii")
-	big.Environ = []string{"LANG=de_DE.utf8"}
+	big.Environ, big.ASCII = []string{"TERM=xterm"}, "LC_ALL=C"
+	expect(t, checkTerminal(big), Warning, []string{"ASCII", "LC_ALL=C"}, "--ascii=false")
+	big.ASCII = ""
 	expect(t, checkTerminal(big), OK, nil, "")
 }
 

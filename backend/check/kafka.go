@@ -27,7 +27,10 @@ func checkKafka(ctx context.Context, c *config.Config) []Row {
 	rows := make([]Row, len(addresses))
 	var group sync.WaitGroup
 	for i, address := range addresses {
-		group.Go(func() { rows[i] = checkBroker(ctx, cluster, address) })
+		what := "broker " + address
+		group.Go(func() {
+			rows[i] = bounded(cluster, what, func(c kafka.Cluster) []Row { return []Row{checkBroker(ctx, c, what, address)} })[0]
+		})
 	}
 	group.Wait()
 	if !slices.ContainsFunc(rows, func(r Row) bool { return r.Status != Failed }) {
@@ -45,12 +48,21 @@ func checkKafka(ctx context.Context, c *config.Config) []Row {
 		}
 		rows = append(rows, row(Warning, "kafka login", found, do))
 	}
-	return append(rows, checkCluster(ctx, c, cluster)...)
+	return append(rows, bounded(cluster, "kafka", func(cluster kafka.Cluster) []Row { return checkCluster(ctx, c, cluster) })...)
+}
+
+// bounded gives the rows that f finds, at least one, or one that says that a client of Kafka's has panicked and that f does
+// not end for that.
+func bounded(cluster kafka.Cluster, what string, f func(kafka.Cluster) []Row) []Row {
+	rows, err := kafka.Bounded(cluster, func(c kafka.Cluster) ([]Row, error) { return f(c), nil })
+	if err != nil {
+		return []Row{row(Failed, what, err.Error(), "try again; this is a fault of weir's: report it")}
+	}
+	return rows
 }
 
 // checkBroker connects to one address: name, port, TLS, login, and Kafka's own protocol.
-func checkBroker(ctx context.Context, cluster kafka.Cluster, address string) Row {
-	what := "broker " + address
+func checkBroker(ctx context.Context, cluster kafka.Cluster, what, address string) Row {
 	began := time.Now()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {

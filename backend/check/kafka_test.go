@@ -231,7 +231,7 @@ func TestTLSAndLogin(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			wait := patience
 			if c.silent {
-				wait = 500 * time.Millisecond
+				wait = 2 * time.Second // what must be said before is said in a moment of it
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), wait)
 			defer cancel()

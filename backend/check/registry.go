@@ -33,7 +33,9 @@ func checkRegistry(c *config.Mesh) []Row {
 	var bad []mesh.Entry
 	domains := map[string]bool{}
 	for _, e := range entries {
-		domains[e.Domain] = true
+		if e.Domain != mesh.NoDomain {
+			domains[e.Domain] = true
+		}
 		if e.Err != nil {
 			bad = append(bad, e)
 		}

@@ -202,6 +202,8 @@ func TestCloud(t *testing.T) {
 
 // TestSilentServer: a port that accepts and says nothing costs the deadline and no more.
 func TestSilentServer(t *testing.T) {
+	// A machine that sleeps for what lies between the two leaves the node unasked.
+	const nodeTimeout, deadline = 300 * time.Millisecond, 3 * time.Second
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -212,12 +214,12 @@ func TestSilentServer(t *testing.T) {
 		Path: "weir.yaml", Kafka: config.Kafka{Brokers: []string{l.Addr().String()}},
 		Features: &config.Features{URL: url, Entity: "user_id", Names: []string{"a:b"}, Timeout: time.Second},
 		Model:    &config.Model{Inference: &config.Inference{URL: url, Name: "m"}},
-		Edge:     &config.Edge{Nodes: []string{url}, Timeout: time.Second, Poll: 2 * time.Second, StaleAfter: time.Minute, Concurrency: 2, Cloud: &config.Cloud{URL: url}},
+		Edge:     &config.Edge{Nodes: []string{url}, Timeout: nodeTimeout, Poll: 2 * nodeTimeout, StaleAfter: time.Minute, Concurrency: 2, Cloud: &config.Cloud{URL: url}},
 		History:  config.History{Path: t.TempDir() + "/h.db"},
 	}
 	began := time.Now()
-	r := Run(t.Context(), c, Options{Timeout: 500 * time.Millisecond, State: t.TempDir()})
-	if took := time.Since(began); took > 5*time.Second {
+	r := Run(t.Context(), c, Options{Timeout: deadline, State: t.TempDir()})
+	if took := time.Since(began); took > patience {
 		t.Errorf("took %v", took)
 	}
 	for _, what := range []string{"broker", "feature store", "model server", "edge nodes", "cloud"} {
@@ -226,6 +228,16 @@ func TestSilentServer(t *testing.T) {
 		}
 	}
 	t.Log("\n" + text(t, r, 120))
+}
+
+func TestASilentNodeIsDownBeforeTheCheckEnds(t *testing.T) {
+	for _, c := range []struct{ configured, left, want time.Duration }{
+		{time.Minute, 5 * time.Second, 4 * time.Second}, {time.Second, 5 * time.Second, time.Second}, {time.Second, time.Second, 800 * time.Millisecond},
+	} {
+		if got := nodeTimeout(c.configured, c.left); got != c.want {
+			t.Errorf("with a timeout of %v and %v left a node gets %v, want %v", c.configured, c.left, got, c.want)
+		}
+	}
 }
 
 func TestEdgeNodes(t *testing.T) {
@@ -272,8 +284,9 @@ func TestNodeSources(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = fmt.Fprintf(w, `[{"targets":[%q],"labels":{"site":"oslo"}}]`, strings.TrimPrefix(good, "http://"))
 	})
+	port := good[strings.LastIndexByte(good, ':'):] // one node is listed in two spellings
 	file := filepath.Join(t.TempDir(), "nodes.txt")
-	if err := os.WriteFile(file, []byte(good+"/one site=oslo\n"+good+"/two site=oslo\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(good+"/one site=oslo\n"+good+"/two site=oslo\nHTTP://LOCALHOST"+port+" site=oslo\nhttp://localhost"+port+" site=oslo\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c := &config.Edge{
@@ -282,15 +295,19 @@ func TestNodeSources(t *testing.T) {
 		Poll:    30 * time.Second, Timeout: patience, StaleAfter: time.Minute, Concurrency: 4,
 	}
 	rows := checkEdge(deadline(t), c)
-	expect(t, rows, OK, []string{"nodes.txt lists 2 nodes"}, "")
+	expect(t, rows, OK, []string{"nodes.txt lists 4 nodes"}, "")
 	expect(t, rows[1:], OK, []string{"lists 1 node"}, "")
-	expect(t, rows[2:], OK, []string{"3 of 3 answer validly"}, "")
+	expect(t, rows[2:], OK, []string{"4 of 4 answer validly"}, "")
 
 	c.Sources = append(c.Sources, config.Source{File: file + ".none"}, config.Source{HTTPSD: "http://" + closedPort(t), Every: time.Minute})
 	rows = checkEdge(deadline(t), c)
 	expect(t, rows[2:], Failed, []string{"no such file"}, "edge.sources")
 	expect(t, rows[3:], Failed, []string{"refused"}, "edge.sources")
-	expect(t, rows[4:], OK, []string{"3 of 3"}, "")
+	expect(t, rows[4:], OK, []string{"4 of 4"}, "")
+
+	c.Access = append([]config.Access{{Prefix: good[:strings.LastIndexByte(good, ':')]}}, c.Access...)
+	expect(t, checkEdge(deadline(t), c)[5:], Warning, []string{"is not for " + good + "/one, though"}, "prefix")
+	c.Access = c.Access[1:]
 
 	c.Access[0].TLS = &config.TLS{CA: file + ".none"}
 	expect(t, checkEdge(deadline(t), c), Failed, []string{"edge.access[0]: tls.ca"}, "section edge")

@@ -13,7 +13,12 @@ import (
 	"weir/config"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		os.Exit(m.Run())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // TestDemoWorld: nothing is wrong with a world that works, and what breaks in it is found.
 func TestDemoWorld(t *testing.T) {

@@ -138,6 +138,12 @@ func (f Fault) String() string {
 	return f.Name
 }
 
+// KnownFault is ErrUnknownFault, with the name that may have been meant, if there is no fault of that name.
+func KnownFault(name string) error {
+	_, err := findFault(name)
+	return err
+}
+
 func findFault(name string) (faultID, error) {
 	for id, f := range faultTable {
 		if f.name == name {

@@ -71,7 +71,8 @@ type CloudConfig struct {
 	Timeout time.Duration
 	// Gzip compresses what is sent. A cloud that answers 415 to it is asked without from then on.
 	Gzip bool
-	// MaxBytes and MaxAge cap what waits in the outbox; what goes beyond is dropped, oldest first, and counted.
+	// MaxBytes and MaxAge cap what waits in the outbox; what goes beyond is dropped, oldest first, and counted. MaxAge is
+	// time in which the engine ran: the machine's clock may jump.
 	MaxBytes int64
 	MaxAge   time.Duration
 }
@@ -88,10 +89,10 @@ func (c Config) withDefaults() (Config, error) {
 			wrong = append(wrong, fmt.Errorf("nodes[%d]: %w", i, err))
 		case strings.Contains(n, "?"):
 			wrong = append(wrong, fmt.Errorf("nodes[%d]: expected a base URL without a query, found %q", i, n))
-		case seen[clean]:
+		case seen[Identity(clean)]:
 			wrong = append(wrong, fmt.Errorf("nodes[%d]: %q is listed twice: its records would count double", i, n))
 		default:
-			seen[clean] = true
+			seen[Identity(clean)] = true
 			nodes = append(nodes, clean)
 		}
 	}
@@ -102,10 +103,10 @@ func (c Config) withDefaults() (Config, error) {
 		switch {
 		case err != nil:
 			wrong = append(wrong, fmt.Errorf("targets[%d]: %w", i, err))
-		case seen[clean.URL]:
+		case seen[Identity(clean.URL)]:
 			wrong = append(wrong, fmt.Errorf("targets[%d]: %q is listed twice: its records would count double", i, t.URL))
 		default:
-			seen[clean.URL] = true
+			seen[Identity(clean.URL)] = true
 			targets = append(targets, clean)
 		}
 	}
@@ -202,8 +203,21 @@ func cleanURL(raw string) (string, error) {
 		return "", fmt.Errorf("expected a URL with a host, found %q", raw)
 	case u.User != nil:
 		return "", fmt.Errorf("%q holds a password: give it as a header or token, a URL is shown and logged", u.Redacted())
-	case u.Fragment != "":
+	case strings.Contains(raw, "#"):
 		return "", fmt.Errorf("expected a URL without a fragment, found %q", raw)
 	}
 	return strings.TrimRight(raw, "/"), nil
+}
+
+// Identity is the same for all spellings of a node's URL: scheme and host in lower case, and without the scheme's own port.
+func Identity(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return raw
+	}
+	host := u.Hostname()
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return u.Scheme + "://" + strings.ToLower(host) + ":" + portOf(u) + u.EscapedPath()
 }

@@ -31,6 +31,9 @@ func openDatabase(ctx context.Context, what, path, schema string) (*sql.DB, erro
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
+	if err := makePrivate(abs); err != nil {
+		return nil, fmt.Errorf("making the %s: %w", what, err)
+	}
 	dsn := url.URL{Scheme: "file", Path: filepath.ToSlash(abs), RawQuery: url.Values{
 		"_pragma": {"busy_timeout(250)", "locking_mode(EXCLUSIVE)", "journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(2000)"},
 		"_txlock": {"immediate"},
@@ -44,6 +47,28 @@ func openDatabase(ctx context.Context, what, path, schema string) (*sql.DB, erro
 		return nil, fmt.Errorf("opening the %s %s: %w", what, path, errors.Join(classify(err), db.Close()))
 	}
 	return db, nil
+}
+
+// beside is what SQLite adds to a database's path for the files it keeps beside it.
+var beside = []string{"-wal", "-shm", "-journal"}
+
+// makePrivate makes the file where there is none, and lets only its owner read it: SQLite would let everybody on the
+// machine. What SQLite makes beside it takes its mode. A file that is there is not opened, for closing it would end
+// SQLite's locks on it; where its mode cannot be changed (of another owner, on a file system without modes) it stays.
+func makePrivate(path string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		return file.Close()
+	}
+	if !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	for _, suffix := range append([]string{""}, beside...) {
+		if info, err := os.Stat(path + suffix); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+			_ = os.Chmod(path+suffix, info.Mode().Perm()&0o700)
+		}
+	}
+	return nil
 }
 
 // checkDatabase looks for damage, and makes the tables that are not there.
@@ -65,7 +90,7 @@ func setAsideFile(path string, now time.Time) (string, error) {
 	if err := os.Rename(path, to); err != nil {
 		return "", fmt.Errorf("setting the corrupt file aside: %w", err)
 	}
-	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
+	for _, suffix := range beside {
 		if err := os.Rename(path+suffix, to+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return "", fmt.Errorf("setting the corrupt file aside: %w", err)
 		}

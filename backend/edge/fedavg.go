@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // update is what a node learned: the answer of GET {node}/model/update.
@@ -109,65 +110,141 @@ type bounds struct {
 // averaged is what came of the updates of one round.
 type averaged struct {
 	model    globalModel
-	refused  map[int]string // why, by index of the update
+	refused  map[int]string // why, by index of the node
 	used     int
 	clipped  int
 	examples int64
 	moved    float64 // the norm of the model's change; NaN in the first round
 }
 
-// average is federated averaging (McMahan et al. 2017): the mean of the updates weighted by their examples. Only
+// maxFirstRound bounds the weights held in the first round, in bytes: the updates of 335 nodes with 100,000 weights each.
+// Only the first round holds any; those after it take 8 bytes a weight, however many nodes there are.
+const maxFirstRound = 256 << 20
+
+// averager is federated averaging (McMahan et al. 2017): the mean of the updates weighted by their examples. Only
 // updates that began with the present model take part; when there is none yet, the version most updates began with
-// counts as present.
-func average(updates []update, now globalModel, b bounds) (averaged, error) {
-	a := averaged{refused: map[int]string{}, moved: math.NaN()}
-	base, size := now.version, len(now.weights)
-	if now.weights == nil {
-		base, size = majority(updates)
+// counts as present. An update is added when it comes, and forgotten, but in the first round, in which what all are
+// compared with is known only at its end. It is safe for concurrent use until finish.
+type averager struct {
+	now globalModel
+	b   bounds
+
+	mu   sync.Mutex
+	out  averaged
+	sum  []float64 // of the differences from the reference, weighted
+	room int       // bytes of updates that may still be held
+	held []heldUpdate
+	full bool // an update was not held for want of room
+}
+
+// heldUpdate is an update that waits for the end of the first round.
+type heldUpdate struct {
+	node int
+	update
+}
+
+func newAverager(now globalModel, b bounds) *averager {
+	return &averager{now: now, b: b, room: maxFirstRound, out: averaged{refused: map[int]string{}, moved: math.NaN()}}
+}
+
+// take adds the update of a node.
+func (a *averager) take(node int, u update) {
+	if a.now.weights == nil {
+		a.hold(node, u)
+		return
 	}
-	var good []update
-	for i, u := range updates {
-		switch {
-		case u.base != base:
-			a.refused[i] = fmt.Sprintf("began with version %d, expected %d", u.base, base)
-		case len(u.weights) != size:
-			a.refused[i] = fmt.Sprintf("has %d weights, expected %d", len(u.weights), size)
-		default:
-			good = append(good, u)
+	a.add(node, u, a.now.version, a.now.weights)
+}
+
+func (a *averager) hold(node int, u update) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	size := 8 * len(u.weights)
+	if size > a.room {
+		a.full = true
+		a.out.refused[node] = fmt.Sprintf("no room: the first round holds at most %s of updates; it begins with what comes of it", sizeText(maxFirstRound))
+		return
+	}
+	a.room -= size
+	a.held = append(a.held, heldUpdate{node, u})
+}
+
+// add adds an update to the sum, if it began with the version base; it is clipped by its distance from reference.
+func (a *averager) add(node int, u update, base int64, reference []float64) {
+	why, scale := "", 1.0
+	switch {
+	case u.base != base:
+		why = fmt.Sprintf("began with version %d, expected %d", u.base, base)
+	case len(u.weights) != len(reference):
+		why = fmt.Sprintf("has %d weights, expected %d", len(u.weights), len(reference))
+	default:
+		if norm := distance(u.weights, reference); norm > a.b.maxNorm {
+			scale = a.b.maxNorm / norm
 		}
 	}
-	a.used = len(good)
-	if a.used < b.participants {
-		return a, fmt.Errorf("%d of at least %d updates", a.used, b.participants)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if why != "" {
+		a.out.refused[node] = why
+		return
 	}
-	reference := now.weights
+	if a.sum == nil {
+		a.sum = make([]float64, len(reference))
+	}
+	n := min(u.examples, a.b.maxExamples)
+	a.out.used++
+	a.out.examples += n
+	if scale < 1 {
+		a.out.clipped++
+	}
+	for j, w := range u.weights {
+		a.sum[j] += float64(n) * scale * (w - reference[j])
+	}
+}
+
+// finish is the round's result, once all updates are taken.
+func (a *averager) finish() (averaged, error) {
+	base, reference := a.now.version, a.now.weights
 	if reference == nil {
-		reference = median(good) // no single node can move it far
+		base, reference = a.settleFirst()
 	}
-	mean := make([]float64, size)
-	for _, u := range good {
-		n := min(u.examples, b.maxExamples)
-		a.examples += n
-		scale := 1.0
-		if norm := distance(u.weights, reference); norm > b.maxNorm {
-			scale = b.maxNorm / norm
-			a.clipped++
+	if a.out.used < a.b.participants {
+		err := fmt.Errorf("%d of at least %d updates", a.out.used, a.b.participants)
+		if a.full {
+			err = fmt.Errorf("%w: the first round holds at most %s of them, lower edge.federated.participants or the number of weights", err, sizeText(maxFirstRound))
 		}
-		for j, w := range u.weights {
-			mean[j] += float64(n) * scale * (w - reference[j])
-		}
+		return a.out, err
 	}
+	mean := a.sum
 	for j := range mean {
-		mean[j] = reference[j] + mean[j]/float64(a.examples)
+		mean[j] = reference[j] + mean[j]/float64(a.out.examples)
 		if math.IsNaN(mean[j]) || math.IsInf(mean[j], 0) {
-			return a, errors.New("the mean is not finite")
+			return a.out, errors.New("the mean is not finite")
 		}
 	}
-	if now.weights != nil {
-		a.moved = distance(mean, now.weights)
+	if a.now.weights != nil {
+		a.out.moved = distance(mean, a.now.weights)
 	}
-	a.model = globalModel{version: base + 1, weights: mean}
-	return a, nil
+	a.out.model = globalModel{version: base + 1, weights: mean}
+	return a.out, nil
+}
+
+// settleFirst adds what the first round held: what most have in common is what all are compared with.
+func (a *averager) settleFirst() (base int64, reference []float64) {
+	updates := make([]update, len(a.held))
+	for i := range a.held {
+		updates[i] = a.held[i].update
+	}
+	base, size := majority(updates)
+	alike := slices.DeleteFunc(updates, func(u update) bool { return u.base != base || len(u.weights) != size })
+	if len(alike) > 0 {
+		reference = median(alike) // no single node can move it far
+	}
+	for _, h := range a.held {
+		a.add(h.node, h.update, base, reference)
+	}
+	a.held = nil
+	return base, reference
 }
 
 // majority is the base version and the size most updates share; of equals the higher version.

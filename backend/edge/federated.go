@@ -2,6 +2,7 @@ package edge
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,6 +39,9 @@ const (
 // {"weights": [...], "examples": n, "base_version": v}; the updates are averaged by FedAvg; and the result is offered to
 // all that took part at POST {node}/model/global as {"version", "weights", "round", "participants", "examples"}. A node
 // without the path takes no part. A zero value takes its default.
+//
+// A round takes 8 bytes of memory a weight, and what federatedWorkers answers under way take; the first, which holds its
+// updates until the last one came, at most maxFirstRound: whom it has no room for begins with what comes of it.
 type FederatedConfig struct {
 	Every        time.Duration
 	Deadline     time.Duration // of a round's questions; who is later waits for the next
@@ -115,12 +119,14 @@ type learner struct {
 	// late are the nodes that held a worker until the last round's deadline, by URL: they are asked after the others, of
 	// whom none would get a turn else. Only run uses it.
 	late map[string]bool
+	// firstWait is how long the first round waits for the first polls at most; 0: an interval. Where many nodes hang, those
+	// polls may take an hour.
+	firstWait time.Duration
 }
 
 // offer is what one node answered in a round.
 type offer struct {
 	n      askedNode
-	update update
 	absent bool
 	asked  bool // before the deadline
 	err    error
@@ -134,13 +140,15 @@ type askedNode struct {
 
 // run learns until ctx ends.
 func (l *learner) run(ctx context.Context) error {
+	timer := time.NewTimer(cmp.Or(l.firstWait, l.cfg.Every))
+	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return nil
 	case <-l.e.firstRound:
+	case <-timer.C:
 	}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	timer.Reset(0)
 	for {
 		select {
 		case <-ctx.Done():
@@ -163,22 +171,24 @@ func (l *learner) round(ctx context.Context) {
 	now := l.model
 	number := l.number + 1
 	l.mu.Unlock()
-	asked := l.reporting()
+	asked := l.reporting(now.weights == nil)
 	r := FederatedRound{Number: number, At: began, Asked: len(asked), Version: now.version, Moved: math.NaN()}
 
-	offers := l.collect(ctx, asked)
+	mean := newAverager(now, bounds{maxNorm: l.cfg.MaxNorm, maxExamples: l.cfg.MaxExamples, participants: l.cfg.Participants})
+	offers := l.collect(ctx, asked, mean)
 	if ctx.Err() != nil {
 		return
 	}
+	a, err := mean.finish()
 	l.late = map[string]bool{}
-	var updates []update
-	var from, heard []askedNode
+	var heard []askedNode
 	refuse := func(n askedNode, why string) {
 		if r.Refused++; len(r.Reasons) < keepRefused {
 			r.Reasons = append(r.Reasons, FederatedRefusal{URL: safetext.Clean(n.url), Reason: safetext.Bytes([]byte(why), maxReason)})
 		}
 	}
-	for _, o := range offers {
+	for i, o := range offers {
+		why, refused := a.refused[i]
 		switch {
 		case o.absent:
 			r.Absent++
@@ -187,18 +197,11 @@ func (l *learner) round(ctx context.Context) {
 			l.late[o.n.url] = o.asked
 		case o.err != nil:
 			refuse(o.n, o.err.Error())
-		default:
-			updates, from = append(updates, o.update), append(from, o.n)
+		case refused:
+			refuse(o.n, why)
 		}
 		if !o.absent && o.err == nil {
 			heard = append(heard, o.n)
-		}
-	}
-	b := bounds{maxNorm: l.cfg.MaxNorm, maxExamples: l.cfg.MaxExamples, participants: l.cfg.Participants}
-	a, err := average(updates, now, b)
-	for i := range updates {
-		if why, ok := a.refused[i]; ok {
-			refuse(from[i], why)
 		}
 	}
 	r.Used, r.Clipped, r.Examples = a.used, a.clipped, a.examples
@@ -263,14 +266,21 @@ func (l *learner) resume(model globalModel, round int) {
 	l.state.Version, l.state.Weights = model.version, len(model.weights)
 }
 
-// reporting is the nodes whose last answer was valid, those that were late at the end.
-func (l *learner) reporting() []askedNode {
+// reporting is the nodes whose last answer was valid, those that were late at the end. Before the first round, which may
+// not have room for all, they are in no order.
+func (l *learner) reporting(shuffled bool) []askedNode {
 	l.e.mu.Lock()
 	defer l.e.mu.Unlock()
 	var nodes []askedNode
 	for _, n := range l.e.nodes {
 		if n.pub.Valid {
 			nodes = append(nodes, askedNode{n.url, n.target})
+		}
+	}
+	if shuffled {
+		for i := len(nodes) - 1; i > 0; i-- {
+			j := min(int(l.e.cfg.Rand()*float64(i+1)), i)
+			nodes[i], nodes[j] = nodes[j], nodes[i]
 		}
 	}
 	slices.SortStableFunc(nodes, func(a, b askedNode) int {
@@ -298,12 +308,14 @@ func (l *learner) snapshot() *Federated {
 
 var errLate = errors.New("no update within the deadline")
 
-// collect asks every node for its update, within the deadline.
-func (l *learner) collect(ctx context.Context, nodes []askedNode) []offer {
+// collect asks every node for its update, within the deadline, and adds it to mean.
+func (l *learner) collect(ctx context.Context, nodes []askedNode, mean *averager) []offer {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.cfg.Deadline, errDeadline)
 	defer cancel()
 	offers := make([]offer, len(nodes))
-	each(len(nodes), func(i int) { offers[i] = l.ask(ctx, nodes[i]) })
+	each(len(nodes), func(i int) {
+		offers[i] = l.ask(ctx, nodes[i], func(u update) { mean.take(i, u) })
+	})
 	return offers
 }
 
@@ -326,7 +338,8 @@ func each(n int, f func(int)) {
 	workers.check()
 }
 
-func (l *learner) ask(ctx context.Context, n askedNode) offer {
+// ask asks one node, and calls take with its update if there is one.
+func (l *learner) ask(ctx context.Context, n askedNode, take func(update)) offer {
 	o := offer{n: n, asked: ctx.Err() == nil}
 	limit := l.cfg.MaxWeights*bytesPerWeight + federatedAnswerForBody
 	status, body, err := l.e.poller.call(ctx, n.target, http.MethodGet, n.url+modelUpdatePath, nil, limit)
@@ -340,7 +353,10 @@ func (l *learner) ask(ctx context.Context, n askedNode) offer {
 	case status != http.StatusOK:
 		o.err = fmt.Errorf("answered %d %s", status, http.StatusText(status))
 	default:
-		o.update, o.err = parseUpdate(body, l.cfg.MaxWeights)
+		var u update
+		if u, o.err = parseUpdate(body, l.cfg.MaxWeights); o.err == nil {
+			take(u)
+		}
 	}
 	return o
 }

@@ -25,17 +25,16 @@ const summaryPath = "/data/summary"
 
 // answer is what one poll brought. Without a status nothing answered, and err says why.
 type answer struct {
-	status     int
-	heard      bool   // something came, though perhaps no status
-	condition  bool   // it was asked for with an ETag
-	body       []byte // decompressed, at most maxBody; valid until the poller's next get
-	location   string // of a redirect
-	etag       string
-	date       time.Time // the node's clock, zero without a usable Date header
-	retryAfter time.Duration
-	sentAt     time.Time
-	latency    time.Duration
-	err        error
+	status    int
+	heard     bool   // something came, though perhaps no status
+	condition bool   // it was asked for with an ETag
+	body      []byte // decompressed, at most maxBody; valid until the poller's next get
+	location  string // of a redirect
+	etag      string
+	date      time.Time // the node's clock, zero without a usable Date header
+	sentAt    time.Time
+	latency   time.Duration
+	err       error
 }
 
 // poller asks one node for its summary. It is safe for concurrent use.
@@ -70,11 +69,10 @@ func newHTTPPoller(c Config) (*httpPoller, []accessOf, error) {
 	p.clients = append(p.clients, newClient(c, nil))
 	var access []accessOf
 	for i, a := range c.Access {
-		header, err := a.check()
+		of, err := a.ready()
 		if err != nil {
 			return nil, nil, fmt.Errorf("%w: access[%d]: %w", ErrConfig, i, err)
 		}
-		of := accessOf{Access: a, header: header}
 		if a.TLS != nil {
 			of.poller = len(p.clients)
 			p.clients = append(p.clients, newClient(c, a.TLS))
@@ -206,7 +204,6 @@ func (p *httpPoller) read(resp *http.Response, a *answer) (err error) {
 	a.status = resp.StatusCode
 	a.location = resp.Header.Get("Location")
 	a.date, _ = http.ParseTime(resp.Header.Get("Date")) // without one the skew stays unknown
-	a.retryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), p.now())
 	if e := resp.Header.Get("Etag"); len(e) <= maxETag {
 		a.etag = e
 	}
@@ -317,9 +314,10 @@ func (r *reason) Unwrap() error { return r.cause }
 // maxRetryAfter bounds how long another side may make us wait.
 const maxRetryAfter = time.Hour
 
-// parseRetryAfter reads both forms of the header, seconds and a date; 0 without one.
-func parseRetryAfter(v string, now time.Time) time.Duration {
-	v = strings.TrimSpace(v)
+// retryAfter is what the header Retry-After asks for, in seconds or by a date; 0 without one. A date is of the other side's
+// clock, and so compared with that of its answer: ours may be another.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	v := strings.TrimSpace(h.Get("Retry-After"))
 	if v == "" {
 		return 0
 	}
@@ -329,8 +327,12 @@ func parseRetryAfter(v string, now time.Time) time.Duration {
 		}
 		return min(time.Duration(min(s, int64(maxRetryAfter/time.Second)))*time.Second, maxRetryAfter)
 	}
-	if at, err := http.ParseTime(v); err == nil {
-		return min(max(at.Sub(now), 0), maxRetryAfter)
+	at, err := http.ParseTime(v)
+	if err != nil {
+		return 0
 	}
-	return 0
+	if answered, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = answered
+	}
+	return min(max(at.Sub(now), 0), maxRetryAfter)
 }

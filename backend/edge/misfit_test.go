@@ -462,7 +462,7 @@ func certificates(t *testing.T, config *Config) []misfit {
 	strict := node(fine, roots)
 	config.Access = append(config.Access,
 		Access{Prefix: strict, TLS: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{ca.sign(t, now.Add(time.Hour), local)}}},
-		Access{Prefix: "https://127.0.0.1", TLS: &tls.Config{RootCAs: roots}})
+		Access{Prefix: "https://127.0.0.1:*", TLS: &tls.Config{RootCAs: roots}})
 	babbles := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if c, _, err := w.(http.Hijacker).Hijack(); err == nil {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nno header\r\n\r\n")

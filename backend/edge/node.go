@@ -20,6 +20,8 @@ const (
 // node is one member of the fleet. The engine's mutex guards all of it but target and url.
 type node struct {
 	url    string
+	same   string  // its URL's Identity
+	listed *Target // as which it is settled; nil before
 	target target
 
 	// Scheduling.
@@ -61,6 +63,7 @@ type node struct {
 func newNode(url string, since time.Time) *node {
 	return &node{
 		url:       url,
+		same:      Identity(url),
 		pub:       Node{URL: safetext.Clean(url), State: Unknown, Since: since},
 		sinceJump: jumpRemembered,
 	}

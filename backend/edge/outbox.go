@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -32,8 +33,16 @@ type outbox struct {
 	insert    *sql.Stmt
 	// lastMade is when the newest aggregate ever put was made, oldestMade when the oldest waiting one was; zero without.
 	lastMade, oldestMade time.Time
-	stats                outboxStats
+	// An aggregate's age is how long weir has run since it was put, by a clock nobody sets. That of the machine may be wrong
+	// when it is put, or now: a board without a battery wakes up years ago, and one jump later all that waits would be too old.
+	ranBefore time.Duration        // how long weir had run, all in all, when it opened this outbox
+	ran       func() time.Duration // since then
+	oldestRan time.Duration        // how long it had when the one that waits for longest was put; noAge without one
+	stats     outboxStats
 }
+
+// noAge is the age of nothing.
+const noAge = time.Duration(math.MaxInt64)
 
 // outboxStats is what the outbox holds, and what it did since it was made.
 type outboxStats struct {
@@ -54,7 +63,8 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outbox (
 	id      INTEGER PRIMARY KEY AUTOINCREMENT, -- an id, and so a key, is never given twice
 	made_at INTEGER NOT NULL,                  -- Unix milliseconds
-	body    BLOB NOT NULL                      -- gzip
+	body    BLOB NOT NULL,                     -- gzip
+	ran     INTEGER                            -- milliseconds weir had run in all; NULL in a file of an earlier weir
 );
 CREATE TABLE IF NOT EXISTS dead_letters (
 	id         INTEGER PRIMARY KEY, -- as it was in outbox
@@ -65,6 +75,11 @@ CREATE TABLE IF NOT EXISTS dead_letters (
 	body       BLOB NOT NULL
 );
 PRAGMA user_version = 1;`
+
+// addRan brings a file of an earlier weir up to date. What waits there has no age: it goes when it is sent, or for its size.
+const addRan = `ALTER TABLE outbox ADD COLUMN ran INTEGER`
+
+const ranIndex = `CREATE INDEX IF NOT EXISTS outbox_ran ON outbox (ran)`
 
 // openOutbox opens or makes the outbox at path. A file that is corrupt is renamed to setAside, and a new one made.
 func openOutbox(ctx context.Context, path string, maxBytes int64, maxAge time.Duration, now time.Time) (o *outbox, setAside string, err error) {
@@ -85,9 +100,10 @@ func tryOpen(ctx context.Context, path string, maxBytes int64, maxAge time.Durat
 	if err != nil {
 		return nil, err
 	}
-	o := &outbox{db: db, maxBytes: maxBytes, maxAge: maxAge}
+	opened := time.Now() // its monotonic clock is meant
+	o := &outbox{db: db, maxBytes: maxBytes, maxAge: maxAge, ran: func() time.Duration { return time.Since(opened) }}
 	if err = o.load(ctx); err == nil {
-		o.insert, err = db.PrepareContext(ctx, `INSERT INTO outbox (made_at, body) VALUES (?, ?)`)
+		o.insert, err = db.PrepareContext(ctx, `INSERT INTO outbox (made_at, body, ran) VALUES (?, ?, ?)`)
 	}
 	if err == nil {
 		err = o.findOldest(ctx)
@@ -100,6 +116,18 @@ func tryOpen(ctx context.Context, path string, maxBytes int64, maxAge time.Durat
 
 func (o *outbox) load(ctx context.Context) error {
 	return transact(ctx, o.db, func(tx *sql.Tx) error {
+		var known bool
+		if err := tx.QueryRowContext(ctx, `SELECT count(*) > 0 FROM pragma_table_info('outbox') WHERE name = 'ran'`).Scan(&known); err != nil {
+			return err
+		}
+		if !known {
+			if _, err := tx.ExecContext(ctx, addRan); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.ExecContext(ctx, ranIndex); err != nil {
+			return err
+		}
 		fresh := make([]byte, 8)
 		_, _ = rand.Read(fresh) // it never fails
 		if _, err := tx.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ('collector', ?) ON CONFLICT DO NOTHING`,
@@ -124,6 +152,11 @@ func (o *outbox) load(ctx context.Context) error {
 		case !errors.Is(err, sql.ErrNoRows):
 			return err
 		}
+		var ran int64
+		if err := tx.QueryRowContext(ctx, `SELECT max(coalesce((SELECT max(ran) FROM outbox), 0), coalesce((SELECT value FROM meta WHERE name = 'ran'), 0))`).Scan(&ran); err != nil {
+			return err
+		}
+		o.ranBefore = time.Duration(ran) * time.Millisecond
 		if err := tx.QueryRowContext(ctx, `SELECT coalesce(sum(length(body)), 0) FROM dead_letters`).Scan(&o.deadBytes); err != nil {
 			return err
 		}
@@ -138,12 +171,16 @@ func (o *outbox) load(ctx context.Context) error {
 	})
 }
 
-// remember keeps, of an aggregate that leaves, when it was made: a process after this one goes on from there.
-func remember(ctx context.Context, tx *sql.Tx, madeAt time.Time) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ('made_at', ?)
-		ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)`, madeAt.UnixMilli())
+// remember keeps, of an aggregate that leaves, when it was made, and how long weir has run: a process after this one goes on
+// from there.
+func (o *outbox) remember(ctx context.Context, tx *sql.Tx, madeAt time.Time) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ('made_at', ?), ('ran', ?)
+		ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)`, madeAt.UnixMilli(), o.hasRun().Milliseconds())
 	return err
 }
+
+// hasRun is how long weir has run with this outbox, all its processes together.
+func (o *outbox) hasRun() time.Duration { return (o.ranBefore + o.ran()).Truncate(time.Millisecond) }
 
 // count adds to a counter that outlives the process.
 func count64(ctx context.Context, tx *sql.Tx, name string, n int64) error {
@@ -158,10 +195,11 @@ func (o *outbox) key(id int64) string { return fmt.Sprintf("weir-%s-%d", o.colle
 // first, and counted; the new one is never dropped.
 func (o *outbox) put(ctx context.Context, body []byte, at time.Time) (entry, error) {
 	e := entry{madeAt: at.Truncate(time.Millisecond), body: body}
+	ran := o.hasRun()
 	var dropped int
 	var freed int64
 	insert := func(by *sql.Stmt) error {
-		res, err := by.ExecContext(ctx, e.madeAt.UnixMilli(), body)
+		res, err := by.ExecContext(ctx, e.madeAt.UnixMilli(), body, ran.Milliseconds())
 		if err != nil {
 			return err
 		}
@@ -169,14 +207,14 @@ func (o *outbox) put(ctx context.Context, body []byte, at time.Time) (entry, err
 		return err
 	}
 	var err error
-	if o.fits(e) {
+	if o.fits(e, ran) {
 		err = classify(insert(o.insert)) // a statement alone is a transaction
 	} else {
 		err = transact(ctx, o.db, func(tx *sql.Tx) (err error) {
 			if err := insert(tx.StmtContext(ctx, o.insert)); err != nil {
 				return err
 			}
-			dropped, freed, err = o.enforce(ctx, tx, e)
+			dropped, freed, err = o.enforce(ctx, tx, e, ran)
 			return err
 		})
 	}
@@ -191,6 +229,7 @@ func (o *outbox) put(ctx context.Context, body []byte, at time.Time) (entry, err
 	if o.oldestMade.IsZero() {
 		o.oldestMade = e.madeAt
 	}
+	o.oldestRan = min(o.oldestRan, ran)
 	if dropped > 0 {
 		err = o.findOldest(ctx)
 	}
@@ -198,12 +237,12 @@ func (o *outbox) put(ctx context.Context, body []byte, at time.Time) (entry, err
 }
 
 // fits tells whether e can be kept without dropping anything.
-func (o *outbox) fits(e entry) bool {
-	return o.bytes+int64(len(e.body)) <= o.maxBytes && (o.oldestMade.IsZero() || !o.oldestMade.Before(e.madeAt.Add(-o.maxAge)))
+func (o *outbox) fits(e entry, ran time.Duration) bool {
+	return o.bytes+int64(len(e.body)) <= o.maxBytes && o.oldestRan >= ran-o.maxAge
 }
 
 // enforce drops what is too old, and then the oldest while the bodies are too large together.
-func (o *outbox) enforce(ctx context.Context, tx *sql.Tx, latest entry) (dropped int, freed int64, err error) {
+func (o *outbox) enforce(ctx context.Context, tx *sql.Tx, latest entry, ran time.Duration) (dropped int, freed int64, err error) {
 	drop := func(where string, arg any) error {
 		var n int
 		var size int64
@@ -217,13 +256,8 @@ func (o *outbox) enforce(ctx context.Context, tx *sql.Tx, latest entry) (dropped
 		dropped, freed = dropped+n, freed+size
 		return nil
 	}
-	// Rows are in the order they were made, so the first row tells whether any is too old.
-	var first int64
-	if err := tx.QueryRowContext(ctx, `SELECT made_at FROM outbox ORDER BY id LIMIT 1`).Scan(&first); err != nil {
-		return 0, 0, err
-	}
-	if oldest := latest.madeAt.Add(-o.maxAge).UnixMilli(); first < oldest {
-		if err := drop(`made_at < ?`, oldest); err != nil {
+	if oldest := ran - o.maxAge; o.oldestRan < oldest {
+		if err := drop(`ran < ?`, oldest.Milliseconds()); err != nil {
 			return dropped, freed, err
 		}
 	}
@@ -260,14 +294,17 @@ func (o *outbox) firstBytes(ctx context.Context, tx *sql.Tx, size, latest int64)
 	return upTo, rows.Err()
 }
 
-// oldest is up to n waiting aggregates after id, oldest first.
+// pageBytes bounds what is read of the outbox at once: an aggregate of a hundred thousand nodes takes megabytes.
+const pageBytes = 8 << 20
+
+// oldest is up to n waiting aggregates after id, oldest first, and no more than are needed for pageBytes.
 func (o *outbox) oldest(ctx context.Context, after int64, n int) (entries []entry, err error) {
 	rows, err := o.db.QueryContext(ctx, `SELECT id, made_at, body FROM outbox WHERE id > ? ORDER BY id LIMIT ?`, after, n)
 	if err != nil {
 		return nil, fmt.Errorf("reading the outbox: %w", classify(err))
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
+	for size := 0; size < pageBytes && rows.Next(); {
 		var e entry
 		var made int64
 		if err := rows.Scan(&e.id, &made, &e.body); err != nil {
@@ -275,6 +312,7 @@ func (o *outbox) oldest(ctx context.Context, after int64, n int) (entries []entr
 		}
 		e.key, e.madeAt = o.key(e.id), time.UnixMilli(made)
 		entries = append(entries, e)
+		size += len(e.body)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("reading the outbox: %w", classify(err))
@@ -306,7 +344,7 @@ func (o *outbox) acknowledge(ctx context.Context, entries []entry) error {
 			return err
 		}
 		newest := slices.MaxFunc(entries, func(a, b entry) int { return a.madeAt.Compare(b.madeAt) })
-		if err := remember(ctx, tx, newest.madeAt); err != nil {
+		if err := o.remember(ctx, tx, newest.madeAt); err != nil {
 			return err
 		}
 		return count64(ctx, tx, "synced", int64(len(entries)))
@@ -342,7 +380,7 @@ func (o *outbox) refuse(ctx context.Context, e entry, status int, said []byte, a
 		if trimmed, freed, err = o.trimDead(ctx, tx, moved*int64(len(e.body))); err != nil {
 			return err
 		}
-		if err := remember(ctx, tx, e.madeAt); err != nil {
+		if err := o.remember(ctx, tx, e.madeAt); err != nil {
 			return err
 		}
 		return count64(ctx, tx, "dead_lettered", moved)
@@ -358,14 +396,15 @@ func (o *outbox) refuse(ctx context.Context, e entry, status int, said []byte, a
 	return o.findOldest(ctx)
 }
 
-// requeue moves every dead letter back to where it came from, with its id and so its key.
+// requeue moves every dead letter back to where it came from, with its id and so its key. Its age begins anew.
 func (o *outbox) requeue(ctx context.Context) (int, error) {
 	var moved, size int64
 	err := transact(ctx, o.db, func(tx *sql.Tx) error {
 		if err := tx.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(length(body)), 0) FROM dead_letters`).Scan(&moved, &size); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO outbox (id, made_at, body) SELECT id, made_at, body FROM dead_letters`); err != nil {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO outbox (id, made_at, body, ran) SELECT id, made_at, body, ? FROM dead_letters`,
+			o.hasRun().Milliseconds()); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `DELETE FROM dead_letters`)
@@ -402,17 +441,20 @@ func (o *outbox) trimDead(ctx context.Context, tx *sql.Tx, added int64) (trimmed
 	return trimmed, freed, count64(ctx, tx, "dropped", trimmed)
 }
 
-// findOldest finds out when the oldest waiting aggregate was made.
+// findOldest finds out when the oldest waiting aggregate was made, and which one waits for longest: after requeue that may
+// be another.
 func (o *outbox) findOldest(ctx context.Context) error {
-	var made int64
-	err := o.db.QueryRowContext(ctx, `SELECT made_at FROM outbox ORDER BY id LIMIT 1`).Scan(&made)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		o.oldestMade = time.Time{}
-	case err != nil:
+	var made, ran sql.NullInt64
+	err := o.db.QueryRowContext(ctx, `SELECT (SELECT made_at FROM outbox ORDER BY id LIMIT 1), (SELECT min(ran) FROM outbox)`).Scan(&made, &ran)
+	if err != nil {
 		return fmt.Errorf("reading the outbox: %w", classify(err))
-	default:
-		o.oldestMade = time.UnixMilli(made)
+	}
+	o.oldestMade, o.oldestRan = time.Time{}, noAge
+	if made.Valid {
+		o.oldestMade = time.UnixMilli(made.Int64)
+	}
+	if ran.Valid {
+		o.oldestRan = time.Duration(ran.Int64) * time.Millisecond
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"container/heap"
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 	"time"
 
@@ -21,13 +20,6 @@ type roster struct {
 	lists   [][]Target // of the configuration, then of each source
 	sources []SourceStatus
 	untried map[int]bool // the sources not read yet, with or without success
-}
-
-// accessOf is an Access ready for use.
-type accessOf struct {
-	Access
-	header http.Header
-	poller int // which of the poller's transports
 }
 
 // watch lists a source again and again until ctx ends, and takes the nodes it lists.
@@ -100,20 +92,25 @@ func sameTarget(a, b Target) bool {
 	return true
 }
 
-// rebuild makes the nodes what the lists say. A node listed twice counts once, as its first list has it; a node whose
-// labels changed keeps what is known of it. The caller holds the mutex.
+// rebuild makes the nodes what the lists say. A node listed twice counts once, as its first list has it, however it is
+// spelt; a node whose labels changed keeps what is known of it. The caller holds the mutex.
 func (e *Engine) rebuild(now time.Time) (added, removed int) {
 	had := e.byURL
 	e.byURL = make(map[string]*node, len(had))
 	nodes := make([]*node, 0, len(e.nodes))
+	seen := make(map[string]bool, len(had))
 	for _, list := range e.roster.lists {
 		for _, t := range list {
-			if e.byURL[t.URL] != nil {
+			n := had[t.URL]
+			isNew := n == nil
+			if isNew {
+				n = newNode(t.URL, now)
+			}
+			if seen[n.same] {
 				continue
 			}
-			n := had[t.URL]
-			if n == nil {
-				n = newNode(t.URL, now)
+			seen[n.same] = true
+			if isNew {
 				n.offset = offsetOf(t.URL, e.cfg.Poll)
 				added++
 				if h, held := e.holds[t.URL]; held {
@@ -122,7 +119,10 @@ func (e *Engine) rebuild(now time.Time) (added, removed int) {
 					e.unpolled++
 				}
 			}
-			e.settle(n, t)
+			if n.listed == nil || !sameTarget(*n.listed, t) { // of a hundred thousand nodes few change at once
+				e.settle(n, t)
+				n.listed = &t
+			}
 			e.byURL[t.URL], n.index = n, len(nodes)
 			nodes = append(nodes, n)
 		}
@@ -167,13 +167,46 @@ func (e *Engine) settle(n *node, t Target) {
 		}
 	}
 	n.target = target{url: t.URL + summaryPath}
-	for i := range e.roster.access {
-		if a := &e.roster.access[i]; a.matches(t) {
-			n.target.header, n.target.token, n.target.transport = a.header, a.Token, a.poller
-			break
-		}
+	if a := e.accessFor(t); a != nil {
+		n.target.header, n.target.token, n.target.transport = a.header, a.Token, a.poller
 	}
 	n.target.plain = newPlainTarget(n.target.url, n.target.header)
+}
+
+// accessFor is the first access that matches a node, nil without one. It tells of one before it whose prefix may have been
+// meant for that node, unless the one that matches names its host: a list is not seen when the configuration is checked.
+func (e *Engine) accessFor(t Target) *accessOf {
+	var alike []int
+	for i := range e.roster.access {
+		a := &e.roster.access[i]
+		if a.matches(t) {
+			if a.prefix.host == "" {
+				e.tellAlike(alike, t)
+			}
+			return a
+		}
+		if !a.told && a.beginsAlike(t) {
+			alike = append(alike, i)
+		}
+	}
+	e.tellAlike(alike, t)
+	return nil
+}
+
+// AccessKey is how the events that are about an access begin to name it.
+const AccessKey = "edge.access"
+
+// tellAlike tells of accesses, once of each, that t's URL is none of their nodes'.
+func (e *Engine) tellAlike(access []int, t Target) {
+	for _, i := range access {
+		a := &e.roster.access[i]
+		a.told = true
+		subject := safetext.Sprintf("%s[%d]", AccessKey, i)
+		message := safetext.Sprintf("is not for %s, though as text its prefix %s begins alike: host, port and path are compared by whole parts; "+
+			"if that node is meant write the whole host, https://*.DOMAIN for those below it, or :* for any port", t.URL, a.Prefix)
+		e.log.Add(event.Event{At: e.cfg.Now(), Kind: event.Node, Severity: event.Warning, Subject: subject, Message: message})
+		e.cfg.Logger.Warn("edge: " + subject.String() + " " + message.String())
+	}
 }
 
 // drop forgets a node that is listed no more. A poll of it that is under way ends without effect.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,6 +36,7 @@ func TestParseTargets(t *testing.T) {
 		{"no label", "http://a site\n", nil, `line 1: expected a label as name=value, found "site"`},
 		{"not JSON", `[{"targets":"a"}]`, nil, "expected [{"},
 		{"password", `[{"targets":["http://u:secret@a"]}]`, nil, "holds a password"},
+		{"fragment", `[{"targets":["http://a#"]}]`, nil, "without a fragment"},
 		{"other scheme", `[{"targets":["file:///etc/passwd"]}]`, nil, "http:// or https://"},
 	}
 	for _, tt := range tests {
@@ -134,6 +136,56 @@ func TestSources(t *testing.T) {
 	}
 	listing.Store("[]")
 	until(t, "the node is gone", func() bool { s := e.Snapshot(); return s.Nodes == 4 && s.TotalRecords == 5 })
+}
+
+// TestOneNodeInManySpellings lists a node again in other letters and with its scheme's own port: its records count once.
+func TestOneNodeInManySpellings(t *testing.T) {
+	for _, again := range []string{"HTTP://Edge-1/a", "http://edge-1:80/a/"} {
+		if _, err := New(Config{Nodes: []string{"http://edge-1/a", again}}); err == nil || !contains(err.Error(), "is listed twice") {
+			t.Errorf("%s beside http://edge-1/a: %v", again, err)
+		}
+	}
+	e, err := New(Config{Nodes: []string{"http://Edge-1:80", "https://edge-1"}, Sources: []Source{NewFileSource("none")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := func(urls ...string) {
+		var targets []Target
+		for _, u := range urls {
+			target, err := cleanTarget(Target{URL: u})
+			if err != nil {
+				t.Fatal(err)
+			}
+			targets = append(targets, target)
+		}
+		e.listed(0, targets, nil)
+	}
+	list("http://edge-1/", "https://EDGE-1:443", "http://edge-1:443", "http://edge-1/A", "http://edge-1/a")
+	var urls []string
+	for _, n := range e.Snapshot().NodeData {
+		urls = append(urls, n.URL.String())
+	}
+	want := []string{"http://Edge-1:80", "https://edge-1", "http://edge-1:443", "http://edge-1/A", "http://edge-1/a"}
+	if !slices.Equal(urls, want) {
+		t.Errorf("nodes %v, want %v", urls, want)
+	}
+}
+
+// TestAListThatChangesLittle lists one node more: of those that were listed before, nothing is made anew.
+func TestAListThatChangesLittle(t *testing.T) {
+	now := time.Now()
+	e, err := New(Config{Sources: []Source{NewFileSource("none")}, Now: func() time.Time { now = now.Add(time.Second); return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := []Target{{URL: "http://a", Labels: map[string]string{"site": "oslo"}}, {URL: "http://b", Labels: map[string]string{"site": "oslo"}}}
+	e.listed(0, list, nil)
+	before := e.Snapshot().NodeData
+	e.listed(0, []Target{list[0], {URL: "http://b", Labels: map[string]string{"site": "bergen"}}, {URL: "http://c"}}, nil)
+	after := e.Snapshot().NodeData
+	if len(after) != 3 || before[0] != after[0] || before[1] == after[1] || after[1].Labels["site"].String() != "bergen" {
+		t.Errorf("before %+v\nafter %+v", before, after)
+	}
 }
 
 func TestAccess(t *testing.T) {

@@ -383,7 +383,7 @@ func (x *sender) attempt(ctx context.Context, e entry, backfill, compressed bool
 		return o
 	}
 	o.status = resp.StatusCode
-	o.after = parseRetryAfter(resp.Header.Get("Retry-After"), x.now())
+	o.after = retryAfter(resp.Header, x.now())
 	said, readErr := io.ReadAll(io.LimitReader(resp.Body, maxDeadAnswer))
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be kept
 	closeErr := resp.Body.Close()

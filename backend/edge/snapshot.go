@@ -118,6 +118,7 @@ type Cloud struct {
 	Synced       uint64 // aggregates acknowledged, since the outbox was made
 	Failed       uint64 // attempts that failed, since the process started
 	Outbox       int    // aggregates waiting
+	Opening      bool   // the outbox is not open yet: what waits there, and what it counts, is not known
 	OldestAt     time.Time
 	Dropped      uint64 // aggregates the outbox's caps dropped, dead letters among them, since the outbox was made
 	DeadLettered uint64 // aggregates the cloud refused for good

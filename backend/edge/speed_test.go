@@ -330,7 +330,7 @@ func fillQuickly(b *testing.B, path string, n int) {
 	}
 	err = transact(b.Context(), o.db, func(tx *sql.Tx) error {
 		for range n {
-			if _, err := tx.ExecContext(b.Context(), `INSERT INTO outbox (made_at, body) VALUES (?, ?)`, time.Now().UnixMilli(), body); err != nil {
+			if _, err := tx.ExecContext(b.Context(), `INSERT INTO outbox (made_at, body, ran) VALUES (?, ?, 0)`, time.Now().UnixMilli(), body); err != nil {
 				return err
 			}
 		}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
 	"weir/backend/event"
+	"weir/backend/safego"
 	"weir/backend/safetext"
 )
 
@@ -20,8 +22,13 @@ type store struct {
 	now      func() time.Time
 	log      *event.Log
 
-	mu  sync.Mutex
-	box *outbox // nil while it cannot be opened
+	// patience is how long a caller waits for the outbox to be opened; 0: openPatience. openBox opens it; nil: openOutbox.
+	patience time.Duration
+	openBox  func(context.Context) (box *outbox, setAside string, err error)
+
+	mu      sync.Mutex
+	box     *outbox  // nil while it cannot be opened
+	opening *opening // nil while nobody opens it
 
 	// What the outbox held when it was last used. It has a mutex of its own: a snapshot never waits for a disk.
 	statsMu  sync.Mutex
@@ -36,20 +43,27 @@ func (s *store) show() {
 	s.seen, s.oldestAt = s.box.stats, s.box.oldestMade
 }
 
-// storeTimeout bounds one use of the outbox; a disk that takes longer is a disk that does not work.
-const storeTimeout = 20 * time.Second
+// storeTimeout bounds one use of the open outbox; a disk that takes longer is a disk that does not work. Opening it takes
+// as long as it takes, for all of it is read: a caller waits for openPatience and is told that it goes on, at the end for
+// lastPatience.
+const (
+	storeTimeout = 20 * time.Second
+	openPatience = 2 * time.Second // longer than SQLite waits for another process's lock
+	lastPatience = 8 * time.Second // docker stop, say, kills after ten
+)
+
+// errOpening says that the outbox is not open yet, and nothing else is wrong.
+var errOpening = errors.New("it is being opened")
 
 // with calls f with the open outbox. It goes on when the caller's context ends: a transaction is short, and what was
 // acknowledged should be known.
 func (s *store) with(ctx context.Context, f func(context.Context, *outbox) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
-	defer cancel()
 	for attempt := 1; ; attempt++ {
 		err := s.open(ctx)
 		if err == nil {
-			err = f(ctx, s.box)
+			err = s.use(ctx, f)
 			if err == nil {
 				s.show()
 				return nil
@@ -64,20 +78,85 @@ func (s *store) with(ctx context.Context, f func(context.Context, *outbox) error
 	}
 }
 
+func (s *store) use(ctx context.Context, f func(context.Context, *outbox) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	return f(ctx, s.box)
+}
+
+// opening is an outbox on its way to be open, in a goroutine that the store waits for.
+type opening struct {
+	since  time.Time
+	size   int64 // bytes of the file
+	cancel context.CancelFunc
+	done   chan struct{} // closed when the rest is known
+
+	box      *outbox
+	setAside string
+	err      error
+}
+
+// open waits for the outbox to be open. When the caller's context ended before, it is what can still be kept that waits:
+// then a little longer.
 func (s *store) open(ctx context.Context) error {
 	if s.box != nil {
 		return nil
 	}
-	box, setAside, err := openOutbox(ctx, s.path, s.maxBytes, s.maxAge, s.now())
-	if setAside != "" {
-		s.tellSetAside(setAside)
+	if s.opening == nil {
+		s.beginOpening()
 	}
-	if err != nil {
-		return err
+	o, patience, ended := s.opening, s.patience, ctx.Done()
+	switch {
+	case ctx.Err() != nil:
+		patience, ended = lastPatience, nil
+	case patience == 0:
+		patience = openPatience
 	}
-	s.box = box
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-o.done:
+	case <-timer.C:
+		return o.goesOn(s.now())
+	case <-ended:
+		return o.goesOn(s.now())
+	}
+	s.opening = nil
+	if o.setAside != "" {
+		s.tellSetAside(o.setAside)
+	}
+	if o.err != nil {
+		return o.err
+	}
+	s.box = o.box
 	s.show()
 	return nil
+}
+
+func (s *store) beginOpening() {
+	ctx, cancel := context.WithCancel(context.Background())
+	o := &opening{since: s.now(), cancel: cancel, done: make(chan struct{})}
+	if info, err := os.Stat(s.path); err == nil {
+		o.size = info.Size()
+	}
+	open := s.openBox
+	if open == nil {
+		open = func(ctx context.Context) (*outbox, string, error) {
+			return openOutbox(ctx, s.path, s.maxBytes, s.maxAge, s.now())
+		}
+	}
+	go func() { // owned: whoever finds it done, or close, waits for it
+		defer cancel()
+		defer close(o.done)
+		if p := safego.Call(func() { o.box, o.setAside, o.err = open(ctx) }); p != nil {
+			o.err = fmt.Errorf("opening the outbox panicked: %v\n%s", p.Value, p.Stack)
+		}
+	}()
+	s.opening = o
+}
+
+func (o *opening) goesOn(now time.Time) error {
+	return fmt.Errorf("%w, since %v: all %s of it are read first and checked for damage", errOpening, round2(now.Sub(o.since)), sizeText(o.size))
 }
 
 // replace sets aside an outbox that turned out to be corrupt while it was open.
@@ -175,6 +254,14 @@ func (s *store) stats() (outboxStats, time.Time) {
 func (s *store) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if o := s.opening; o != nil {
+		o.cancel()
+		<-o.done
+		if o.setAside != "" {
+			s.tellSetAside(o.setAside)
+		}
+		s.box, s.opening = o.box, nil
+	}
 	if s.box == nil {
 		return nil
 	}

@@ -259,11 +259,11 @@ func parseQuality(value string) (float64, error) {
 	return f + 0, nil // + 0 turns -0 into 0
 }
 
-// isoLayouts are the forms Python's datetime.isoformat, str(datetime) and RFC 3339 give. A fraction of a second may
-// follow the seconds in any of them.
+// isoLayouts are the forms Python's datetime.isoformat, str(datetime), RFC 3339 and PostgreSQL give. A fraction of a second
+// may follow the seconds in any of them.
 var isoLayouts = []string{
-	"2006-01-02T15:04:05Z07:00", "2006-01-02 15:04:05Z07:00", "2006-01-02T15:04:05-0700",
-	"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04",
+	"2006-01-02T15:04:05Z07:00", "2006-01-02 15:04:05Z07:00", "2006-01-02T15:04:05-0700", "2006-01-02 15:04:05-07",
+	"2006-01-02T15:04Z07:00", "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04",
 }
 
 // parseUpdated reads RFC 3339, Python's isoformat (without a zone it is UTC) and Unix numbers, whose unit follows from

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -33,6 +34,7 @@ type syncer struct {
 	now       func() time.Time
 	rand      func() float64
 	log       *event.Log
+	logger    *slog.Logger
 	aggregate func(time.Time) aggregate
 	store     *store
 	send      func(context.Context, entry, bool) outcome
@@ -52,9 +54,17 @@ type syncer struct {
 	live    []entry             // put by this process and not tried yet, oldest first
 	waiters map[string]*request // by the key of the entry they wait for
 	urgent  bool                // do not wait for the end of a pause
-	// outboxAway: it could not be used, and that was told.
-	outboxAway bool
+	outbox  outboxTold
 }
+
+// outboxTold is what was last told of the outbox.
+type outboxTold int
+
+const (
+	outboxUsable outboxTold = iota
+	outboxOpening
+	outboxAway
+)
 
 // request is one SyncNow.
 type request struct{ result chan error }
@@ -71,7 +81,7 @@ type outcome struct {
 
 func newSyncer(c Config, log *event.Log, aggregate func(time.Time) aggregate) *syncer {
 	s := &syncer{
-		cfg: c.Cloud, now: c.Now, rand: c.Rand, log: log, aggregate: aggregate,
+		cfg: c.Cloud, now: c.Now, rand: c.Rand, log: log, logger: c.Logger, aggregate: aggregate,
 		requests: make(chan *request), putRetry: putRetryTime, poke: make(chan struct{}, 1),
 		waiters: map[string]*request{}, state: Cloud{State: CloudOff, Since: c.Now()},
 	}
@@ -89,6 +99,7 @@ func newSyncer(c Config, log *event.Log, aggregate func(time.Time) aggregate) *s
 func (s *syncer) cloud() Cloud {
 	s.mu.Lock()
 	c := s.state
+	c.Opening = s.outbox == outboxOpening
 	s.mu.Unlock()
 	if s.store != nil {
 		var st outboxStats
@@ -98,7 +109,7 @@ func (s *syncer) cloud() Cloud {
 	return c
 }
 
-// run makes and sends until ctx ends. The first aggregate waits for the first round of polls.
+// run makes and sends until ctx ends. The first aggregate waits for the first round of polls, if it can.
 func (s *syncer) run(ctx context.Context, firstRound <-chan struct{}) (err error) {
 	if s.cfg == nil {
 		<-ctx.Done()
@@ -126,18 +137,17 @@ func (s *syncer) run(ctx context.Context, firstRound <-chan struct{}) (err error
 	return s.makeLoop(ctx, firstRound, failed)
 }
 
-// makeLoop makes an aggregate each interval and at each request. What cannot be kept in the outbox at once is held.
+// makeLoop makes an aggregate each interval and at each request. What cannot be kept in the outbox at once is held. The first
+// one does not wait for longer than an interval: where many nodes hang, the first round of polls may take an hour.
 func (s *syncer) makeLoop(ctx context.Context, firstRound <-chan struct{}, failed <-chan error) error {
 	var held []heldAggregate
 	defer func() { s.giveUp(s.keep(ctx, held)) }() // a last attempt: the disk may have space again
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	var next time.Time // zero before the first round
+	next := s.now().Add(s.cfg.Every)
+	s.setNext(next)
 	for {
-		wait := time.Hour
-		if !next.IsZero() {
-			wait = next.Sub(s.now())
-		}
+		wait := next.Sub(s.now())
 		if len(held) > 0 {
 			wait = min(wait, s.putRetry)
 		}
@@ -154,7 +164,7 @@ func (s *syncer) makeLoop(ctx context.Context, firstRound <-chan struct{}, faile
 		case r := <-s.requests:
 			held = s.hold(held, r)
 		case <-timer.C:
-			if now := s.now(); !next.IsZero() && !now.Before(next) {
+			if now := s.now(); !now.Before(next) {
 				held = s.hold(held, nil)
 				for !next.After(now) {
 					next = next.Add(s.cfg.Every)
@@ -243,8 +253,9 @@ func (s *syncer) giveUp(held []heldAggregate) {
 	s.mu.Lock()
 	s.state.Dropped += uint64(len(held))
 	s.mu.Unlock()
-	s.log.Add(event.Event{At: s.now(), Kind: event.Cloud, Severity: event.Critical, Subject: safetext.Clean("outbox"),
-		Message: safetext.Sprintf("lost %d aggregates: it could not be written before the end", len(held))})
+	message := safetext.Sprintf("lost %d aggregates: it could not be written before the end", len(held))
+	s.log.Add(event.Event{At: s.now(), Kind: event.Cloud, Severity: event.Critical, Subject: safetext.Clean("outbox"), Message: message})
+	s.logger.Warn("edge: the outbox " + message.String()) // for nobody may see the event any more
 }
 
 // enter puts one aggregate into the outbox.
@@ -357,28 +368,41 @@ func (s *syncer) dropAllLive() {
 	s.live = nil
 }
 
-// outboxFails shows that the outbox cannot be used, and says it once a change: that is no fault of the cloud's.
+// outboxFails shows that the outbox cannot be used, and says it once a change: that is no fault of the cloud's, and while
+// it is being opened nobody's.
 func (s *syncer) outboxFails(err error) {
 	now := s.now()
-	s.become(CloudDown, fmt.Errorf("outbox: %w", err), now)
+	to, told := CloudDown, outboxAway
+	e := event.Event{At: now, Kind: event.Cloud, Severity: event.Critical, Subject: safetext.Clean("outbox"),
+		Message: safetext.Sprintf("cannot be used, the last %d aggregates are kept in memory meanwhile: %v", maxHeld, err)}
+	if errors.Is(err, errOpening) {
+		to, told = s.cloud().State, outboxOpening
+		e.Severity = event.Info
+		e.Message = safetext.Sprintf("is not open yet, the last %d aggregates are kept in memory meanwhile: %v", maxHeld, err)
+	}
+	s.become(to, fmt.Errorf("outbox: %w", err), now)
 	s.mu.Lock()
-	told := s.outboxAway
-	s.outboxAway = true
+	before := s.outbox
+	s.outbox = told
 	s.mu.Unlock()
-	if !told {
-		s.log.Add(event.Event{At: now, Kind: event.Cloud, Severity: event.Critical, Subject: safetext.Clean("outbox"),
-			Message: safetext.Sprintf("cannot be used, the last %d aggregates are kept in memory meanwhile: %v", maxHeld, err)})
+	if before != told {
+		s.log.Add(e)
 	}
 }
 
 // outboxWorks says so after it could not be used.
 func (s *syncer) outboxWorks() {
 	s.mu.Lock()
-	was := s.outboxAway
-	s.outboxAway = false
+	before := s.outbox
+	s.outbox = outboxUsable
 	s.mu.Unlock()
-	if was {
-		s.log.Add(event.Event{At: s.now(), Kind: event.Cloud, Severity: event.Recovered, Subject: safetext.Clean("outbox"),
-			Message: safetext.Clean("can be used again")})
+	e := event.Event{At: s.now(), Kind: event.Cloud, Severity: event.Recovered, Subject: safetext.Clean("outbox"),
+		Message: safetext.Clean("can be used again")}
+	switch before {
+	case outboxUsable:
+		return
+	case outboxOpening:
+		e.Severity, e.Message = event.Info, safetext.Clean("is open")
 	}
+	s.log.Add(e)
 }

@@ -23,7 +23,8 @@ type Target struct {
 
 // Access is how some nodes are asked: the first Access that matches a node is its own.
 type Access struct {
-	// Labels a node must all have, and Prefix its URL must start with; both empty match every node.
+	// Labels a node must all have, and Prefix the part of its URL that must be the same; both empty match every node.
+	// Prefix is compared by scheme, host, port and whole segments of the path; see urlPrefix.
 	Labels map[string]string
 	Prefix string
 	// Headers are sent with each poll. Token, asked for at each poll, is sent as a bearer token when not empty.
@@ -34,28 +35,45 @@ type Access struct {
 	TLS *tls.Config
 }
 
-func (a *Access) matches(t Target) bool {
-	if !strings.HasPrefix(t.URL, a.Prefix) {
-		return false
+// accessOf is an Access ready for use.
+type accessOf struct {
+	Access
+	prefix urlPrefix
+	header http.Header // in canonical form
+	poller int         // which of the poller's transports
+	told   bool        // that a node's URL only begins as Prefix does
+}
+
+// ready tells what is wrong with a, and makes it ready for use.
+func (a Access) ready() (accessOf, error) {
+	of := accessOf{Access: a, header: http.Header{}}
+	var err error
+	if of.prefix, err = parsePrefix(a.Prefix); err != nil {
+		return of, err
 	}
+	for k, v := range a.Headers {
+		if !isToken(k) || strings.ContainsAny(v, "\r\n\x00") {
+			return of, fmt.Errorf("header %q: expected a header's name and a value of one line", k)
+		}
+		of.header.Set(k, v)
+	}
+	return of, nil
+}
+
+func (a *accessOf) matches(t Target) bool { return a.hasLabels(t) && a.prefix.matches(t.URL) }
+
+// beginsAlike tells whether a is not for t, though as text its Prefix is the beginning of t's URL.
+func (a *accessOf) beginsAlike(t Target) bool {
+	return strings.HasPrefix(t.URL, a.Prefix) && a.hasLabels(t) && !a.prefix.matches(t.URL)
+}
+
+func (a *accessOf) hasLabels(t Target) bool {
 	for k, v := range a.Labels {
 		if got, ok := t.Labels[k]; !ok || got != v {
 			return false
 		}
 	}
 	return true
-}
-
-// check tells what is wrong with a, and returns it with its headers in canonical form.
-func (a Access) check() (http.Header, error) {
-	h := http.Header{}
-	for k, v := range a.Headers {
-		if !isToken(k) || strings.ContainsAny(v, "\r\n\x00") {
-			return nil, fmt.Errorf("header %q: expected a header's name and a value of one line", k)
-		}
-		h.Set(k, v)
-	}
-	return h, nil
 }
 
 // isToken tells whether s is a token of RFC 9110, as the name of a header must be.

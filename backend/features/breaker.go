@@ -27,21 +27,18 @@ type breaker struct {
 // pass lets one request go; whoever has one must hand it back to done.
 type pass struct{ probe bool }
 
-// allow tells whether a request may go now, and else how long it would have to wait: 0 while another's probe decides.
-func (b *breaker) allow(now time.Time) (p pass, ok bool, wait time.Duration) {
+// allow tells whether a request may go now.
+func (b *breaker) allow(now time.Time) (p pass, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.until.IsZero() {
-		return pass{}, true, 0
+		return pass{}, true
 	}
-	if wait := b.until.Sub(now); wait > 0 {
-		return pass{}, false, wait
-	}
-	if b.probing {
-		return pass{}, false, 0
+	if now.Before(b.until) || b.probing { // then its fate decides
+		return pass{}, false
 	}
 	b.probing = true
-	return pass{probe: true}, true, 0
+	return pass{probe: true}, true
 }
 
 // verdict is what a request says about the server.

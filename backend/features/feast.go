@@ -316,9 +316,9 @@ func (f *feast) request(ctx context.Context, w *work, entities []Entity, rows []
 	limited, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	for attempt := 0; ; attempt++ {
-		pass, ok, wait := f.breaker.allow(time.Now())
+		pass, ok := f.breaker.allow(time.Now())
 		if !ok {
-			return f.notAsked(wait)
+			return f.stillAway(ErrUnavailable)
 		}
 		began := time.Now()
 		outcome := f.once(limited, w, entities, rows)
@@ -333,6 +333,9 @@ func (f *feast) request(ctx context.Context, w *work, entities []Entity, rows []
 		if err == nil {
 			f.suspicion.answered(entities[0])
 			return nil
+		}
+		if pass.probe && errors.Is(err, ErrUnavailable) {
+			return f.stillAway(err)
 		}
 		if !outcome.again || attempt+1 == attempts || limited.Err() != nil {
 			return err
@@ -354,15 +357,22 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-func (f *feast) notAsked(wait time.Duration) error {
+// away is the error while the breaker keeps requests from the server.
+type away struct {
+	text string
+	err  error
+}
+
+func (a *away) Error() string { return a.text }
+func (a *away) Unwrap() error { return a.err }
+
+// stillAway is the error of a request that was not sent, or of a probe that failed. For a minute or an hour it is what the
+// console shows: its text stays the same from one try to the next.
+func (f *feast) stillAway(err error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	when := "another request tries"
-	if wait > 0 {
-		when = "the next try is in " + wait.Round(10*time.Millisecond).String()
-	}
-	return fmt.Errorf("%w: %s, after %d failures in a row or more; the last: %s", ErrUnavailable, when, breakerFailures,
-		strings.ReplaceAll(f.lastError, ErrUnavailable.Error()+": ", ""))
+	return &away{fmt.Sprintf("%v: asked again every %v to %v, after %d failures in a row or more; the last: %s", ErrUnavailable, breakerWait, breakerLongest,
+		breakerFailures, strings.ReplaceAll(f.lastError, ErrUnavailable.Error()+": ", "")), err}
 }
 
 // account keeps the books of one request and is its error.

@@ -383,11 +383,15 @@ func TestBreakerOpensAndProbes(t *testing.T) {
 			t.Fatalf("%d requests were sent, want %d: then the breaker is open", sent, breakerFailures)
 		}
 		_, err := fetch(t, store, texts("a")...)
-		if sent != breakerFailures || !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "the next try is in ") || !strings.Contains(err.Error(), "connection refused") {
+		if sent != breakerFailures || !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "asked again every 500ms to 5s") || !strings.Contains(err.Error(), "connection refused") {
 			t.Fatalf("%d sent, err = %v", sent, err)
 		}
+		said := err.Error()
 		time.Sleep(breakerWait)
-		_, _ = fetch(t, store, texts("a")...) // the probe fails: open twice as long, without more attempts
+		_, err = fetch(t, store, texts("a")...) // the probe fails: open twice as long, without more attempts
+		if err == nil || err.Error() != said || !errors.Is(err, ErrUnavailable) {
+			t.Errorf("the console would be drawn again for %v, after %s", err, said)
+		}
 		if sent != breakerFailures+1 {
 			t.Fatalf("%d requests were sent, want one probe more", sent)
 		}
@@ -410,30 +414,30 @@ func TestHalfOpenLetsOneThrough(t *testing.T) {
 	var b breaker
 	now := time.Unix(0, 0)
 	for range breakerFailures {
-		p, ok, _ := b.allow(now)
+		p, ok := b.allow(now)
 		if !ok {
 			t.Fatal("closed, but not allowed")
 		}
 		b.done(p, now, serverAway)
 	}
 	now = now.Add(breakerWait)
-	probe, ok, _ := b.allow(now)
+	probe, ok := b.allow(now)
 	if !ok || !probe.probe {
 		t.Fatal("no probe when the wait is over")
 	}
-	if _, ok, wait := b.allow(now); ok || wait != 0 {
+	if _, ok := b.allow(now); ok {
 		t.Fatal("a second request beside the probe")
 	}
 	b.done(pass{}, now, serverAway) // one that began before the breaker opened must not decide for the probe
-	if _, ok, _ := b.allow(now); ok {
+	if _, ok := b.allow(now); ok {
 		t.Fatal("a second request beside the probe")
 	}
 	b.done(probe, now, serverUnknown) // its caller gave up: the next one probes
-	if probe, ok, _ = b.allow(now); !ok {
+	if probe, ok = b.allow(now); !ok {
 		t.Fatal("nobody may probe any more")
 	}
 	b.done(probe, now, serverUp)
-	if p, ok, _ := b.allow(now); !ok || p.probe {
+	if p, ok := b.allow(now); !ok || p.probe {
 		t.Fatal("still open though the probe was answered")
 	}
 }

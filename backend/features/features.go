@@ -9,8 +9,8 @@
 //
 //   - "no answer in time": the store is slow. weir asks for fewer entities at once by itself, down to 16, and lag grows
 //     meanwhile. If it lasts: look at the store's own online database; a longer features.timeout only hides it.
-//   - "the next try is in …": five requests in a row found nobody. weir tries again every half to five seconds; nothing
-//     is lost. Is the server running, and does its address still lead there?
+//   - "asked again every 500ms to 5s": five requests in a row found nobody. weir goes on trying; nothing is lost.
+//     Is the server running, and does its address still lead there?
 //   - "one entity may be the cause": the server refuses a request. If it still answers for other entities, weir finds
 //     the one it chokes on, whose events become dead letters with INVALID values; if not, the server is ill, and its
 //     own log says why.

@@ -261,51 +261,47 @@ func TestWhatIsTooOldIsForgotten(t *testing.T) {
 	w.recordAll(t, newDay(2), 5) // and it goes on
 }
 
-// A machine without a battery begins in 1970 until it is told the time; another was told a time to come.
-func TestAClockThatWasWrongCostsNothingElse(t *testing.T) {
+// A machine without a battery begins in 1970 until it is told the time; another was told a time to come, or has it now.
+func TestAClockThatIsWrongCostsNothing(t *testing.T) {
+	const retain, second = 10 * time.Minute, time.Second
 	for name, wrong := range map[string]time.Duration{"behind": -50 * 365 * 24 * time.Hour, "ahead": 10 * 365 * 24 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "history.db")
 			d := newDay(2)
-			record := func(n int, shift time.Duration) (*writer, time.Time) {
-				w := writerAt(t, path, Config{Retain: time.Hour}) // a start of its own
-				var last time.Time
+			record := func(n int, shift time.Duration) *writer { // a start of its own, after which it prunes
+				w := writerAt(t, path, Config{Retain: retain})
+				var now time.Time
 				for range n {
 					s := d.next()
-					s.At, last = s.At.Add(shift), s.At
-					if err := w.record(t.Context(), s); err != nil {
-						t.Fatal(err)
+					s.At = s.At.Add(shift)
+					if now = s.At; w.record(t.Context(), s) != nil {
+						t.Fatal("not recorded")
 					}
 				}
-				return w, last
-			}
-			rows := func(w *writer, where string) (n int) {
-				if err := w.db.QueryRowContext(t.Context(), "SELECT count(*) FROM snapshots WHERE "+where, start.UnixMilli(), start.Add(time.Hour).UnixMilli()).Scan(&n); err != nil {
+				if err := w.prune(t.Context(), now.Add(second)); err != nil {
 					t.Fatal(err)
 				}
-				return n
+				return w
 			}
-			record(200, 0)
-			record(10, wrong)
-			w, now := record(100, 0)
-			if err := w.prune(t.Context(), now); err != nil {
-				t.Fatal(err)
+			left := func(w *writer, wanted int) {
+				t.Helper()
+				var n int
+				if err := w.db.QueryRowContext(t.Context(), "SELECT count(*) FROM snapshots").Scan(&n); err != nil || n != wanted {
+					t.Errorf("%d snapshots are left, want %d: %v", n, wanted, err)
+				}
 			}
-			if n := rows(w, "at BETWEEN ? AND ?"); n != 300 {
-				t.Errorf("%d of the last hour's 300 snapshots are left", n)
-			}
-			if n := rows(w, "at < ? AND ? > 0"); n != 0 {
-				t.Errorf("%d snapshots are left that seem to be of long ago", n)
-			}
+			left(record(200, 0), 200)
+			left(record(60, wrong), 260)
+			left(record(100, 0), 360)
 			if _, gaps, err := openAt(t, path).Timeline(t.Context(), time.Time{}, time.Time{}); err != nil || gaps.Damaged > 0 {
 				t.Errorf("reading it: %+v %v", gaps, err)
 			}
-			w, now = record(1, 2*time.Hour)
-			if err := w.prune(t.Context(), now.Add(2*time.Hour)); err != nil {
-				t.Fatal(err)
-			}
-			if n := rows(w, "at BETWEEN ? AND ?"); n != 0 {
-				t.Errorf("%d snapshots are left that are two hours old", n)
+			// Of a later day, what is recorded takes the place of what was, whatever its times; and no more than that goes.
+			left(record(500, 24*time.Hour), 600)
+			w := record(600, 24*time.Hour)
+			var old int
+			if err := w.db.QueryRowContext(t.Context(), "SELECT count(*) FROM snapshots WHERE at NOT BETWEEN ? AND ?", start.Add(23*time.Hour).UnixMilli(), start.Add(48*time.Hour).UnixMilli()).Scan(&old); err != nil || old > 0 {
+				t.Errorf("%d snapshots are left of before, and of a time that never was: %v", old, err)
 			}
 		})
 	}

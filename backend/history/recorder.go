@@ -36,7 +36,7 @@ const (
 // Config says where and how long. Path is required.
 type Config struct {
 	Path     string        // of the SQLite file; its folder is made
-	Retain   time.Duration // default: DefaultRetain
+	Retain   time.Duration // of recorded time; default: DefaultRetain
 	MaxBytes int64         // the file's size beyond which the oldest goes, whatever Retain says; default: DefaultMaxBytes
 	Every    time.Duration // default: DefaultEvery
 	Logger   *slog.Logger  // may be nil
@@ -219,8 +219,9 @@ type writer struct {
 	db     *sql.DB
 	file   os.FileInfo // of the database
 	run    int64
-	seq    uint64 // of the last snapshot recorded
-	events uint64 // of the last event recorded
+	seq    uint64        // of the last snapshot recorded
+	events uint64        // of the last event recorded
+	tick   time.Duration // from one snapshot to the next, if that takes longer than Config.Every
 
 	first    int64 // id of the group's first snapshot
 	inGroup  int
@@ -242,7 +243,7 @@ func (w *writer) record(ctx context.Context, s *timeline.Snapshot) (err error) {
 		w.r.status.Snapshots++
 		w.r.status.At = s.At
 	}()
-	w.seq = s.Seq // a snapshot that fails is not tried again: the next one is newer
+	w.seq, w.tick = s.Seq, s.Tick // a snapshot that fails is not tried again: the next one is newer
 	w.r.value = pack.Append(w.r.value[:0], w.r.shape, reflect.ValueOf(s).Elem())
 	alone := w.inGroup == 0 || w.inGroup >= pack.GroupLength
 	if alone {
@@ -302,22 +303,25 @@ func (w *writer) recordEvents(ctx context.Context, tx *sql.Tx, events []event.Ev
 	return known, nil
 }
 
-// oldGroups deletes the groups of which every snapshot is as old as ?1, but the one that is being recorded. A group that
-// reaches into the time to keep stays whole: its first snapshot is the others' dictionary. Each is judged by its own times, not
-// by its place: where the clock jumped, what was recorded later may be older.
-var oldGroups = fmt.Sprintf(`DELETE FROM snapshots WHERE at <= ?1 AND first <> ?2 AND NOT EXISTS (
-	SELECT 1 FROM snapshots AS s WHERE s.id BETWEEN snapshots.first AND snapshots.first + %d AND s.first = snapshots.first AND s.at > ?1)`, pack.GroupLength)
+// oldGroups deletes the groups of which every snapshot is outside the time from ?1 to ?2 and has ?3 others or more recorded
+// after it, but the one that is being recorded, ?4. A group that reaches into what is to be kept stays whole: its first
+// snapshot is the others' dictionary. Each is judged by its own times, for where the clock jumped, what was recorded later may
+// be older; and because a clock that is wrong now says so of all, never more goes than is replaced.
+var oldGroups = fmt.Sprintf(`DELETE FROM snapshots WHERE (at <= ?1 OR at > ?2) AND id <= (SELECT max(id) FROM snapshots) - ?3 AND first <> ?4 AND NOT EXISTS (
+	SELECT 1 FROM snapshots AS s WHERE s.id BETWEEN snapshots.first AND snapshots.first + %d AND s.first = snapshots.first
+	AND (s.at > ?1 AND s.at <= ?2 OR s.id > (SELECT max(id) FROM snapshots) - ?3))`, pack.GroupLength)
 
 // firstGroups deletes so many groups, the first ones.
 const firstGroups = "DELETE FROM snapshots WHERE id < (SELECT DISTINCT first FROM snapshots ORDER BY first LIMIT 1 OFFSET ?1)"
 
-// prune forgets what is older than Retain, and more while the file is too large.
+// prune forgets what is older than Retain once as much has been recorded since, and more while the file is too large.
 func (w *writer) prune(ctx context.Context, now time.Time) error {
 	// Who removes the file means to have its space, not that nothing is recorded from now on; SQLite would not notice.
 	if info, err := os.Stat(w.r.config.Path); errors.Is(err, os.ErrNotExist) || err == nil && !os.SameFile(info, w.file) {
 		return errGone
 	}
-	if err := w.forget(ctx, oldGroups, now.Add(-w.r.config.Retain).UnixMilli(), w.first); err != nil {
+	retain := w.r.config.Retain
+	if err := w.forget(ctx, oldGroups, now.Add(-retain).UnixMilli(), now.Add(retain).UnixMilli(), int64(retain/max(w.r.config.Every, w.tick)), w.first); err != nil {
 		return err
 	}
 	for {

@@ -23,6 +23,9 @@ type stream struct {
 	jump    time.Duration // of the clock, so far
 	arrived int64
 	offset  [4]int64
+	odd     *rand.Rand
+	dead    int64
+	fails   func(s *stream, n int) int // how many of the next second's n events become dead letters; nil: a few odd ones
 
 	endToEnd, processing minute
 	tweak                func(*timeline.Snapshot)
@@ -74,25 +77,37 @@ var middles = func() (out [160]float64) {
 }()
 
 func newStream(seed uint64) *stream {
-	return &stream{random: rand.New(rand.NewPCG(seed, 1)), tracker: New(), going: map[string]bool{}}
+	return &stream{random: rand.New(rand.NewPCG(seed, 1)), odd: rand.New(rand.NewPCG(seed, 2)), tracker: New(), going: map[string]bool{}}
 }
 
-func (s *stream) poisson(mean float64) int {
+func (s *stream) poisson(mean float64) int { return poisson(s.random, mean) }
+
+func poisson(random *rand.Rand, mean float64) int {
 	if mean > 500 {
-		return int(max(mean+math.Sqrt(mean)*s.random.NormFloat64(), 0))
+		return int(max(mean+math.Sqrt(mean)*random.NormFloat64(), 0))
 	}
 	n := 0
-	for left := mean - s.random.ExpFloat64(); left > 0; left -= s.random.ExpFloat64() {
+	for left := mean - random.ExpFloat64(); left > 0; left -= random.ExpFloat64() {
 		n++
 	}
 	return n
 }
 
+// share has such a part of the events fail, each by itself.
+func share(p float64) func(*stream, int) int {
+	return func(s *stream, n int) int { return min(poisson(s.odd, p*float64(n)), n) }
+}
+
 // next lets n events arrive that came late by so many milliseconds and take so many in weir.
 func (s *stream) next(n int, late, takes float64) []timeline.Incident {
 	s.arrived += int64(n)
+	if s.fails == nil {
+		s.fails = share(0.0005)
+	}
+	s.dead += int64(s.fails(s, n))
 	at := start.Add(time.Duration(s.second)*time.Second + s.jump)
 	p := &pipeline.Snapshot{At: at, State: pipeline.Running, Events: text("user_events"), Predictions: text("predictions"), PSI: math.NaN(), PSIThreshold: math.NaN(),
+		Predicted: uint64(s.arrived - s.dead), DeadLettered: uint64(s.dead),
 		EventsPerSecond: float64(n), Lag: int64(float64(n) * takes / 1000),
 		Processing: s.processing.next(s.random, s.second, n, takes),
 		EndToEnd:   s.endToEnd.next(s.random, s.second, n, late+takes)}
@@ -117,7 +132,7 @@ func (s *stream) next(n int, late, takes float64) []timeline.Incident {
 func (s *stream) note(list []timeline.Incident) {
 	open := map[string]bool{}
 	for _, x := range list {
-		if (x.Rule == LatencyHigh || x.Rule == TrafficLow || x.Rule == LagHigh) && x.Ended.IsZero() {
+		if (x.Rule == LatencyHigh || x.Rule == TrafficLow || x.Rule == LagHigh || x.Rule == DeadLetters) && x.Ended.IsZero() {
 			if open[x.Rule] = true; !s.going[x.Rule] {
 				s.said = append(s.said, fmt.Sprintf("%s at %d: %s", x.Rule, s.second, x.Message.String()))
 			}
@@ -381,6 +396,14 @@ func TestGaps(t *testing.T) {
 	}
 }
 
+// failing is a world of so many events a second of which some fail.
+func failing(perSecond float64, fails func(*stream, int) int) func(*stream, int) (int, float64, float64) {
+	return func(s *stream, _ int) (int, float64, float64) {
+		s.fails = fails
+		return s.poisson(perSecond), 3, 5
+	}
+}
+
 // TestNoFalseAlarm lets worlds in which nothing is wrong run for a day each.
 func TestNoFalseAlarm(t *testing.T) {
 	const day = 24 * 3600
@@ -426,6 +449,22 @@ func TestNoFalseAlarm(t *testing.T) {
 		}, nil},
 		{"three a second", 0, func(s *stream, _ int) (int, float64, float64) { return s.poisson(3), 3, 5 }, nil},
 		{"one in five seconds", 0, func(s *stream, _ int) (int, float64, float64) { return s.poisson(0.2), 3, 5 }, nil},
+		{"one in a hundred of two thousand fails", 0, failing(2000, share(0.01)), nil},
+		{"one in a hundred of fifty fails", 0, failing(50, share(0.01)), nil},
+		{"one in a hundred of three fails", 0, failing(3, share(0.01)), nil},
+		{"a batch of odd records a minute", 0, failing(2000, func(s *stream, n int) int {
+			if s.second%60 < 3 {
+				return n / 4
+			}
+			return share(0.0005)(s, n)
+		}), nil},
+		{"odd records come fifty at a time", 0, failing(2000, func(s *stream, n int) int { return min(50*poisson(s.odd, 0.2), n) }), nil},
+		{"a second in ten has two in a hundred fail", 0, failing(2000, func(s *stream, n int) int {
+			if s.odd.Float64() < 0.1 {
+				return share(0.02)(s, n)
+			}
+			return share(0.005)(s, n)
+		}), nil},
 		{"bursts of fifty, one in fifteen seconds", 0, func(s *stream, _ int) (int, float64, float64) {
 			return 50 * s.poisson(1.0/15), 3, 5
 		}, nil},

@@ -24,6 +24,8 @@ const (
 type Tracker struct {
 	open  map[name]*open
 	usual *deviations
+	burst burst
+	drift drifts
 	ended []timeline.Incident // the newest first
 }
 
@@ -35,13 +37,17 @@ type open struct {
 }
 
 // New is a tracker that knows of no incident yet.
-func New() *Tracker { return &Tracker{open: map[name]*open{}, usual: newDeviations()} }
+func New() *Tracker { return &Tracker{open: map[name]*open{}, usual: newDeviations(), drift: drifts{}} }
 
 // Step takes the next snapshot, and returns the incidents of that moment: those that go on, the most important first,
 // then those that have ended within the last hour, the newest first.
 func (t *Tracker) Step(s *timeline.Snapshot) []timeline.Incident {
-	f := &finder{list: Find(s)}
+	f := &finder{drifted: func(rule, subject string, index, threshold float64) bool {
+		return t.drift.judge(s.At, s.Tick, name{rule, subject}, index, threshold)
+	}}
+	f.find(s)
 	t.usual.step(s, f)
+	t.burst.step(s, f)
 	for _, found := range f.list {
 		key := name{found.Rule, found.Subject.String()}
 		was := t.open[key]

@@ -16,9 +16,15 @@ import (
 	"weir/backend/timeline"
 )
 
-// Find is what is wrong in one snapshot. Since is zero where the snapshot does not tell.
+// Find is what is wrong in one snapshot, seen by itself. Since is zero where the snapshot does not tell.
 func Find(s *timeline.Snapshot) []timeline.Incident {
-	f := &finder{}
+	f := &finder{drifted: func(_, _ string, index, threshold float64) bool { return index > threshold }}
+	f.find(s)
+	return f.list
+}
+
+// find is Find, with the finder's own idea of what is drift.
+func (f *finder) find(s *timeline.Snapshot) {
 	for i := range s.Engines {
 		if e := &s.Engines[i]; e.State == timeline.EngineFailed {
 			f.add(event.Critical, "engine failed", e.Name, e.Since, e.Error.String())
@@ -42,13 +48,22 @@ func Find(s *timeline.Snapshot) []timeline.Incident {
 		f.add(event.Warning, "memory nearly full", h.Name.String(), time.Time{}, fmt.Sprintf("%.0f%% used", h.MemoryPercent))
 		f.next("", "find the process that uses it before the system kills one")
 	}
-	return f.list
 }
 
 // nearlyFull is the percentage from which a disk or memory is one to look after.
 const nearlyFull = 95
 
-type finder struct{ list []timeline.Incident }
+// The rules of drift.
+const (
+	FeatureDrifted     = "feature drifted"
+	PredictionsDrifted = "predictions drifted"
+)
+
+type finder struct {
+	list []timeline.Incident
+	// drifted tells whether an index of drift, of a rule and a subject, is an incident at its threshold.
+	drifted func(rule, subject string, index, threshold float64) bool
+}
 
 func (f *finder) add(severity event.Severity, rule, subject string, since time.Time, message string) {
 	f.list = append(f.list, timeline.Incident{Rule: rule, Subject: safetext.Clean(subject), Severity: severity, Since: since, Message: safetext.Clean(message)})
@@ -91,9 +106,7 @@ func (f *finder) pipeline(p *pipeline.Snapshot, stopped bool) {
 		f.verdicts(p, topic)
 	}
 	if share, too := p.LosesTooMany(); too {
-		f.add(event.Warning, "dead letters", topic, time.Time{}, fmt.Sprintf("%.1f%% of the last minute's records", 100*share))
-		f.touches(deadReasons(p)...)
-		f.next("", "look at their reasons and bytes; tell whoever writes "+topic+", then replay those that can be fixed")
+		f.deadLetters(p, time.Time{}, fmt.Sprintf("%.1f%% of the last minute's records", 100*share))
 	}
 	since := p.Features.Since
 	switch p.Features.State {
@@ -107,14 +120,14 @@ func (f *finder) pipeline(p *pipeline.Snapshot, stopped bool) {
 		f.next("", "check the store; the cache covers what it holds")
 	}
 	for i := range p.Features.Drift {
-		if d := &p.Features.Drift[i]; d.PSI > d.Threshold {
-			f.add(event.Warning, "feature drifted", d.Name.String(), time.Time{}, fmt.Sprintf("PSI %.3f, threshold %.3f", d.PSI, d.Threshold))
+		if d := &p.Features.Drift[i]; f.drifted(FeatureDrifted, d.Name.String(), d.PSI, d.Threshold) {
+			f.add(event.Warning, FeatureDrifted, d.Name.String(), time.Time{}, fmt.Sprintf("PSI %.3f, threshold %.3f", d.PSI, d.Threshold))
 			f.touches("model " + p.Model.Version.String())
 			f.next("", "check whether its source changed; if the world itself did, retrain the model")
 		}
 	}
-	if p.PSIThreshold > 0 && p.PSI > p.PSIThreshold {
-		f.add(event.Warning, "predictions drifted", p.Model.Version.String(), time.Time{}, fmt.Sprintf("PSI %.3f, threshold %.3f", p.PSI, p.PSIThreshold))
+	if p.PSIThreshold > 0 && f.drifted(PredictionsDrifted, p.Model.Version.String(), p.PSI, p.PSIThreshold) {
+		f.add(event.Warning, PredictionsDrifted, p.Model.Version.String(), time.Time{}, fmt.Sprintf("PSI %.3f, threshold %.3f", p.PSI, p.PSIThreshold))
 		f.touches("whoever acts on " + p.Predictions.String())
 		f.next("model rollback", "see which bins grew, then which feature moved; if the model is new, roll it back")
 	}
@@ -187,7 +200,10 @@ func (f *finder) mesh(m *mesh.Snapshot) {
 		}
 	}
 	if !m.Error.IsEmpty() {
-		if same == nil {
+		switch {
+		case !m.Scanned:
+			same = []string{"every contract: none could be read, so none is judged"}
+		case same == nil:
 			same = []string{"changes to contracts: the rules last read stay in force"} // judging goes on by them
 		}
 		f.touches(few(same, 6)...)
@@ -221,7 +237,11 @@ func (f *finder) product(p *mesh.Product) {
 	case mesh.Waiting:
 		f.add(event.Warning, "contract not judged", subject, p.Since, p.Error.String())
 		f.touches(consumers(p)...)
-		f.next("", "restore its feed "+p.Feed.String())
+		what := "what it waits for"
+		if !p.Feed.IsEmpty() {
+			what = "its feed " + p.Feed.String()
+		}
+		f.next("", "restore "+what)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/IBM/sarama"
 )
@@ -12,34 +14,78 @@ import (
 // ErrNoTopic is wrapped when a topic does not exist.
 var ErrNoTopic = errors.New("topic does not exist")
 
-// Admin asks a cluster for facts over connections of its own. It is safe for concurrent use; close it.
+// Admin asks a cluster for facts over connections of its own. It is safe for concurrent use; close it. One whose client
+// has panicked gives an error in time, whatever it is asked.
 type Admin struct {
 	cluster Cluster
 	client  sarama.Client
 	admin   sarama.ClusterAdmin
+
+	watch    *Watch
+	hangUp   func()
+	patience time.Duration // after a panic
+	broken   atomic.Bool   // something waits for ever for the goroutine that panicked
 }
 
 // NewAdmin connects to the cluster.
-func NewAdmin(c Cluster) (*Admin, error) {
-	config := c.Config()
-	config.Metadata.Retry.Max = 0 // who asks for facts asks again
-	client, err := sarama.NewClient(c.brokers, config)
+func NewAdmin(c Cluster) (*Admin, error) { return newAdmin(c, askPatience) }
+
+func newAdmin(c Cluster, patience time.Duration) (*Admin, error) {
+	a := &Admin{watch: NewWatch(nil), patience: patience}
+	a.cluster, a.hangUp = c.Apart()
+	_, err := ask(a, func() (struct{}, error) { return struct{}{}, a.connect() })
 	if err != nil {
+		a.release()
 		return nil, c.Unreachable(err)
+	}
+	return a, nil
+}
+
+func (a *Admin) connect() error {
+	config := a.cluster.Config()
+	config.Metadata.Retry.Max = 0 // who asks for facts asks again
+	client, err := sarama.NewClient(a.cluster.brokers, config)
+	if err != nil {
+		return err
 	}
 	admin, err := sarama.NewClusterAdminFromClient(client)
 	if err != nil {
-		_ = client.Close()
-		return nil, c.Unreachable(err)
+		return errors.Join(err, client.Close())
 	}
-	return &Admin{c, client, admin}, nil
+	a.client, a.admin = client, admin
+	return nil
+}
+
+// ask calls f, which asks the brokers.
+func ask[T any](a *Admin, f func() (T, error)) (answer T, err error) {
+	if a.broken.Load() {
+		return answer, a.watch.err()
+	}
+	answer, left, err := bounded(a.watch, a.patience, a.hangUp, f)
+	if left {
+		a.broken.Store(true)
+	}
+	return answer, err
 }
 
 // Close ends the connections.
-func (a *Admin) Close() error { return a.admin.Close() } // closes the client too
+func (a *Admin) Close() error {
+	defer a.release()
+	_, err := ask(a, func() (struct{}, error) { return struct{}{}, a.admin.Close() }) // closes the client too
+	return err
+}
+
+func (a *Admin) release() {
+	a.hangUp()
+	a.watch.Stop()
+}
 
 // Partitions are the partitions of a topic, ascending. The error wraps ErrNoTopic when the broker does not know it.
 func (a *Admin) Partitions(topic string) ([]int32, error) {
+	return ask(a, func() ([]int32, error) { return a.partitions(topic) })
+}
+
+func (a *Admin) partitions(topic string) ([]int32, error) {
 	err := a.client.RefreshMetadata(topic)
 	if errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
 		return nil, fmt.Errorf("topic %q on %s: %w", topic, a.cluster, ErrNoTopic)
@@ -59,7 +105,9 @@ func (a *Admin) Partitions(topic string) ([]int32, error) {
 // CreateTopic makes a topic; one that exists already is fine. Partitions of -1 leave the number to the broker. The
 // replication factor is the broker's default.
 func (a *Admin) CreateTopic(topic string, partitions int32) error {
-	err := a.admin.CreateTopic(topic, &sarama.TopicDetail{NumPartitions: partitions, ReplicationFactor: -1}, false)
+	_, err := ask(a, func() (struct{}, error) {
+		return struct{}{}, a.admin.CreateTopic(topic, &sarama.TopicDetail{NumPartitions: partitions, ReplicationFactor: -1}, false)
+	})
 	if errors.Is(err, sarama.ErrTopicAlreadyExists) {
 		return nil
 	}
@@ -103,7 +151,7 @@ func (a *Admin) GroupOffsets(ctx context.Context, group, topic string) (map[int3
 	if err != nil {
 		return nil, err
 	}
-	committed, err := a.admin.ListConsumerGroupOffsets(group, map[string][]int32{topic: partitions})
+	committed, err := a.groupOffsets(group, topic, partitions)
 	if errors.Is(err, sarama.ErrGroupIDNotFound) {
 		return out, nil // nobody has joined yet
 	}
@@ -118,6 +166,12 @@ func (a *Admin) GroupOffsets(ctx context.Context, group, topic string) (map[int3
 		}
 	}
 	return out, nil
+}
+
+func (a *Admin) groupOffsets(group, topic string, partitions []int32) (*sarama.OffsetFetchResponse, error) {
+	return ask(a, func() (*sarama.OffsetFetchResponse, error) {
+		return a.admin.ListConsumerGroupOffsets(group, map[string][]int32{topic: partitions})
+	})
 }
 
 // OffsetsAt is, by partition, the first offset whose record's timestamp is at or after at (milliseconds since 1970);
@@ -142,11 +196,15 @@ func (a *Admin) OffsetsAt(ctx context.Context, topic string, partitions []int32,
 
 // listOffsets asks each partition's leader once for all of its partitions.
 func (a *Admin) listOffsets(ctx context.Context, topic string, partitions []int32, at int64) (map[int32]int64, error) {
-	type ask struct {
+	return ask(a, func() (map[int32]int64, error) { return a.offsetsOf(ctx, topic, partitions, at) })
+}
+
+func (a *Admin) offsetsOf(ctx context.Context, topic string, partitions []int32, at int64) (map[int32]int64, error) {
+	type question struct {
 		broker     *sarama.Broker
 		partitions []int32
 	}
-	leaders := make(map[int32]*ask)
+	leaders := make(map[int32]*question)
 	for _, p := range partitions {
 		broker, err := a.client.Leader(topic, p)
 		if err != nil {
@@ -154,7 +212,7 @@ func (a *Admin) listOffsets(ctx context.Context, topic string, partitions []int3
 		}
 		l := leaders[broker.ID()]
 		if l == nil {
-			l = &ask{broker: broker}
+			l = &question{broker: broker}
 			leaders[broker.ID()] = l
 		}
 		l.partitions = append(l.partitions, p)

@@ -3,6 +3,7 @@
 package kafka
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -51,7 +52,7 @@ func NewCluster(k config.Kafka) (Cluster, error) {
 	if len(k.Brokers) == 0 {
 		return Cluster{}, fmt.Errorf("%w: no brokers; name at least one as host:port under kafka.brokers", ErrCluster)
 	}
-	c := Cluster{brokers: slices.Clone(k.Brokers), connections: newConnections()}
+	c := Cluster{brokers: slices.Clone(k.Brokers), connections: newConnections(context.Background())}
 	if k.TLS != nil {
 		t, err := TLSConfig("kafka.tls", *k.TLS)
 		if err != nil {

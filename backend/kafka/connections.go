@@ -21,23 +21,34 @@ type connections struct {
 	open map[*connection]struct{} // nil after HangUp
 }
 
-func newConnections() *connections {
+// newConnections are those of nobody yet; they are hung up when parent ends.
+func newConnections(parent context.Context) *connections {
 	c := &connections{open: make(map[*connection]struct{})}
-	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	c.ctx, c.cancel = context.WithCancelCause(parent)
+	context.AfterFunc(c.ctx, c.hangUp)
 	return c
+}
+
+func (c *connections) hangUp() {
+	c.cancel(ErrHungUp)
+	c.mu.Lock()
+	open := c.open
+	c.open = nil
+	c.mu.Unlock()
+	for conn := range open {
+		_ = conn.Conn.Close()
+	}
 }
 
 // HangUp closes every connection of this cluster's clients, those of its copies included, and lets them make no other:
 // what waits for a broker fails at once. It is for the end of a process whose brokers keep it from stopping.
-func (c Cluster) HangUp() {
-	c.connections.cancel(ErrHungUp)
-	c.connections.mu.Lock()
-	open := c.connections.open
-	c.connections.open = nil
-	c.connections.mu.Unlock()
-	for conn := range open {
-		_ = conn.Conn.Close()
-	}
+func (c Cluster) HangUp() { c.connections.hangUp() }
+
+// Apart is the same cluster, whose clients' connections can be hung up without those of the others. Whoever asks for it
+// hangs up in the end; HangUp of c does, too.
+func (c Cluster) Apart() (apart Cluster, hangUp func()) {
+	c.connections = newConnections(c.connections.ctx)
+	return c, c.connections.hangUp
 }
 
 // dialer makes connections that HangUp can close.

@@ -82,3 +82,40 @@ func TestHangUp(t *testing.T) {
 		t.Errorf("%d connections are open", len(cluster.connections.open))
 	}
 }
+
+// TestApartHangsUpAlone: connections apart are hung up without the others, and with all of them.
+func TestApartHangsUpAlone(t *testing.T) {
+	address, _ := silent(t)
+	cluster, err := NewCluster(config.Kafka{Brokers: []string{address}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := func(c Cluster) net.Conn {
+		t.Helper()
+		conn, err := c.Config().Net.Proxy.Dialer.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	refused := func(c Cluster) bool {
+		conn, err := c.Config().Net.Proxy.Dialer.Dial("tcp", address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return errors.Is(err, ErrHungUp)
+	}
+	one, hangUpOne := cluster.Apart()
+	two, hangUpTwo := cluster.Apart()
+	defer hangUpTwo()
+	conn := dial(one)
+	hangUpOne()
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) || !refused(one) || refused(two) || refused(cluster) {
+		t.Errorf("one was hung up: %v, refused %t, %t and %t", err, refused(one), refused(two), refused(cluster))
+	}
+	conn = dial(two)
+	cluster.HangUp()
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) || !refused(two) || !refused(cluster) {
+		t.Errorf("all were hung up: %v, refused %t and %t", err, refused(two), refused(cluster))
+	}
+}

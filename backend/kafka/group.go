@@ -14,7 +14,7 @@ func (a *Admin) Holders(ctx context.Context, group, topic string) (holders map[i
 	if err := ctx.Err(); err != nil {
 		return nil, false, err
 	}
-	groups, err := a.admin.DescribeConsumerGroups([]string{group})
+	groups, err := ask(a, func() ([]*sarama.GroupDescription, error) { return a.admin.DescribeConsumerGroups([]string{group}) })
 	if err != nil {
 		return nil, false, fmt.Errorf("ask for the members of group %q on %s: %w", group, a.cluster, err)
 	}
@@ -46,7 +46,9 @@ func (a *Admin) RemoveInstance(ctx context.Context, group, instance string) erro
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	answer, err := a.admin.RemoveMemberFromConsumerGroup(group, []string{instance})
+	answer, err := ask(a, func() (*sarama.LeaveGroupResponse, error) {
+		return a.admin.RemoveMemberFromConsumerGroup(group, []string{instance})
+	})
 	if err == nil && answer.Err != sarama.ErrNoError {
 		err = answer.Err
 	}

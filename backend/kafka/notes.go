@@ -14,7 +14,7 @@ const MaxNote = 4000
 // Notes are the texts a group has left beside its offsets of a topic's partitions; a partition without one is not in
 // them.
 func (a *Admin) Notes(group, topic string, partitions []int32) (map[int32]string, error) {
-	committed, err := a.admin.ListConsumerGroupOffsets(group, map[string][]int32{topic: partitions})
+	committed, err := a.groupOffsets(group, topic, partitions)
 	if errors.Is(err, sarama.ErrGroupIDNotFound) {
 		return nil, nil
 	}
@@ -32,6 +32,11 @@ func (a *Admin) Notes(group, topic string, partitions []int32) (map[int32]string
 
 // SetNote leaves a text beside an offset of a group that has no members; it takes the place of the one before.
 func (a *Admin) SetNote(group, topic string, partition int32, offset int64, note string) error {
+	_, err := ask(a, func() (struct{}, error) { return struct{}{}, a.setNote(group, topic, partition, offset, note) })
+	return err
+}
+
+func (a *Admin) setNote(group, topic string, partition int32, offset int64, note string) error {
 	refused := func(err error) error {
 		return fmt.Errorf("leave a note as group %q on %s: %w", group, a.cluster, err)
 	}

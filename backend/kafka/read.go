@@ -58,6 +58,10 @@ func (a *Admin) read(ctx context.Context, topic string, partition int32, from, t
 
 // fetch asks for one block of records.
 func (a *Admin) fetch(topic string, partition int32, from int64, size int32) (*sarama.FetchResponseBlock, error) {
+	return ask(a, func() (*sarama.FetchResponseBlock, error) { return a.fetchFrom(topic, partition, from, size) })
+}
+
+func (a *Admin) fetchFrom(topic string, partition int32, from int64, size int32) (*sarama.FetchResponseBlock, error) {
 	broker, err := a.client.Leader(topic, partition)
 	if err != nil {
 		return nil, fmt.Errorf("find the leader of %s/%d: %w", topic, partition, err)

@@ -158,7 +158,18 @@ func (s Sources) InferCommand(ctx context.Context, w io.Writer, args []string) e
 	if err != nil {
 		return err
 	}
+	if profile.Rows == 0 {
+		return fmt.Errorf("%s: %s; there is nothing to draft from", profile.Source, noRows(profile))
+	}
 	return WriteDraft(w, profile, domain, name)
+}
+
+// noRows says why a profile is of no rows.
+func noRows(p Profile) string {
+	if p.Undecodable > 0 {
+		return "no row, and " + plural(int(p.Undecodable), "record") + " that could not be decoded: " + p.Garbage
+	}
+	return "no rows"
 }
 
 // baseName is a file's name without its folder and endings.
@@ -187,18 +198,27 @@ func (s Sources) RelationsCommand(ctx context.Context, w io.Writer, args []strin
 		}
 		profiles[key] = profile
 	}
+	for key, p := range profiles {
+		if p.Rows == 0 {
+			return fmt.Errorf("%s: %s; nothing can be said of its joins", key, noRows(p))
+		}
+	}
 	if len(profiles) < 2 {
 		return errors.New("a join takes two data sets; name at least two, such as orders=orders.csv users=users.parquet")
 	}
 	if format == "json" {
-		return WriteRelationsJSON(w, Relations(profiles))
+		return WriteRelationsJSON(w, Relations(profiles), profiles)
 	}
-	return WriteRelations(w, Relations(profiles))
+	return WriteRelations(w, Relations(profiles), profiles)
 }
 
 func (s Sources) named(ctx context.Context, arg string) (string, Profile, error) {
 	if key, sources, ok := strings.Cut(arg, "="); ok && !exists(arg) {
-		p, err := s.Profile(ctx, strings.Split(sources, ","))
+		files := strings.Split(sources, ",")
+		if key == "" || slices.Contains(files, "") {
+			return "", Profile{}, fmt.Errorf("%q: expected PRODUCT=FILE[,FILE…], found an empty name", arg)
+		}
+		p, err := s.Profile(ctx, files)
 		return key, p, err
 	}
 	if !exists(arg) && formatOf(arg) == "" && s.Find != nil {
@@ -219,7 +239,9 @@ func ProductNames(r *Registry) []string {
 	}
 	var names []string
 	for _, e := range entries {
-		names = append(names, e.Domain+"/"+e.Name)
+		if e.Domain != NoDomain {
+			names = append(names, e.Domain+"/"+e.Name)
+		}
 	}
 	return names
 }
@@ -235,12 +257,54 @@ func DomainNames(r *Registry) []string {
 	return slices.Compact(names)
 }
 
-// LintCommand writes what a lint finds in products that a person named. The code is 1 when there is an error among it.
-func LintCommand(w io.Writer, refs []string, find func(ref string) (DataProduct, error)) (code int, err error) {
-	for _, ref := range refs {
-		p, err := find(ref)
+// LintRegistry writes what a lint finds in all products of a registry, those that cannot be read or lie where no product does
+// included. The code is 1 when there is an error among it.
+func LintRegistry(w io.Writer, r *Registry) (code int, err error) {
+	entries, _, err := r.Scan()
+	if err != nil {
+		return 0, err
+	}
+	out, linted := printer{w: w}, map[string]bool{}
+	for _, e := range entries {
+		if linted[e.Path] { // another schema object of the contract
+			continue
+		}
+		linted[e.Path] = true
+		path := filepath.Join(r.Dir(), e.Path)
+		if e.Err != nil {
+			code = 1
+			for line := range strings.SplitSeq(e.Err.Error(), "\n") {
+				out.line("%s: %s (file): %s", path, contract.Fatal, strings.TrimPrefix(line, path+": "))
+			}
+			continue
+		}
+		p, err := r.Get(e.Domain, strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)))
 		if err != nil {
 			return 0, err
+		}
+		one, err := WriteLint(w, path, p)
+		if err != nil {
+			return 0, err
+		}
+		code = max(code, one)
+	}
+	if len(entries) == 0 {
+		out.line("no data products in %s", r.Dir())
+	}
+	return code, out.err
+}
+
+// LintCommand writes what a lint finds in products that a person named. The code is 1 when there is an error among it.
+func LintCommand(w io.Writer, refs []string, find func(ref string) (DataProduct, error)) (code int, err error) {
+	out := printer{w: w}
+	for _, ref := range refs {
+		p, err := find(ref)
+		if err != nil { // the others are linted all the same
+			code = 1
+			for line := range strings.SplitSeq(err.Error(), "\n") {
+				out.line("%s: %s (file): %s", ref, contract.Fatal, strings.TrimPrefix(line, ref+": "))
+			}
+			continue
 		}
 		one, err := WriteLint(w, ref, p)
 		if err != nil {
@@ -248,7 +312,7 @@ func LintCommand(w io.Writer, refs []string, find func(ref string) (DataProduct,
 		}
 		code = max(code, one)
 	}
-	return code, nil
+	return code, out.err
 }
 
 // DiffCommand writes what changed between versions of a product that a person named, the oldest first. mode is one of

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"weir/backend/mesh/judge"
@@ -21,6 +22,12 @@ var (
 	errQuote = errors.New("a quoted field is never closed")
 	errNUL   = errors.New("a NUL byte; this is no text file")
 )
+
+// notUTF8 says of something in a row that it is not UTF-8, and where.
+func notUTF8(what string, row []byte) error {
+	at := scan.NotUTF8(row, false)
+	return fmt.Errorf("%s is not UTF-8 at byte %d of its row (%#x); write the file as UTF-8, such as with iconv -f LATIN1 -t UTF-8", what, at, row[at])
+}
 
 // csv judges a CSV text whose beginning was peeked at; whole tells that start is all of it.
 func (v *validation) csv(text *bufio.Reader, start []byte, whole bool, name string) error {
@@ -83,6 +90,9 @@ func header(start []byte, whole bool, comma byte) ([]string, int, error) {
 			if bytes.IndexByte(f.Raw, 0) >= 0 {
 				return nil, 0, fmt.Errorf("line 1: %w", errNUL)
 			}
+			if scan.NotUTF8(f.Raw, false) >= 0 {
+				return nil, 0, fmt.Errorf("line 1: %w", notUTF8(fmt.Sprintf("the name of column %d", i+1), start[length-n:length]))
+			}
 			name := string(f.Raw)
 			if name == "" {
 				name = fmt.Sprintf("Unnamed: %d", i)
@@ -124,6 +134,7 @@ type csvWorker struct {
 	scanner *scan.CSV
 	cells   []judge.Cell
 	nulls   *scan.Nulls // nil when the contract asks for more than nulls
+	utf8    bool        // all the bytes at hand are; else each row is looked at
 }
 
 func (f *csvFile) worker(j *judge.Judge, slots []int) *csvWorker {
@@ -139,7 +150,8 @@ func (f *csvFile) worker(j *judge.Judge, slots []int) *csvWorker {
 // allow.
 func (w *csvWorker) rows(data []byte, first int64, final, strict bool) (length int, rows int64, err error) {
 	crs, onlyCRLF := scan.LineEnds(data)
-	fast, slow := w.nulls != nil && onlyCRLF, 1
+	w.utf8 = scan.NotUTF8(data, !final) < 0
+	fast, slow := w.nulls != nil && onlyCRLF && w.utf8, 1
 	for length < len(data) {
 		if fast {
 			n, counted := w.countNulls(data[length:], crs, first+rows)
@@ -177,8 +189,17 @@ func (w *csvWorker) one(data []byte, number int64, final, strict bool) (length i
 		w.judge.Undecodable(nil, where, fmt.Errorf("%d fields; the header has %d", len(fields), len(w.slots)))
 		return n, 1, nil
 	}
+	if !w.utf8 && scan.NotUTF8(data[:n], false) >= 0 {
+		w.judge.Undecodable(nil, where, w.notUTF8(fields, data[:n]))
+		return n, 1, nil
+	}
 	w.judge.Row(w.slots[:len(fields)], w.fill(fields), where)
 	return n, 1, nil
+}
+
+func (w *csvWorker) notUTF8(fields []scan.Field, row []byte) error {
+	i := slices.IndexFunc(fields, func(f scan.Field) bool { return scan.NotUTF8(f.Raw, false) >= 0 })
+	return notUTF8("column "+w.file.names[max(0, i)], row)
 }
 
 func (w *csvWorker) fill(fields []scan.Field) []judge.Cell {

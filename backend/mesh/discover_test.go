@@ -136,7 +136,7 @@ func TestRelationsFindTheJoin(t *testing.T) {
 		t.Fatalf("%+v", relations)
 	}
 	var b bytes.Buffer
-	if err := WriteRelations(&b, relations); err != nil || !strings.Contains(b.String(), "commerce/orders.user_id → crm/users.user_id") || !strings.Contains(b.String(), "±") {
+	if err := WriteRelations(&b, relations, nil); err != nil || !strings.Contains(b.String(), "commerce/orders.user_id → crm/users.user_id") || !strings.Contains(b.String(), "±") {
 		t.Errorf("%v %s", err, b.String())
 	}
 }

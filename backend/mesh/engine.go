@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -50,7 +51,6 @@ type Engine struct {
 	schemas *schemas // nil without a schema registry
 	log     event.Log
 
-	run      *safego.Group // what the current Run has at work
 	wake     chan struct{} // tells feedAll that a product has come or changed
 	mu       sync.Mutex    // guards products
 	products map[string]*live
@@ -61,9 +61,12 @@ type Engine struct {
 	onTopic   atomic.Pointer[map[string][]*live] // the products a topic feeds, for Batch
 	tapFailed atomic.Bool
 	pace      pace
+	// abandonPatience is the constant of that name, shorter in tests.
+	abandonPatience time.Duration
 
 	masks maskCache // what Masks said of fields, until a contract changes
 
+	scanned       atomic.Bool // the registry was read at least once
 	registryError atomic.Pointer[string]
 	clusterError  atomic.Pointer[string]
 	snapshot      atomic.Pointer[Snapshot]
@@ -80,7 +83,7 @@ func New(c Config) *Engine {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{config: c, pace: defaultPace, schemas: newSchemas(c.SchemaRegistry), wake: make(chan struct{}, 1), products: map[string]*live{}}
+	e := &Engine{config: c, pace: defaultPace, abandonPatience: abandonPatience, schemas: newSchemas(c.SchemaRegistry), wake: make(chan struct{}, 1), products: map[string]*live{}}
 	broker := ""
 	if brokers := c.Cluster.Brokers(); len(brokers) > 0 {
 		broker = brokers[0]
@@ -111,19 +114,49 @@ type live struct {
 	told    told // to lineage
 }
 
-// Run judges until ctx ends. A registry or broker that is away is waited for. The only error is a panic (*safego.Panic):
-// the next Run judges the windows anew.
+// engineRun is one Run: what it has at work, which fails together, and the cluster by connections of its own.
+type engineRun struct {
+	safego.Group
+	cluster kafka.Cluster
+}
+
+// Run judges until ctx ends. A registry or broker that is away is waited for. The only error is a panic (*safego.Panic),
+// be it one of a client of Kafka's: the next Run judges the windows anew.
 func (e *Engine) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	defer e.schemas.close()
-	e.run = &safego.Group{Failed: func(*safego.Panic) { stop() }}
-	e.run.Go(func() { e.watch(ctx) })
-	e.run.Go(func() { e.feedAll(ctx) })
-	e.run.Go(func() { e.reporter.run(ctx) })
-	e.run.Go(func() { e.judgeOnTime(ctx) })
-	e.run.Wait()
-	return e.run.Err()
+	r := &engineRun{Group: safego.Group{Failed: func(*safego.Panic) { stop() }}}
+	var hangUp func()
+	r.cluster, hangUp = e.config.Cluster.Apart()
+	defer hangUp()
+	clients := kafka.NewWatch(r.Fail)
+	defer clients.Stop()
+	r.Go(func() { e.watch(ctx) })
+	r.Go(func() { e.feedAll(ctx, r) })
+	r.Go(func() { e.reporter.run(ctx) })
+	r.Go(func() { e.judgeOnTime(ctx) })
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.Wait()
+	}()
+	if clients.Outlast(ended, e.abandonPatience, hangUp) {
+		e.abandon()
+	}
+	return r.Err()
+}
+
+// abandonPatience is how long a run whose client has panicked may take to end by itself and, once its connections are
+// closed, to end for that.
+const abandonPatience = 5 * time.Second
+
+// abandon leaves the readers of a run behind that wait for a client that has panicked.
+func (e *Engine) abandon() {
+	e.config.Logger.Error("a kafka client that panicked does not end: it is left behind")
+	for _, p := range e.sorted() {
+		p.feed.abandon()
+	}
 }
 
 func (e *Engine) judgeOnTime(ctx context.Context) {
@@ -139,8 +172,14 @@ func (e *Engine) judgeOnTime(ctx context.Context) {
 	}
 }
 
-// watch keeps the products in step with the registry's folder.
+// watch keeps the products in step with the registry's folder. Those of an earlier run are judged anew: it may have ended
+// with a panic of a judge.
 func (e *Engine) watch(ctx context.Context) {
+	for _, p := range e.sorted() {
+		p.mu.Lock()
+		p.made = nil
+		p.mu.Unlock()
+	}
 	var registry *Registry
 	defer func() {
 		if registry != nil {
@@ -150,23 +189,11 @@ func (e *Engine) watch(ctx context.Context) {
 	ticker := time.NewTicker(scanEvery)
 	defer ticker.Stop()
 	for {
-		var err error
-		if registry == nil {
-			registry, err = OpenRegistry(e.config.Registry)
-		}
-		var entries []Entry
+		entries, err := e.scan(&registry)
+		e.tell(&e.registryError, err, "the registry cannot be read", "the registry can be read again")
 		if err == nil {
-			entries, _, err = registry.Scan()
-		}
-		if err == nil {
-			e.tell(&e.registryError, nil, "the registry cannot be read", "the registry can be read again")
 			e.adopt(entries)
-		} else {
-			e.tell(&e.registryError, err, "the registry cannot be read", "")
-			if registry != nil && errors.Is(err, ErrNoRegistry) { // the folder was replaced: open it anew
-				_ = registry.Close()
-				registry = nil
-			}
+			e.scanned.Store(true)
 		}
 		select {
 		case <-ctx.Done():
@@ -174,6 +201,25 @@ func (e *Engine) watch(ctx context.Context) {
 		case <-ticker.C:
 		}
 	}
+}
+
+// scan reads the registry's folder. One that was moved away or replaced since it was opened is opened anew.
+func (e *Engine) scan(registry **Registry) ([]Entry, error) {
+	if *registry != nil {
+		entries, _, err := (*registry).Scan()
+		if !errors.Is(err, ErrNoRegistry) {
+			return entries, err
+		}
+		_ = (*registry).Close() // only read from
+		*registry = nil
+	}
+	opened, err := OpenRegistry(e.config.Registry)
+	if err != nil {
+		return nil, err
+	}
+	*registry = opened
+	entries, _, err := opened.Scan()
+	return entries, err
 }
 
 // tell keeps an error for the snapshot and makes an event of its coming and going.
@@ -227,6 +273,9 @@ func (e *Engine) adopt(entries []Entry) {
 func (p *live) adopt(entry Entry, window time.Duration, rows int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.made != nil && (entry.Product == nil || bytes.Equal(entry.Product.Source, p.made.Source)) {
+		entry.Product = p.made // of a registry that was opened anew, or a file that was put back as it was
+	}
 	p.entry = entry
 	if entry.Product == nil || entry.Product == p.made {
 		return false
@@ -261,8 +310,9 @@ func (e *Engine) sorted() []*live {
 
 // judgeAll looks at every window and publishes the snapshot.
 func (e *Engine) judgeAll(now time.Time) {
+	scanned := e.scanned.Load() // before its products are looked at
 	all := e.sorted()
-	s := &Snapshot{At: now, Registry: safetext.Clean(e.config.Registry), Window: e.config.Window, WindowRows: e.config.WindowRows, Products: make([]Product, 0, len(all))}
+	s := &Snapshot{At: now, Registry: safetext.Clean(e.config.Registry), Scanned: scanned, Window: e.config.Window, WindowRows: e.config.WindowRows, Products: make([]Product, 0, len(all))}
 	cluster := e.clusterError.Load()
 	for _, p := range all {
 		s.Products = append(s.Products, p.judgeNow(now, cluster, e))

@@ -2,7 +2,9 @@ package mesh
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,10 +18,14 @@ import (
 	"go.uber.org/goleak"
 
 	"weir/backend/kafka"
+	"weir/backend/mesh/judge"
 	"weir/config"
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(clientMineEnv) != "" { // what a client that panicked has left behind ends with the process
+		os.Exit(m.Run())
+	}
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*Cluster).run"))
 }
 
@@ -283,6 +289,9 @@ func TestBadFilesKeepTheLastGoodVersionInForce(t *testing.T) {
 	if !strings.Contains(p.Error.String(), `line 15, column 1: data product: unknown key "surprise"`) {
 		t.Errorf("error %q", p.Error)
 	}
+	if !strings.Contains(p.Error.String(), "the last good version stays in force") {
+		t.Errorf("nobody is told what is in force: %q", p.Error)
+	}
 	w.file("commerce/user_events.yaml", strings.Replace(userEvents, "  - timestamp\n", "", 1))
 	w.until("user_events", "held by its new version", is(Holds))
 }
@@ -349,6 +358,68 @@ func TestARegistryThatIsNotThereIsWaitedFor(t *testing.T) {
 	w.event("the registry can be read again")
 }
 
+// TestARegistryThatIsReplaced moves the folder away from under the engine: a file in its place is said, the rules stay in
+// force, and another folder there is the registry from then on.
+func TestARegistryThatIsReplaced(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, time.Minute, kafka.EmbeddedTopic{Name: "user_events", Partitions: 1})
+	w.file("commerce/user_events.yaml", userEvents)
+	w.until("user_events", "was found", func(Product) bool { return true })
+	if !w.engine.Snapshot().Scanned {
+		t.Error("the registry was read, and the snapshot denies it")
+	}
+	away := filepath.Join(t.TempDir(), "away")
+	if err := errors.Join(os.Rename(w.registry, away), os.WriteFile(w.registry, []byte("not a folder"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(time.Minute)
+	for w.engine.Snapshot().Error.IsEmpty() && time.Now().Before(deadline) {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if s := w.engine.Snapshot(); !strings.Contains(s.Error.String(), "is a file") || len(s.Products) != 1 {
+		t.Fatalf("error %q, %d products", s.Error, len(s.Products))
+	}
+	if err := errors.Join(os.Remove(w.registry), os.MkdirAll(filepath.Join(w.registry, "commerce"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	w.file("commerce/orders.yaml", strings.ReplaceAll(userEvents, "user_events", "orders"))
+	w.until("orders", "was found in the other folder", func(Product) bool { return true })
+	if s := w.engine.Snapshot(); !s.Error.IsEmpty() || len(s.Products) != 1 {
+		t.Errorf("error %q, %d products", s.Error, len(s.Products))
+	}
+}
+
+// TestAContractThatComesBackAsItWasKeepsItsWindow: the folder is swapped for a copy, in which the file is broken and then
+// mended.
+func TestAContractThatComesBackAsItWasKeepsItsWindow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, time.Minute, kafka.EmbeddedTopic{Name: "user_events", Partitions: 1})
+	w.file("commerce/user_events.yaml", userEvents)
+	w.until("user_events", "had no data", is(NoData))
+	w.send("user_events", 0, many(20, good)...)
+	w.until("user_events", "held", is(Holds))
+	window := func() *judge.Judge {
+		p := w.engine.sorted()[0]
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.judge
+	}
+	judged := window()
+	if err := os.Rename(w.registry, filepath.Join(t.TempDir(), "away")); err != nil {
+		t.Fatal(err)
+	}
+	w.file("commerce/user_events.yaml", "name: [")
+	p := w.until("user_events", "was unreadable", is(Bad))
+	if p.Description.String() != "Events of users" || p.Rows != 20 {
+		t.Errorf("the last good version is not in force: %q, %d rows", p.Description, p.Rows)
+	}
+	w.file("commerce/user_events.yaml", userEvents)
+	w.until("user_events", "held again", is(Holds))
+	if window() != judged {
+		t.Error("the same contract starts with an empty window")
+	}
+}
+
 func TestAvroIsReadByItsSchemaAndTheRegistryIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	var away atomic.Bool
@@ -395,6 +466,31 @@ func TestAvroIsReadByItsSchemaAndTheRegistryIsWaitedFor(t *testing.T) {
 			t.Errorf("no %q in %s", want, text)
 		}
 	}
+}
+
+func TestAWindowByCountIsFilledByThosePartitionsThatHaveRecords(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		held      []int64
+		sum, want int64
+	}{{[]int64{0, 50, 0}, 20, 20}, {[]int64{50, 50}, 20, 10}, {[]int64{9, 1, 9}, 10, 5}, {[]int64{2, 1, 3}, 6, 3}, {[]int64{2, 1}, 6, math.MaxInt64}, {nil, 5, math.MaxInt64}} {
+		if got := equalShare(c.held, c.sum); got != c.want {
+			t.Errorf("of %v each gives %d to %d, want %d", c.held, got, c.sum, c.want)
+		}
+	}
+	w := newWorld(t, time.Minute, kafka.EmbeddedTopic{Name: "orders", Partitions: 3})
+	w.send("orders", 1, many(50, func(i int) string { return fmt.Sprintf(`{"id":%d}`, i) })...)
+	w.file("shop/orders.yaml", `apiVersion: v3.1.0
+kind: DataContract
+id: orders
+version: 1.0.0
+status: active
+customProperties: [{property: window, value: 20 rows}]
+schema:
+- name: orders
+  properties: [{name: id, logicalType: integer}]
+`)
+	w.until("orders", "was full", func(p Product) bool { return p.State == Holds && p.Rows == 20 })
 }
 
 func TestAWindowByCountHoldsTheNewestRecordsForAsLongAsItTakes(t *testing.T) {

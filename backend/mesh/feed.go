@@ -13,6 +13,7 @@ import (
 	"github.com/IBM/sarama"
 
 	"weir/backend/event"
+	"weir/backend/kafka"
 	"weir/backend/mesh/judge"
 )
 
@@ -119,6 +120,16 @@ func (f *feed) stop() {
 	}
 }
 
+// abandon forgets the readers, which wait for a client that has panicked: they judge nothing any more.
+func (f *feed) abandon() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.consumer = nil
+	for id, p := range f.parts {
+		f.parts[id] = &part{next: p.next, ahead: p.ahead, target: p.target}
+	}
+}
+
 // forget makes the next readers start from the window's start again.
 func (f *feed) forget() {
 	f.mu.Lock()
@@ -159,21 +170,27 @@ func (f *feed) set(topic, problem string) {
 }
 
 // feedAll connects to the cluster and keeps a reader on every partition that feeds a product.
-func (e *Engine) feedAll(ctx context.Context) {
+func (e *Engine) feedAll(ctx context.Context, r *engineRun) {
 	fed := map[*live]bool{}
 	for ctx.Err() == nil {
-		client, err := sarama.NewClient(e.config.Cluster.Brokers(), e.saramaConfig())
+		client, err := sarama.NewClient(r.cluster.Brokers(), saramaConfig(r.cluster))
 		if err != nil {
-			e.clusterAway(err)
+			e.clusterAway(ctx, err)
 			e.rest(ctx, probeEvery)
 			continue
 		}
-		e.feedFrom(ctx, client, fed)
+		e.feedFrom(ctx, connection{client, r}, fed)
 	}
 }
 
+// connection is a client and the run that it is of.
+type connection struct {
+	sarama.Client
+	run *engineRun
+}
+
 // feedFrom feeds the products from one connection, until it is lost or ctx ends.
-func (e *Engine) feedFrom(ctx context.Context, client sarama.Client, fed map[*live]bool) {
+func (e *Engine) feedFrom(ctx context.Context, client connection, fed map[*live]bool) {
 	defer func() {
 		for p := range fed {
 			p.feed.stop()
@@ -185,8 +202,8 @@ func (e *Engine) feedFrom(ctx context.Context, client sarama.Client, fed map[*li
 	e.probeUntilLost(ctx, client, fed)
 }
 
-func (e *Engine) saramaConfig() *sarama.Config {
-	c := e.config.Cluster.Config()
+func saramaConfig(cluster kafka.Cluster) *sarama.Config {
+	c := cluster.Config()
 	c.Consumer.Return.Errors = true
 	c.Consumer.Retry.Backoff = 500 * time.Millisecond
 	c.Consumer.MaxWaitTime = 200 * time.Millisecond
@@ -199,7 +216,10 @@ func (e *Engine) saramaConfig() *sarama.Config {
 	return c
 }
 
-func (e *Engine) clusterAway(err error) {
+func (e *Engine) clusterAway(ctx context.Context, err error) {
+	if ctx.Err() != nil { // its connections were closed
+		return
+	}
 	e.tell(&e.clusterError, fmt.Errorf("the broker is away: %w", err), "topics cannot be read", "")
 }
 
@@ -217,7 +237,7 @@ func (e *Engine) rest(ctx context.Context, pause time.Duration) {
 // probeUntilLost asks for the topics' metadata again and again, which tells whether the broker is there, whether a
 // topic is, and how many partitions it has. It returns when ctx ends or the broker has been away for so long that a
 // new connection should be tried.
-func (e *Engine) probeUntilLost(ctx context.Context, client sarama.Client, fed map[*live]bool) {
+func (e *Engine) probeUntilLost(ctx context.Context, client connection, fed map[*live]bool) {
 	failures := 0
 	for ctx.Err() == nil {
 		away := error(nil)
@@ -239,7 +259,7 @@ func (e *Engine) probeUntilLost(ctx context.Context, client sarama.Client, fed m
 		}
 		if away != nil {
 			failures++
-			e.clusterAway(away)
+			e.clusterAway(ctx, away)
 		} else {
 			failures = 0
 			e.tell(&e.clusterError, nil, "", "topics can be read again")
@@ -286,7 +306,7 @@ func (e *Engine) route(products []*live) {
 }
 
 // probe looks at one product's topic and starts what readers it lacks. The error is about the broker.
-func (e *Engine) probe(ctx context.Context, client sarama.Client, p *live) error {
+func (e *Engine) probe(ctx context.Context, client connection, p *live) error {
 	p.mu.Lock()
 	product, generation := p.made, p.generation
 	p.mu.Unlock()
@@ -319,14 +339,14 @@ func (e *Engine) probe(ctx context.Context, client sarama.Client, p *live) error
 }
 
 // startReaders starts a reader on each partition that nobody reads.
-func (e *Engine) startReaders(ctx context.Context, client sarama.Client, p *live, generation int, topic string, partitions []int32) error {
+func (e *Engine) startReaders(ctx context.Context, client connection, p *live, generation int, topic string, partitions []int32) error {
 	f := &p.feed
 	f.mu.Lock()
 	running := f.consumer != nil && f.generation == generation && len(f.parts) == len(partitions)
 	f.mu.Unlock()
 	if !running {
 		f.stop()
-		if err := e.startFeed(client, p, generation, topic, partitions); err != nil {
+		if started, err := e.startFeed(client, p, generation, topic, partitions); err != nil || !started {
 			return err
 		}
 	}
@@ -345,14 +365,18 @@ func (e *Engine) startReaders(ctx context.Context, client sarama.Client, p *live
 	return nil
 }
 
-// startFeed finds where each partition is to be read from.
-func (e *Engine) startFeed(client sarama.Client, p *live, generation int, topic string, partitions []int32) error {
+// startFeed finds where each partition is to be read from. It does not start where another version of the contract has come
+// meanwhile: these are the places of the one before, and forget has been told that they are no more.
+func (e *Engine) startFeed(client sarama.Client, p *live, generation int, topic string, partitions []int32) (started bool, err error) {
 	p.mu.Lock()
 	window, rows := p.window, p.rows
 	p.mu.Unlock()
 	backlog := e.config.Backlog
-	if rows > 0 { // by count: an equal share of each partition
-		window, backlog = math.MaxInt64, (rows+int64(len(partitions))-1)/int64(len(partitions))
+	if rows > 0 {
+		window = math.MaxInt64
+		if backlog, err = shareOf(client, topic, partitions, rows); err != nil {
+			return false, err
+		}
 	}
 	f := &p.feed
 	parts := make(map[int32]*part, len(partitions))
@@ -365,7 +389,7 @@ func (e *Engine) startFeed(client sarama.Client, p *live, generation int, topic 
 		f.mu.Unlock()
 		start, end, err := startAt(client, topic, id, resume, window, backlog)
 		if err != nil {
-			return fmt.Errorf("partition %s/%d: %w", topic, id, err)
+			return false, fmt.Errorf("partition %s/%d: %w", topic, id, err)
 		}
 		if parts[id] = (&part{next: start, target: end}); start == resume { // else it is another topic of that name
 			parts[id].ahead = ahead
@@ -373,12 +397,48 @@ func (e *Engine) startFeed(client sarama.Client, p *live, generation int, topic 
 	}
 	consumer, err := sarama.NewConsumerFromClient(client)
 	if err != nil {
-		return err
+		return false, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.generation != generation {
+		return false, consumer.Close()
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.consumer, f.generation, f.parts, f.started = consumer, generation, parts, time.Now()
-	return nil
+	return true, nil
+}
+
+// shareOf is how many of its newest records each partition gives, at most, to a window of so many: an equal share, and what
+// others have not.
+func shareOf(client sarama.Client, topic string, partitions []int32, rows int64) (int64, error) {
+	held := make([]int64, 0, len(partitions))
+	for _, id := range partitions {
+		end, err := client.GetOffset(topic, id, sarama.OffsetNewest)
+		if err != nil {
+			return 0, fmt.Errorf("partition %s/%d: %w", topic, id, err)
+		}
+		oldest, err := client.GetOffset(topic, id, sarama.OffsetOldest)
+		if err != nil {
+			return 0, fmt.Errorf("partition %s/%d: %w", topic, id, err)
+		}
+		held = append(held, max(0, end-oldest))
+	}
+	return equalShare(held, rows), nil
+}
+
+// equalShare is the least that each may give, as far as it has so many, for all together to give the sum.
+func equalShare(held []int64, sum int64) int64 {
+	slices.Sort(held)
+	for i, n := range held {
+		others := int64(len(held) - i)
+		if share := (sum + others - 1) / others; n >= share {
+			return share
+		}
+		sum -= n
+	}
+	return math.MaxInt64 // all there is
 }
 
 // startAt is where a partition is read from: where it was left, else the window's start but not more than the backlog
@@ -404,30 +464,38 @@ func startAt(client sarama.Client, topic string, id int32, resume int64, window 
 }
 
 // startReader reads a partition from where its feed stands.
-func (e *Engine) startReader(ctx context.Context, client sarama.Client, p *live, generation int, topic string, id int32, part *part) error {
+func (e *Engine) startReader(ctx context.Context, client connection, p *live, generation int, topic string, id int32, part *part) error {
 	f := &p.feed
 	oldest, err := client.GetOffset(topic, id, sarama.OffsetOldest)
 	if err != nil {
 		return err
 	}
+	p.mu.Lock()
 	f.mu.Lock()
+	outdated := p.generation != generation
 	consumer, start, end := f.consumer, max(part.next, oldest), part.target
 	missed := start - part.next
-	part.next = start
+	if !outdated {
+		part.next = start
+	}
 	f.mu.Unlock()
+	p.mu.Unlock()
+	if outdated { // the next probe starts the feed anew
+		return nil
+	}
 	messages, err := consumer.ConsumePartition(topic, id, start)
 	if err != nil {
 		return err
 	}
 	if missed > 0 {
-		add(&e.log, time.Now(), p.key, event.Warning, fmt.Sprintf("%d records of %s/%d were gone before they could be judged", missed, topic, id))
+		add(&e.log, time.Now(), p.key, event.Warning, fmt.Sprintf("%s of %s/%d gone before being judged", plural(int(missed), "record"), topic, id))
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	r := &reader{cancel: cancel, done: make(chan struct{})}
 	f.mu.Lock()
 	part.reader = r
 	f.mu.Unlock()
-	e.run.Go(func() {
+	client.run.Go(func() {
 		defer close(r.done)
 		defer cancel()
 		defer func() {
@@ -440,15 +508,15 @@ func (e *Engine) startReader(ctx context.Context, client sarama.Client, p *live,
 				part.reader = nil
 			}
 		}()
-		e.readPartition(ctx, p, generation, id, messages, end)
+		e.readPartition(ctx, p, generation, id, part, messages, end)
 	})
 	return nil
 }
 
 // readPartition judges the records of one partition until ctx ends or sarama gives the partition up.
-func (e *Engine) readPartition(ctx context.Context, p *live, generation int, id int32, r sarama.PartitionConsumer, end int64) {
+func (e *Engine) readPartition(ctx context.Context, p *live, generation int, id int32, part *part, r sarama.PartitionConsumer, end int64) {
 	records := make([]*sarama.ConsumerMessage, 0, batch)
-	bytes, errs := make([][]byte, 0, batch), make([]error, 0, batch)
+	bytes, values := make([][]byte, 0, batch), make([]value, 0, batch)
 	for {
 		records = records[:0]
 		select {
@@ -481,17 +549,16 @@ func (e *Engine) readPartition(ctx context.Context, p *live, generation int, id 
 		for _, m := range records {
 			bytes = append(bytes, m.Value)
 		}
-		var values [][]byte
-		if values, errs = e.values(ctx, p, bytes, errs); values == nil {
+		if values = e.values(ctx, p, bytes, values); values == nil {
 			return
 		}
-		p.take(generation, id, records, values, errs, end)
+		p.take(generation, id, part, records, values, end)
 	}
 }
 
 // take judges records of a partition, those already judged left out. Those below end were there when the feed started:
 // they are placed in the window by their own time; the others by their arrival.
-func (p *live) take(generation int, id int32, records []*sarama.ConsumerMessage, values [][]byte, errs []error, end int64) {
+func (p *live) take(generation int, id int32, part *part, records []*sarama.ConsumerMessage, values []value, end int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.generation != generation {
@@ -499,21 +566,20 @@ func (p *live) take(generation int, id int32, records []*sarama.ConsumerMessage,
 	}
 	f := &p.feed
 	f.mu.Lock()
-	part := f.parts[id]
-	if part == nil || f.generation != generation {
-		f.mu.Unlock()
+	given := f.parts[id] == part && f.generation == generation // else it is another reader's now
+	f.mu.Unlock()
+	if !given {
 		return
 	}
-	f.mu.Unlock()
-	p.judgeRecords(part, id, records, values, errs, end, time.Now())
+	p.judgeRecords(part, id, records, values, end, time.Now())
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	part.judged(part.next, records[len(records)-1].Offset) // a reader leaves nothing out
 }
 
-// judgeRecords counts records that were not judged yet, by their values, or as they are where values is nil. The product's
-// mutex is held.
-func (p *live) judgeRecords(part *part, id int32, records []*sarama.ConsumerMessage, values [][]byte, errs []error, end int64, now time.Time) {
+// judgeRecords counts records that were not judged yet, by their values, or as the JSON they are where values is nil. The
+// product's mutex is held.
+func (p *live) judgeRecords(part *part, id int32, records []*sarama.ConsumerMessage, values []value, end int64, now time.Time) {
 	for i, m := range records {
 		if part.has(m.Offset) || m.Value == nil { // a tombstone says that its key is gone: it is no row
 			continue
@@ -523,13 +589,15 @@ func (p *live) judgeRecords(part *part, id int32, records []*sarama.ConsumerMess
 			at = m.Timestamp
 		}
 		where := judge.Where{Partition: id, Offset: m.Offset, At: at}
-		switch {
-		case values == nil:
-			_ = p.judge.JSON(m.Value, where) // counted as undecodable
-		case errs[i] != nil:
-			p.judge.Undecodable(m.Value, where, errs[i])
-		default:
-			_ = p.judge.JSON(values[i], where)
+		v := value{json: m.Value}
+		if values != nil {
+			v = values[i]
 		}
+		if v.err != nil {
+			p.judge.Undecodable(m.Value, where, v.err)
+			continue
+		}
+		p.judge.Times(v.times)
+		_ = p.judge.JSON(v.json, where) // counted as undecodable
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,7 +71,8 @@ func ValidateFiles(ctx context.Context, p DataProduct, files []string, o FileOpt
 		for i, object := range p.Objects {
 			names[i] = object.Key()
 		}
-		return Report{}, fmt.Errorf("%s has several schema objects; say which one the files are: %s", p.Key(), strings.Join(names, ", "))
+		return Report{}, fmt.Errorf("%s has several schema objects; say which one the files are: %s, or of a contract's own file CONTRACT.yaml#%s",
+			p.Key(), strings.Join(names, ", "), strings.TrimPrefix(p.Objects[0].Name, p.Name+"."))
 	}
 	if o.Now.IsZero() {
 		o.Now = time.Now()
@@ -79,6 +81,9 @@ func ValidateFiles(ctx context.Context, p DataProduct, files []string, o FileOpt
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	if files, err = expand(files); err != nil {
+		return Report{}, err
+	}
+	if err := distinct(files); err != nil {
 		return Report{}, err
 	}
 	start := time.Now()
@@ -133,6 +138,7 @@ func (v *validation) ready(columnar bool) *judge.Judge {
 			Columnar: columnar, Unmasked: v.options.Unmasked, MaxDistinct: fileDistinct, Observe: v.options.observe,
 		})
 	}
+	v.judge.Times(nil) // until the file says otherwise
 	return v.judge
 }
 
@@ -157,15 +163,24 @@ func expand(paths []string) ([]string, error) {
 			continue
 		}
 		found := 0
-		err = filepath.WalkDir(p, func(path string, d os.DirEntry, err error) error {
+		root := p + string(filepath.Separator) // which leads into a folder that p is a link to
+		err = filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
 			if err != nil {
 				return err
 			}
-			if d.IsDir() && strings.HasPrefix(d.Name(), ".") && path != p { // such as .ipynb_checkpoints: copies
+			if d.Type()&os.ModeSymlink != 0 {
+				if leadsInside(path, root) {
+					return nil // such as latest.csv: what it leads to is found by itself
+				}
+				if info, err := os.Stat(path); err == nil && info.IsDir() {
+					return fmt.Errorf("%s is a link to a folder, which is not followed; name it beside %s, or remove it", path, p)
+				}
+			}
+			if d.IsDir() && strings.HasPrefix(d.Name(), ".") && path != root { // such as .ipynb_checkpoints: copies
 				return filepath.SkipDir
 			}
-			// What has a data file's name but is none (a link to nothing, a device) fails when it is opened.
-			if !d.IsDir() && formatOf(path) != "" && !strings.HasPrefix(d.Name(), ".") {
+			// What has a data file's name but is none (a link to nothing, a device), or cannot be read, fails when it is opened.
+			if !d.IsDir() && (formatOf(path) != "" || formatOf(unpacked(path)) != "") && !strings.HasPrefix(d.Name(), ".") {
 				out = append(out, path)
 				found++
 			}
@@ -179,6 +194,59 @@ func expand(paths []string) ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// leadsInside tells whether a link leads to a folder or data file that is found in a folder anyway.
+func leadsInside(link, folder string) bool {
+	target, err1 := filepath.EvalSymlinks(link)
+	within, err2 := filepath.EvalSymlinks(folder)
+	if err1 != nil || err2 != nil {
+		return false
+	}
+	inside, err := filepath.Rel(within, target)
+	if err != nil || !filepath.IsLocal(inside) {
+		return false
+	}
+	for part := range strings.SplitSeq(filepath.ToSlash(inside), "/") {
+		if strings.HasPrefix(part, ".") {
+			return false
+		}
+	}
+	info, err := os.Stat(target)
+	return err == nil && (info.IsDir() || formatOf(target) != "")
+}
+
+// distinct tells of a file that is named twice, be it by another path or a link.
+func distinct(files []string) error {
+	type stamp struct {
+		size     int64
+		modified int64
+	}
+	type named struct {
+		path string
+		info os.FileInfo
+	}
+	seen := map[stamp][]named{} // by what a file has in common with itself
+	for i, path := range files {
+		if path == "-" {
+			if slices.Contains(files[:i], path) {
+				return errors.New("standard input (-) is named twice, and can be read once")
+			}
+			continue
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			continue // told when it is opened
+		}
+		key := stamp{info.Size(), info.ModTime().UnixNano()}
+		for _, other := range seen[key] {
+			if os.SameFile(other.info, info) {
+				return fmt.Errorf("%s and %s are one file, whose rows would count twice; name it once", other.path, path)
+			}
+		}
+		seen[key] = append(seen[key], named{path, info})
+	}
+	return nil
 }
 
 func exists(path string) bool {
@@ -218,26 +286,17 @@ func (v *validation) file(path string) FileReport {
 	if report.Format == "" {
 		report.Format = formatOf(path)
 	}
-	var source io.Reader
-	if path == "-" {
-		if source = v.options.Stdin; source == nil {
-			source = os.Stdin
-		}
-	} else {
-		f, err := openRegular(path)
-		if err != nil {
-			report.Err = fmt.Errorf("%w: %w", ErrNotWhole, err)
-			return report
-		}
-		defer func() { _ = f.Close() }() // only read from
-		report.Bytes = sizeOf(path)
-		source = f
+	source, done, err := v.open(path)
+	if err != nil {
+		report.Err = fmt.Errorf("%w: %w", ErrNotWhole, err)
+		return report
 	}
+	defer done()
+	report.Bytes = sizeOf(path)
 	before := int64(0)
 	if v.judge != nil {
 		before = v.rows()
 	}
-	var err error
 	if p := safego.Call(func() { err = v.stream(source, &report) }); p != nil {
 		err = p
 	}
@@ -263,16 +322,31 @@ func ours(err error) error {
 
 func (v *validation) rows() int64 { return v.judge.Rows() }
 
-func openRegular(path string) (*os.File, error) {
+// open opens a file, or standard input; done lets go of it.
+func (v *validation) open(path string) (source io.Reader, done func(), err error) {
+	if path == "-" {
+		if source = v.options.Stdin; source == nil {
+			source = os.Stdin
+		}
+		if f, ok := source.(*os.File); ok && endless(f) {
+			source, done = patient(v.ctx, func() (io.ReadCloser, error) { return io.NopCloser(f), nil })
+			return source, done, nil
+		}
+		return source, func() {}, nil
+	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	// A pipe (<(zcat …)) can be read to its end; a device may have none.
-	if m := info.Mode(); !m.IsRegular() && m.Type() != os.ModeNamedPipe {
-		return nil, fmt.Errorf("not a regular file (%s)", m.Type())
+	switch m := info.Mode(); {
+	case m.Type() == os.ModeNamedPipe: // <(zcat …) can be read to its end; a device may have none
+		source, done = patient(v.ctx, func() (io.ReadCloser, error) { return os.Open(path) })
+		return source, done, nil
+	case !m.IsRegular():
+		return nil, nil, fmt.Errorf("not a regular file (%s)", m.Type())
 	}
-	return os.Open(path)
+	f, err := os.Open(path)
+	return f, func() { _ = f.Close() }, err // only read from
 }
 
 // stream finds out what a source holds, decompressed, and judges it.
@@ -285,6 +359,11 @@ func (v *validation) stream(source io.Reader, report *FileReport) error {
 	compression := ""
 	magic, _ := text.Peek(4)
 	var reader io.Reader = text
+	for _, f := range foreign {
+		if bytes.HasPrefix(magic, []byte(f.magic)) {
+			return fmt.Errorf("it is %s, which is not read; %s", f.name, f.do)
+		}
+	}
 	switch {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		z, err := gzip.NewReader(text)
@@ -318,7 +397,7 @@ func (v *validation) stream(source io.Reader, report *FileReport) error {
 		_, _ = text.Discard(3) // it was peeked at
 	}
 	if bytes.HasPrefix(start, []byte("\xff\xfe")) || bytes.HasPrefix(start, []byte("\xfe\xff")) {
-		return errors.New("the text is UTF-16; expected UTF-8")
+		return errors.New("the text is UTF-16, by its first two bytes; expected UTF-8: write it so, such as with iconv -f UTF-16 -t UTF-8")
 	}
 	if report.Format == "" {
 		if report.Format = guess(start); report.Format == "" {
@@ -336,6 +415,24 @@ func (v *validation) stream(source io.Reader, report *FileReport) error {
 		return v.jsonDocument(text)
 	}
 	return fmt.Errorf("%w %q; expected csv, jsonl, json or parquet", ErrFormat, format)
+}
+
+// foreign are formats that are not read but known when met, by their first bytes: what they hold must not be taken for text.
+var foreign = []struct{ magic, name, do string }{
+	{"BZh9", "compressed with bzip2", "expected gzip, zstd or no compression: pipe it in, such as bzcat FILE | weir validate PRODUCT - --as csv"},
+	{"\xfd7zX", "compressed with xz", "expected gzip, zstd or no compression: pipe it in, such as xzcat FILE | weir validate PRODUCT - --as csv"},
+	{"\x04\x22\x4d\x18", "compressed with lz4", "expected gzip, zstd or no compression: pipe it in, such as lz4cat FILE | weir validate PRODUCT - --as csv"},
+	{"PK\x03\x04", "a ZIP archive, or a spreadsheet", "take the file out of it, or save the sheet as CSV"},
+	{"Obj\x01", "an Avro file", "expected CSV, JSON Lines, JSON or Parquet: convert it"},
+}
+
+// unpacked is a file's name without the ending of a compression that is not read.
+func unpacked(name string) string {
+	lower := strings.ToLower(name)
+	for _, ext := range []string{".bz2", ".xz", ".lz4", ".zip"} {
+		lower = strings.TrimSuffix(lower, ext)
+	}
+	return lower
 }
 
 // startsWith tells whether a file that can be read at any place does.

@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go"
@@ -234,6 +235,20 @@ func TestNumbersBeyondFloat64(t *testing.T) {
 	}
 }
 
+// TestBlanksAroundANumberOfCSV are no matter, as in pandas; a blank beside a null's word makes it a text, as there.
+func TestBlanksAroundANumberOfCSV(t *testing.T) {
+	t.Parallel()
+	p := odcs(t, `{name: v, logicalType: integer, logicalTypeOptions: {maximum: 10, format: i8}}, {name: w, logicalType: number}`)
+	r := validate(t, p, FileOptions{}, write(t, "a.csv", []byte("v,w\n 7, 7.5\n8 ,\t1e3 \n 17,\v1\n\" 9\",NA\n- 9, NA\n, \n\u00a07,NA \n")))
+	var got []string
+	for _, i := range r.Issues {
+		got = append(got, fmt.Sprintf("%s %s %d/%d", i.Rule.Name, i.Column, i.Failed, i.Of))
+	}
+	if want := []string{"logicalType v 2/6", "logicalType w 3/6", "format v 2/6", "maximum v 1/6"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // TestRepeatedNamesAreToldApart as pandas does it.
 func TestRepeatedNamesAreToldApart(t *testing.T) {
 	t.Parallel()
@@ -339,6 +354,9 @@ func TestManyGoroutinesFindWhatOneFinds(t *testing.T) {
 			if seed%2 == 1 && r.IntN([]int{20_000, 300}[seed/2%2]) == 0 {
 				note = []string{`5" pipe`, `"5" pipe`, `an open " quote`}[r.IntN(3)]
 			}
+			if seed < 2 && r.IntN(20_000) == 0 {
+				note = []string{"caf\xe9", "\"\xff\n\"", "café"}[r.IntN(3)] // two are no UTF-8
+			}
 			fmt.Fprintf(&b, "%d,%s,%d", r.IntN(1<<20), note, r.IntN(100))
 			if r.IntN(5000) == 0 {
 				b.WriteString(",too,many")
@@ -353,6 +371,26 @@ func TestManyGoroutinesFindWhatOneFinds(t *testing.T) {
 			}
 			if one.Rows < 50_000 || one.Undecodable == 0 {
 				t.Fatalf("%d rows, %d undecodable", one.Rows, one.Undecodable)
+			}
+		}
+	}
+}
+
+// TestCSVThatIsNotUTF8IsNoRow, wherever it stands: of rows read 64 bytes at a time and of those read one by one, of quoted
+// fields, across the blocks that goroutines share out.
+func TestCSVThatIsNotUTF8IsNoRow(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"caf\xe9", "\"caf\xe9\"", "\"a\n\xff\"", "\xed\xa0\x80", "caf\xc3"} {
+		for _, p := range []DataProduct{articleProduct, odcs(t, `{name: user_id}, {name: timestamp, logicalType: string}`)} {
+			text := "user_id,timestamp\n" + strings.Repeat("1,é\n", 100_000) + "2," + bad + "\n" + strings.Repeat("3,한\n", 100_000)
+			for workers := 1; workers <= 3; workers++ {
+				report := validate(t, p, FileOptions{Workers: workers}, write(t, "a.csv", []byte(text)))
+				if report.ExitCode() != ExitUnknown || report.Rows != 200_000 || report.Undecodable != 1 {
+					t.Fatalf("%q by %d: exit %d, %d rows, %d undecodable", bad, workers, report.ExitCode(), report.Rows, report.Undecodable)
+				}
+				if s := report.Garbage[0]; s.Offset != 100_001 || !strings.HasPrefix(s.Value, "column timestamp is not UTF-8 at byte ") {
+					t.Errorf("%q by %d: row %d: %s", bad, workers, s.Offset, s.Value)
+				}
 			}
 		}
 	}
@@ -479,6 +517,46 @@ func TestLogicalTypesOfParquet(t *testing.T) {
 }
 
 // TestDamagedParquetIsAnErrorAtMost flips bytes: whatever comes of it, no panic escapes, and it comes soon.
+// TestHalfFloatsOfParquet are numbers, and NaN is null, with a dictionary and without, inside a list too.
+func TestHalfFloatsOfParquet(t *testing.T) {
+	t.Parallel()
+	numbers := odcs(t, `{name: h, logicalType: number, required: true, logicalTypeOptions: {minimum: -0.09998, exclusiveMinimum: -0.0999755859375, maximum: 65504}},
+    {name: l, logicalType: array, items: {logicalType: number, logicalTypeOptions: {minimum: 0}}}`)
+	for _, file := range []string{"half", "half_dictionary"} {
+		path := "testdata/logical/" + file + ".parquet"
+		var got []string
+		for _, i := range validate(t, numbers, FileOptions{}, path).Issues {
+			got = append(got, fmt.Sprintf("%s %s %d/%d", i.Rule.Name, i.Column, i.Failed, i.Of))
+		}
+		if want := []string{"required h 2/7", "maximum h 1/5", "exclusiveMinimum h 1/5", "minimum l[] 1/7"}; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %q, want %q", file, got, want)
+		}
+		nulls := DataProduct{Format: contract.Article, Domain: "d", Name: "n", MaxNull: 0.2, Rules: contract.ArticleRules([]string{"h"}, 0.2)}
+		if r := validate(t, nulls, FileOptions{}, path); len(r.Issues) != 1 || r.Issues[0].Message != "h null 28.6% > 20%" {
+			t.Errorf("%s: %+v", file, r.Issues)
+		}
+	}
+}
+
+// TestTimesOfParquetSayTheirZone if their type is that of moments, and not if it is that of the time on a clock. Neither has
+// the format that texts have.
+func TestTimesOfParquetSayTheirZone(t *testing.T) {
+	t.Parallel()
+	for options, want := range map[string]string{
+		"timezone: true": "timezone local 2/2", "timezone: false": "timezone utc 2/2", "format: 'dd.MM.yyyy HH:mm'": "",
+		"defaultTimezone: Australia/Sydney, minimum: '2026-01-01T12:00:00Z'": "minimum local 1/2",
+	} {
+		p := odcs(t, "{name: local, logicalType: timestamp, logicalTypeOptions: {"+options+"}}, {name: utc, logicalType: timestamp, logicalTypeOptions: {"+options+"}}")
+		var got []string
+		for _, i := range validate(t, p, FileOptions{Now: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)}, "testdata/logical/times.parquet").Issues {
+			got = append(got, fmt.Sprintf("%s %s %d/%d", i.Rule.Name, i.Column, i.Failed, i.Of))
+		}
+		if strings.Join(got, "; ") != want {
+			t.Errorf("%s: %q, want %q", options, got, want)
+		}
+	}
+}
+
 func TestDamagedParquetIsAnErrorAtMost(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/parity/*.parquet")
@@ -546,7 +624,7 @@ func TestWhatCannotBeToldCompliesWithNothing(t *testing.T) {
 	} {
 		r := validate(t, articleProduct, FileOptions{}, write(t, "a.csv", []byte(c.text)))
 		got := r.Result()
-		if got.SchemaCompliance || got.QualityCompliance || len(got.Issues) != 1 || !strings.HasPrefix(got.Issues[0], c.want) || r.ExitCode() != ExitUnknown {
+		if got.SchemaCompliance || got.QualityCompliance || len(got.Issues) != 1 || !strings.HasPrefix(got.Issues[0], c.want) || strings.Count(got.Issues[0], "a.csv") > 1 || r.ExitCode() != ExitUnknown {
 			t.Errorf("%s: %+v, exit %d", name, got, r.ExitCode())
 		}
 	}

@@ -140,7 +140,7 @@ func (r Report) junitSuite() junitSuite {
 		add(c)
 	}
 	if r.Undecodable > 0 {
-		add(junitCase{Name: "decode every record", Error: words("undecodable", fmt.Sprintf("%d records could not be decoded", r.Undecodable), "")})
+		add(junitCase{Name: "decode every record", Error: words("undecodable", plural(int(r.Undecodable), "record")+" could not be decoded", "")})
 	}
 	return suite
 }

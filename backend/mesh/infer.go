@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"sort"
@@ -24,9 +25,9 @@ func WriteDraft(w io.Writer, p Profile, domain, name string) error {
 	}
 	d := &draft{printer{w: w}}
 	if p.Undecodable > 0 {
-		d.line("# %s could not be decoded and are left out.", plural(int(p.Undecodable), "record"))
+		d.line("# %s could not be decoded: left out.", plural(int(p.Undecodable), "record"))
 	}
-	d.line("# Drafted by weir from %s: %s rows. Comments say what the data showed; decide what is meant, then register it.", p.Source, grouped(p.Rows))
+	d.line("# Drafted by weir from %s: %s. Comments say what the data showed; decide what is meant, then register it.", p.Source, plural(int(p.Rows), "row"))
 	d.line("apiVersion: v3.1.0")
 	d.line("kind: DataContract")
 	d.line("id: %s.%s", domain, name)
@@ -71,7 +72,7 @@ func (d *draft) column(p Profile, c *ColumnProfile) {
 	if c.sketch.exact() {
 		about = ""
 	}
-	notes := []string{fmt.Sprintf("%s%s distinct values", about, grouped(int64(math.Round(c.Distinct()))))}
+	notes := []string{about + plural(int(math.Round(c.Distinct())), "distinct value")}
 	if c.Nulls > 0 {
 		notes = append([]string{percent(float64(c.Nulls)/float64(p.Rows)) + " null"}, notes...)
 	}
@@ -83,7 +84,7 @@ func (d *draft) column(p Profile, c *ColumnProfile) {
 	case typ == "timestamp" || typ == "date":
 		notes = append(notes, fmt.Sprintf("from %s to %s", c.Earliest.Format("2006-01-02T15:04:05Z"), c.Latest.Format("2006-01-02T15:04:05Z")))
 	case typ == "string":
-		notes = append(notes, fmt.Sprintf("%d to %d characters", c.Shortest, c.Longest))
+		notes = append(notes, fmt.Sprintf("%d to %s", c.Shortest, plural(c.Longest, "character")))
 	case typ == "" && c.Seen > 0:
 		notes = append(notes, "values of several types")
 	}
@@ -223,11 +224,17 @@ func sameName(a, b string) bool {
 	return strings.HasSuffix(a, b) || strings.HasSuffix(b, a)
 }
 
-// WriteRelations writes a table of relations.
-func WriteRelations(w io.Writer, relations []Relation) error {
+// WriteRelations writes a table of the relations between profiles, after what was left out of these.
+func WriteRelations(w io.Writer, relations []Relation, profiles map[string]Profile) error {
 	p := printer{w: w}
+	for _, key := range slices.Sorted(maps.Keys(profiles)) {
+		if n := profiles[key].Undecodable; n > 0 {
+			p.line("! %s: %s could not be decoded: left out", key, plural(int(n), "record"))
+		}
+	}
 	if len(relations) == 0 {
-		p.line("no likely joins: no column's values are met in another product's by half or more")
+		p.line("no likely joins: no column's values are met in another product's by half or more (numbers that count without gaps,")
+		p.line("which lie within one another by nature, are looked at only where their columns' names agree)")
 	}
 	for _, r := range relations {
 		certainty := "counted"
@@ -238,14 +245,14 @@ func WriteRelations(w io.Writer, relations []Relation) error {
 		if r.ToIsKey {
 			key = ", where it is unique"
 		}
-		p.line("%s.%s → %s.%s  %.1f%% of %s values (%s)%s", r.From, r.FromColumn, r.To, r.ToColumn, 100*r.Share,
-			grouped(int64(math.Round(r.Distinct))), certainty, key)
+		p.line("%s.%s → %s.%s  %.1f%% of %s (%s)%s", r.From, r.FromColumn, r.To, r.ToColumn, 100*r.Share,
+			plural(int(math.Round(r.Distinct)), "value"), certainty, key)
 	}
 	return p.err
 }
 
-// WriteRelationsJSON writes relations as one JSON object.
-func WriteRelationsJSON(w io.Writer, relations []Relation) error {
+// WriteRelationsJSON writes the relations between profiles, and how many records of these were left out, as one JSON object.
+func WriteRelationsJSON(w io.Writer, relations []Relation, profiles map[string]Profile) error {
 	type side struct {
 		Product string `json:"product"`
 		Column  string `json:"column"`
@@ -260,8 +267,14 @@ func WriteRelationsJSON(w io.Writer, relations []Relation) error {
 		Key      bool    `json:"to_is_unique"`
 	}
 	out := struct {
-		Relations []relation `json:"relations"`
-	}{[]relation{}}
+		Relations   []relation       `json:"relations"`
+		Undecodable map[string]int64 `json:"undecodable,omitempty"` // by product
+	}{[]relation{}, map[string]int64{}}
+	for key, p := range profiles {
+		if p.Undecodable > 0 {
+			out.Undecodable[key] = p.Undecodable
+		}
+	}
 	for _, r := range relations {
 		out.Relations = append(out.Relations, relation{
 			side{r.From, r.FromColumn}, side{r.To, r.ToColumn}, r.Share, r.Error, r.Error == 0, math.Round(r.Distinct), r.ToIsKey,

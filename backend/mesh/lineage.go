@@ -192,7 +192,7 @@ func (r Report) LineageEvents(namespace string, ended time.Time) []RunEvent {
 			}
 		}
 		if r.Undecodable > 0 {
-			texts = append(texts, fmt.Sprintf("%d records could not be decoded", r.Undecodable))
+			texts = append(texts, plural(int(r.Undecodable), "record")+" could not be decoded")
 		}
 		run.Facets = map[string]any{"errorMessage": errorFacet(strings.Join(texts, "; "))}
 	}

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/IBM/sarama"
 	"go.uber.org/goleak"
 
 	"weir/backend/kafka"
@@ -113,4 +117,75 @@ func TestAPanicOverAFileIsAnError(t *testing.T) {
 			t.Errorf("%s by %d says %q", c.name, c.workers, text)
 		}
 	}
+}
+
+// clientMineEnv names to a process of TestAPanicOfAClient where a Kafka client is to panic.
+const clientMineEnv = "WEIR_TEST_CLIENT_MINE"
+
+// clientMine is the log of Kafka's clients. It panics at the first message that begins so after it was armed, once, in a
+// goroutine of a client's own.
+type clientMine struct {
+	at    string
+	armed atomic.Bool
+}
+
+func (m *clientMine) Printf(format string, _ ...any) {
+	if strings.HasPrefix(format, m.at) && m.armed.CompareAndSwap(true, false) {
+		panic("mine in a client")
+	}
+}
+
+func (m *clientMine) Print(...any)   {}
+func (m *clientMine) Println(...any) {}
+
+// TestAPanicOfAClient has goroutines of a Kafka client's own panic, in a process: the run ends, though the client may
+// never, and the next one judges everything. What asks a topic of its own ends, too.
+func TestAPanicOfAClient(t *testing.T) {
+	if at := os.Getenv(clientMineEnv); at != "" {
+		testAPanicOfAClient(t, at)
+		return
+	}
+	t.Parallel()
+	for _, at := range []string{
+		"consumer/broker/%d added subscription", // what fetches
+		"Completed ApiVersionsRequest",          // what connects: whatever is asked of that broker waits for ever
+	} {
+		t.Run(at, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			defer cancel()
+			child := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestAPanicOfAClient$", "-test.timeout=1m")
+			child.Env = append(os.Environ(), clientMineEnv+"="+at)
+			if out, err := child.CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, out[:min(len(out), 30_000)])
+			}
+		})
+	}
+}
+
+func testAPanicOfAClient(t *testing.T, at string) {
+	mine := &clientMine{at: at}
+	sarama.Logger, sarama.DebugLogger = mine, mine
+	w := newWorld(t, time.Minute, kafka.EmbeddedTopic{Name: "user_events", Partitions: 2})
+	w.stop()
+	w.file("commerce/user_events.yaml", userEvents)
+	w.send("user_events", 0, many(50, good)...)
+	w.send("user_events", 1, good(1))
+
+	cluster := w.engine.config.Cluster
+	mine.armed.Store(true)
+	profile, err := ProfileTopic(t.Context(), cluster, "user_events", TopicOptions{})
+	if err == nil && profile.Rows != 51 {
+		t.Errorf("%d rows were looked at", profile.Rows)
+	}
+
+	w.engine.abandonPatience = 100 * time.Millisecond
+	mine.armed.Store(true)
+	ended := make(chan error, 1)
+	go func() { ended <- w.engine.Run(t.Context()) }()
+	blowsUp(t, ended, "clientMine")
+	w.send("user_events", 1, good(1))
+	w.run()
+	w.until("user_events", "was judged", func(p Product) bool { return p.Rows == 52 && p.State == Holds })
+	w.stop()
 }

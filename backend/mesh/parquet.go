@@ -1,17 +1,20 @@
 package mesh
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/encoding"
 	"github.com/parquet-go/parquet-go/format"
 
 	"weir/backend/mesh/judge"
@@ -65,16 +68,18 @@ func (v *validation) parquet(source io.Reader) (err error) {
 	}
 	v.ready(true)
 	t := &table{v: v, file: pf, slots: v.judge.Columns(names), before: v.read}
+	half := halves(pf.Metadata().Schema)
 	for i, c := range roots {
-		column := newTableColumn(c)
+		column := newTableColumn(c, half)
 		if column.write == nil && v.judge.LooksInside(t.slots[i]) {
-			if column.inside, err = newNested(c, 1); err != nil {
+			if column.inside, err = newNested(c, half, 1); err != nil {
 				return fmt.Errorf("parquet: column %s: %w", c.Name(), err)
 			}
 			t.leaves = max(t.leaves, column.inside.leaf+column.inside.leaves)
 		}
 		t.columns = append(t.columns, column)
 	}
+	v.judge.Times(t)
 	if v.judge.NullsOnly() && !v.judge.Lacks(t.slots) {
 		return t.nulls()
 	}
@@ -86,7 +91,7 @@ func checkFooter(file io.ReaderAt, size int64) error {
 	const magic, most = "PAR1", 64 << 20
 	var tail [8]byte
 	if size < 12 {
-		return fmt.Errorf("the file has %d bytes and is cut short", size)
+		return fmt.Errorf("the file has %s and is cut short", plural(int(size), "byte"))
 	}
 	if _, err := file.ReadAt(tail[:], size-8); err != nil {
 		return err
@@ -109,27 +114,40 @@ type table struct {
 	leaves  int   // up to the last one that a rule looks at inside a nested column
 	base    int64 // rows of the row groups before
 	before  int64 // bytes read before the file, or with it where it came as a stream
+
+	buffer []parquet.Row
+	cells  rowCells
 }
 
 // tableColumn is a root column of a table.
 type tableColumn struct {
+	name     string
 	leaf     int // index of its first leaf, whose levels tell where it is null
 	nullable bool
 	kind     scan.Kind // of a nested column: Object or Array
-	floats   bool
-	single   bool    // floats of 32 bits
-	inside   *nested // of a nested column that a rule looks into
+	time     bool
+	text     bool                     // which is to be UTF-8
+	isNaN    func(parquet.Value) bool // of a column of floats
+	inside   *nested                  // of a nested column that a rule looks into
 	// write appends a value in JSON's words; nil for a nested column.
 	write func(dst []byte, value parquet.Value) ([]byte, scan.Kind)
 }
 
-func newTableColumn(c *parquet.Column) tableColumn {
-	t := tableColumn{nullable: c.Optional(), kind: scan.Object}
+// IsTime tells of what is inside the nested columns whether it is a time by its type; the values of others are told by
+// themselves.
+func (t *table) IsTime(path []string) bool {
+	i := slices.IndexFunc(t.columns, func(c tableColumn) bool { return c.name == path[0] })
+	return i >= 0 && t.columns[i].inside != nil && t.columns[i].inside.isTime(path[1:])
+}
+
+func newTableColumn(c *parquet.Column, half map[int]bool) tableColumn {
+	t := tableColumn{name: c.Name(), nullable: c.Optional(), kind: scan.Object}
 	if c.Leaf() && !c.Repeated() {
 		t.leaf = c.Index()
-		k := c.Type().Kind()
-		t.floats, t.single = k == parquet.Double || k == parquet.Float, k == parquet.Float
-		t.write = writerOf(c.Type())
+		if float := floatOf(c.Type(), half[t.leaf]); float != nil {
+			t.isNaN = func(v parquet.Value) bool { return math.IsNaN(float(v)) }
+		}
+		t.write, t.time, t.text = writerOf(c.Type(), half[t.leaf]), isTime(c.Type()), isUTF8Type(c.Type())
 		return t
 	}
 	if lt := c.Type().LogicalType(); c.Repeated() || lt != nil && isList(lt) {
@@ -145,6 +163,31 @@ func newTableColumn(c *parquet.Column) tableColumn {
 func isList(lt *format.LogicalType) bool {
 	_, ok := lt.Value.(*format.ListType)
 	return ok
+}
+
+// isTime tells whether the values of a type are dates, times of day or both.
+func isTime(typ parquet.Type) bool {
+	if typ.Kind() == parquet.Int96 {
+		return true
+	}
+	if lt := typ.LogicalType(); lt != nil {
+		switch lt.Value.(type) {
+		case *format.TimestampType, *format.DateType, *format.TimeType:
+			return true
+		}
+	}
+	return false
+}
+
+// isUTF8Type tells whether the values of a type are texts by what it says: without a word they are bytes.
+func isUTF8Type(typ parquet.Type) bool {
+	if lt := typ.LogicalType(); lt != nil && typ.Kind() == parquet.ByteArray {
+		switch lt.Value.(type) {
+		case *format.StringType, *format.EnumType, *format.JsonType:
+			return true
+		}
+	}
+	return false
 }
 
 // nulls judges a table by a contract that asks for nulls only: every page is read and decoded, by column, no row is
@@ -173,6 +216,12 @@ func (t *table) nulls() error {
 			})
 		}
 		wg.Wait()
+		if slices.ContainsFunc(errs, func(err error) bool { return errors.Is(err, errNotUTF8) }) {
+			if err := t.rowsOf(group); err != nil {
+				return err
+			}
+			continue
+		}
 		for i, err := range errs {
 			if err != nil {
 				return fmt.Errorf("parquet: column %s, after row %d: %w", t.file.Root().Columns()[i].Name(), t.base, err)
@@ -196,7 +245,7 @@ func (t *table) advance() {
 func (c tableColumn) countNulls(chunk parquet.ColumnChunk, n *scan.Nulls, column int) (err error) {
 	pages := chunk.Pages()
 	defer func() { err = errors.Join(err, pages.Close()) }()
-	row := int64(0)
+	row, read := int64(0), false
 	for {
 		page, err := pages.ReadPage()
 		if errors.Is(err, io.EOF) {
@@ -205,16 +254,39 @@ func (c tableColumn) countNulls(chunk parquet.ColumnChunk, n *scan.Nulls, column
 		if err != nil {
 			return err
 		}
-		if c.write == nil || c.floats || page.NumNulls() > 0 {
+		if c.write == nil || c.isNaN != nil || page.NumNulls() > 0 {
 			c.nullsOf(page, row, n, column)
 		}
+		utf8 := !c.text || isUTF8(page, &read)
 		row += page.NumRows()
 		parquet.Release(page)
+		if !utf8 {
+			return errNotUTF8
+		}
 	}
 	if row != n.Rows {
-		return fmt.Errorf("%d rows, but its row group says %d", row, n.Rows)
+		return fmt.Errorf("%s, but its row group says %d", plural(int(row), "row"), n.Rows)
 	}
 	return nil
+}
+
+// errNotUTF8 tells that some rows of a row group are to be left out: it is to be judged row by row.
+var errNotUTF8 = errors.New("a text that is not UTF-8")
+
+// isUTF8 tells whether a page's texts are. Of those in a dictionary it looks once, which read remembers for the next page.
+func isUTF8(page parquet.Page, read *bool) bool {
+	if d := page.Dictionary(); d != nil {
+		if *read {
+			return true
+		}
+		*read, page = true, d.Page()
+	}
+	data := page.Data()
+	if data.Kind() != encoding.ByteArray {
+		return true
+	}
+	texts, _ := data.ByteArray()
+	return scan.NotUTF8(texts, false) < 0
 }
 
 func (c tableColumn) nullsOf(page parquet.Page, row int64, n *scan.Nulls, column int) {
@@ -223,7 +295,7 @@ func (c tableColumn) nullsOf(page parquet.Page, row int64, n *scan.Nulls, column
 		definition = nil
 	}
 	var nan func(i int) bool // of the i-th value that is not null
-	if c.floats {
+	if c.isNaN != nil {
 		nan = c.nans(page)
 	}
 	count, value := int(page.NumValues()), 0
@@ -250,17 +322,20 @@ func (c tableColumn) nans(page parquet.Page) func(i int) bool {
 	data := page.Data()
 	dictionary := page.Dictionary()
 	if dictionary == nil {
-		if c.single {
+		switch data.Kind() {
+		case encoding.Float:
 			values := data.Float()
 			return func(i int) bool { return values[i] != values[i] }
+		case encoding.Double:
+			values := data.Double()
+			return func(i int) bool { return values[i] != values[i] }
 		}
-		values := data.Double()
-		return func(i int) bool { return values[i] != values[i] }
+		values, size := data.FixedLenByteArray()
+		return func(i int) bool { return math.IsNaN(binary16(values[i*size:])) }
 	}
 	bad := map[int32]bool{}
 	for i := range int32(dictionary.Len()) {
-		v := dictionary.Index(i)
-		if c.single && math.IsNaN(float64(v.Float())) || !c.single && math.IsNaN(v.Double()) {
+		if c.isNaN(dictionary.Index(i)) {
 			bad[i] = true
 		}
 	}
@@ -288,36 +363,49 @@ func (t *table) sample(group parquet.RowGroup, row int64) string {
 
 // rows judges a table row by row.
 func (t *table) rows() error {
-	buffer := make([]parquet.Row, 256)
-	var cells rowCells
-	where := t.v.where(0)
 	for _, group := range t.file.RowGroups() {
-		rows := group.Rows()
-		for {
-			if err := t.v.ctx.Err(); err != nil {
-				return errors.Join(err, rows.Close())
-			}
-			n, err := rows.ReadRows(buffer)
-			for _, row := range buffer[:n] {
-				t.base++
-				where.Offset = t.base
-				t.v.judge.Row(t.slots, cells.fill(t, row), where)
-			}
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				return errors.Join(fmt.Errorf("parquet: after row %d: %w", t.base, err), rows.Close())
-			}
-		}
-		if err := rows.Close(); err != nil {
+		if err := t.rowsOf(group); err != nil {
 			return err
 		}
-		t.advance()
 	}
 	if t.base != t.file.NumRows() {
-		return fmt.Errorf("parquet: %d rows, but the file says %d", t.base, t.file.NumRows())
+		return fmt.Errorf("parquet: %s, but the file says %d", plural(int(t.base), "row"), t.file.NumRows())
 	}
+	return nil
+}
+
+// rowsOf judges a row group row by row.
+func (t *table) rowsOf(group parquet.RowGroup) error {
+	if t.buffer == nil {
+		t.buffer = make([]parquet.Row, 256)
+	}
+	where := t.v.where(0)
+	rows := group.Rows()
+	for {
+		if err := t.v.ctx.Err(); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+		n, err := rows.ReadRows(t.buffer)
+		for _, row := range t.buffer[:n] {
+			t.base++
+			where.Offset = t.base
+			if cells := t.cells.fill(t, row); t.cells.bad == nil {
+				t.v.judge.Row(t.slots, cells, where)
+			} else {
+				t.v.judge.Undecodable(nil, where, t.cells.bad)
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return errors.Join(fmt.Errorf("parquet: after row %d: %w", t.base, err), rows.Close())
+		}
+	}
+	if err := rows.Close(); err != nil {
+		return err
+	}
+	t.advance()
 	return nil
 }
 
@@ -326,13 +414,14 @@ type rowCells struct {
 	cells    []judge.Cell
 	arena    []byte
 	assembly assembly
+	bad      error // why the row at hand is none
 }
 
 func (r *rowCells) fill(t *table, row parquet.Row) []judge.Cell {
 	if r.cells == nil {
 		r.cells = make([]judge.Cell, len(t.columns))
 	}
-	r.arena = r.arena[:0]
+	r.arena, r.bad, r.assembly.bad = r.arena[:0], nil, nil
 	if t.leaves > 0 {
 		r.assembly.start(row, t.leaves)
 	}
@@ -355,16 +444,30 @@ func (r *rowCells) fill(t *table, row parquet.Row) []judge.Cell {
 				start := len(r.arena)
 				var kind scan.Kind
 				if r.arena, kind = c.write(r.arena, value); kind != scan.Null {
-					r.cells[i] = judge.Cell{Kind: kind, Raw: r.arena[start:]}
+					r.cells[i] = judge.Cell{Kind: kind, Raw: r.arena[start:], Time: c.time}
+				}
+				if c.text && r.bad == nil {
+					r.bad = textOf(c.name, r.arena[start+1:len(r.arena)-1])
 				}
 			}
 		}
 	}
+	r.bad = cmp.Or(r.bad, r.assembly.bad)
 	return r.cells
 }
 
-// writerOf writes the values of a type as JSON would: numbers as digits, everything that has words between quotes.
-func writerOf(typ parquet.Type) func([]byte, parquet.Value) ([]byte, scan.Kind) {
+// textOf says of a column's text that it is none.
+func textOf(column string, text []byte) error {
+	at := scan.NotUTF8(text, false)
+	if at < 0 {
+		return nil
+	}
+	return fmt.Errorf("column %s is not UTF-8 at byte %d of its text (%#x); write it as UTF-8, or as a column of bytes without the type string", column, at, text[at])
+}
+
+// writerOf writes the values of a type, or of floats of 16 bits, as JSON would: numbers as digits, everything that has words
+// between quotes.
+func writerOf(typ parquet.Type, isHalf bool) func([]byte, parquet.Value) ([]byte, scan.Kind) {
 	quoted := func(text func(dst []byte, v parquet.Value) []byte) func([]byte, parquet.Value) ([]byte, scan.Kind) {
 		return func(dst []byte, v parquet.Value) ([]byte, scan.Kind) {
 			return append(text(append(dst, '"'), v), '"'), scan.String
@@ -373,18 +476,28 @@ func writerOf(typ parquet.Type) func([]byte, parquet.Value) ([]byte, scan.Kind) 
 	instant := func(t func(parquet.Value) time.Time, layout string) func([]byte, parquet.Value) ([]byte, scan.Kind) {
 		return quoted(func(dst []byte, v parquet.Value) []byte { return t(v).UTC().AppendFormat(dst, layout) })
 	}
+	if float := floatOf(typ, isHalf); float != nil {
+		bits := 64
+		if typ.Kind() == parquet.Float {
+			bits = 32
+		}
+		return func(dst []byte, v parquet.Value) ([]byte, scan.Kind) { return appendFloat(dst, float(v), bits) }
+	}
 	if lt := typ.LogicalType(); lt != nil {
 		switch l := lt.Value.(type) {
 		case *format.TimestampType:
-			unit := time.Millisecond
+			unit, layout := time.Millisecond, time.RFC3339Nano
 			if l.Unit.Value != nil {
 				unit = l.Unit.Value.Duration()
+			}
+			if !l.IsAdjustedToUTC { // the time on a clock somewhere, which no zone belongs to
+				layout = "2006-01-02T15:04:05.999999999"
 			}
 			return instant(func(v parquet.Value) time.Time {
 				per := int64(time.Second / unit)
 				n := v.Int64()
 				return time.Unix(n/per, n%per*int64(unit))
-			}, time.RFC3339Nano)
+			}, layout)
 		case *format.DateType:
 			return instant(func(v parquet.Value) time.Time { return time.Unix(int64(v.Int32())*86400, 0) }, time.DateOnly)
 		case *format.DecimalType:
@@ -451,26 +564,66 @@ func writerOf(typ parquet.Type) func([]byte, parquet.Value) ([]byte, scan.Kind) 
 			i := v.Int96()
 			return time.Unix((int64(i[2])-julianEpoch)*86400, int64(uint64(i[1])<<32|uint64(i[0])))
 		}, time.RFC3339Nano)
-	case parquet.Float, parquet.Double:
-		bits := 64
-		if typ.Kind() == parquet.Float {
-			bits = 32
-		}
-		return func(dst []byte, v parquet.Value) ([]byte, scan.Kind) {
-			f := v.Double()
-			if bits == 32 {
-				f = float64(v.Float())
-			}
-			switch {
-			case math.IsNaN(f): // as in pandas
-				return dst, scan.Null
-			case math.IsInf(f, 1): // JSON has no word for it
-				return append(dst, "1e999"...), scan.Number
-			case math.IsInf(f, -1):
-				return append(dst, "-1e999"...), scan.Number
-			}
-			return strconv.AppendFloat(dst, f, 'g', -1, bits), scan.Number
-		}
 	}
 	return quoted(func(dst []byte, v parquet.Value) []byte { return append(dst, v.ByteArray()...) })
+}
+
+// halves are the leaves, by their index, that are floats of 16 bits: the library takes them for two bytes that mean nothing.
+func halves(schema []format.SchemaElement) map[int]bool {
+	half, leaf := map[int]bool{}, 0
+	for i := range schema {
+		e := &schema[i]
+		if e.NumChildren.V > 0 {
+			continue
+		}
+		if _, ok := e.LogicalType.Value.(*format.Float16Type); ok && e.TypeLength.V == 2 {
+			half[leaf] = true
+		}
+		leaf++
+	}
+	return half
+}
+
+// floatOf reads the values of a type of floats; nil for any other.
+func floatOf(typ parquet.Type, isHalf bool) func(parquet.Value) float64 {
+	switch kind := typ.Kind(); {
+	case kind == parquet.Double:
+		return parquet.Value.Double
+	case kind == parquet.Float:
+		return func(v parquet.Value) float64 { return float64(v.Float()) }
+	case kind == parquet.FixedLenByteArray && isHalf:
+		return func(v parquet.Value) float64 { return binary16(v.ByteArray()) }
+	}
+	return nil
+}
+
+// binary16 is a float of 16 bits (IEEE 754 binary16), the lower byte first.
+func binary16(b []byte) float64 {
+	bits := binary.LittleEndian.Uint16(b)
+	exponent, fraction := int(bits>>10&0x1f), float64(bits&0x3ff)
+	v := math.Ldexp(1024+fraction, exponent-25)
+	switch {
+	case exponent == 0x1f && fraction != 0:
+		return math.NaN()
+	case exponent == 0x1f:
+		v = math.Inf(1)
+	case exponent == 0: // below the least normal one
+		v = math.Ldexp(fraction, -24)
+	}
+	if bits>>15 == 1 {
+		return -v
+	}
+	return v
+}
+
+func appendFloat(dst []byte, f float64, bits int) ([]byte, scan.Kind) {
+	switch {
+	case math.IsNaN(f): // as in pandas
+		return dst, scan.Null
+	case math.IsInf(f, 1): // JSON has no word for it
+		return append(dst, "1e999"...), scan.Number
+	case math.IsInf(f, -1):
+		return append(dst, "-1e999"...), scan.Number
+	}
+	return strconv.AppendFloat(dst, f, 'g', -1, bits), scan.Number
 }

@@ -3,6 +3,8 @@ package mesh
 import (
 	"bytes"
 	"fmt"
+	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go"
@@ -29,10 +31,13 @@ type nested struct {
 	dictionary bool // an object of keys and values, which are its children
 	children   []*nested
 	write      func(dst []byte, value parquet.Value) ([]byte, scan.Kind) // of a leaf
+	time       bool                                                      // of a leaf: its values are dates, times of day or both
+	text       bool                                                      // of a leaf: its values are to be UTF-8
+	name       string
 }
 
 // newNested describes a column and what is inside.
-func newNested(c *parquet.Column, depth int) (*nested, error) {
+func newNested(c *parquet.Column, half map[int]bool, depth int) (*nested, error) {
 	if depth > maxNesting {
 		return nil, fmt.Errorf("nested deeper than %d levels", maxNesting)
 	}
@@ -41,11 +46,12 @@ func newNested(c *parquet.Column, depth int) (*nested, error) {
 		definition: c.MaxDefinitionLevel(), repetition: c.MaxRepetitionLevel(),
 	}
 	if c.Leaf() {
-		n.leaf, n.leaves, n.write = c.Index(), 1, writerOf(c.Type())
+		n.leaf, n.leaves, n.write = c.Index(), 1, writerOf(c.Type(), half[c.Index()])
+		n.time, n.text, n.name = isTime(c.Type()), isUTF8Type(c.Type()), strings.Join(c.Path(), ".")
 		return n, nil
 	}
 	for _, child := range c.Columns() {
-		inner, err := newNested(child, depth+1)
+		inner, err := newNested(child, half, depth+1)
 		if err != nil {
 			return nil, err
 		}
@@ -81,11 +87,36 @@ func newNested(c *parquet.Column, depth int) (*nested, error) {
 	return n, nil
 }
 
+// isTime tells whether what is at a path inside is a time by its type: names, and [] for the elements of a list or the values
+// of a map.
+func (n *nested) isTime(path []string) bool {
+	if n.repeated {
+		if len(path) == 0 || path[0] != "[]" {
+			return false
+		}
+		path = path[1:]
+	}
+	switch {
+	case n.write != nil:
+		return n.time && len(path) == 0
+	case n.dictionary:
+		return len(path) > 0 && path[0] == "[]" && n.children[0].children[1].isTime(path[1:])
+	case n.list:
+		return n.children[0].isTime(path)
+	case len(path) == 0:
+		return false
+	}
+	key := string(appendJSONString(nil, []byte(path[0]))) + ":"
+	i := slices.IndexFunc(n.children, func(child *nested) bool { return string(child.key) == key })
+	return i >= 0 && n.children[i].isTime(path[1:])
+}
+
 // assembly puts nested values of a row together.
 type assembly struct {
 	row     parquet.Row
 	at      []int // of each leaf: where its next value is in the row
 	scratch []byte
+	bad     error // why the row is none
 }
 
 // start takes a row, whose values are in the order of the leaves.
@@ -198,6 +229,9 @@ func (a *assembly) leafValue(dst []byte, n *nested) []byte {
 	case scan.Null:
 		return append(dst[:start], "null"...)
 	case scan.String:
+		if n.text && a.bad == nil {
+			a.bad = textOf(n.name, dst[start+1:len(dst)-1])
+		}
 		a.scratch = append(a.scratch[:0], dst[start+1:len(dst)-1]...)
 		return appendJSONString(dst[:start], a.scratch)
 	}

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
@@ -9,19 +10,27 @@ import (
 	"weir/backend/safetext"
 )
 
-// WriteList writes a table of a registry's entries, those that cannot be read included.
+// WriteList writes a table of a registry's entries, and under it what is wrong with those that cannot be read, or lie where
+// no product does.
 func WriteList(w io.Writer, entries []Entry, domain string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	p := printer{w: t}
 	p.row("DOMAIN", "NAME", "VERSION", "FORMAT", "REFRESH", "OWNERS", "CONSUMERS")
+	var wrong []error
 	shown := 0
 	for _, e := range entries {
-		if domain != "" && e.Domain != domain {
+		if domain != "" && e.Domain != domain && !strings.HasPrefix(e.Path, domain+"/") {
+			continue
+		}
+		if e.Err != nil {
+			wrong = append(wrong, e.Err)
+		}
+		if e.Domain == NoDomain {
 			continue
 		}
 		shown++
 		if e.Product == nil {
-			p.row(e.Domain, e.Name, "-", "unparsed", "-", firstLine(e.Err), "")
+			p.row(e.Domain, e.Name, "-", "unparsed", "-", "-", "-")
 			continue
 		}
 		format := string(e.Product.Format)
@@ -33,12 +42,14 @@ func WriteList(w io.Writer, entries []Entry, domain string) error {
 	if p.err == nil {
 		p.err = t.Flush()
 	}
+	out := printer{w: w, err: p.err}
 	if shown == 0 {
-		out := printer{w: w, err: p.err}
 		out.line("no data products")
-		return out.err
 	}
-	return p.err
+	for _, err := range wrong {
+		out.line("! %s", firstLine(err))
+	}
+	return out.err
 }
 
 // row writes cells for a tabwriter; a cell cannot start another one.
@@ -81,7 +92,14 @@ func WriteShow(w io.Writer, product DataProduct) error {
 	field("status", product.Status)
 	field("owners", orNobody(product.Owners))
 	field("consumers", orNobody(product.Consumers))
+	field("made from", strings.Join(product.Upstream, ", "))
 	field("refresh", product.Refresh)
+	switch {
+	case product.WindowRows > 0:
+		field("window", fmt.Sprintf("the newest %s rows of its topic", grouped(product.WindowRows)))
+	case product.Window > 0:
+		field("window", "the last "+product.Window.String()+" of its topic")
+	}
 	if len(product.Objects) > 0 {
 		for _, o := range product.Objects {
 			p.line("  %s", o.Key())
@@ -122,6 +140,9 @@ func writeRules(p *printer, product DataProduct, indent string) error {
 }
 
 func limitsOf(r contract.Rule) string {
+	if r.Kind == contract.Freshness && r.Text != "" {
+		return " ≤ " + r.Text
+	}
 	var words []string
 	for _, l := range r.Limits {
 		if r.Share {
@@ -159,5 +180,8 @@ func (p *printer) columns(columns []contract.Column, indent string) {
 		}
 		p.line("%s%-24s %s", indent, c.Name, strings.Join(notes, ", "))
 		p.columns(c.Fields, indent+"  ")
+		if c.Items != nil {
+			p.columns(c.Items.Fields, indent+"  ")
+		}
 	}
 }

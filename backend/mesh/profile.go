@@ -18,8 +18,9 @@ type Profile struct {
 	Topic  string // with a broker of its cluster; empty of files
 	Broker string
 	Rows   int64
-	// Undecodable counts records that were no rows.
+	// Undecodable counts records that were no rows; Garbage says why one of them was none.
 	Undecodable int64
+	Garbage     string
 	Columns     []*ColumnProfile
 }
 
@@ -217,7 +218,7 @@ func ProfileFiles(ctx context.Context, files []string, o FileOptions) (Profile, 
 			return Profile{}, f.Err
 		}
 	}
-	return p.profile(joined(files), report.Rows, report.Undecodable), nil
+	return p.profile(joined(files), report.Outcome), nil
 }
 
 func joined(files []string) string {
@@ -228,9 +229,13 @@ func joined(files []string) string {
 }
 
 // profile ends the collection. A column that came late was null in the rows before.
-func (p *profiler) profile(source string, rows, undecodable int64) Profile {
+func (p *profiler) profile(source string, out judge.Outcome) Profile {
 	for _, c := range p.order {
-		c.Nulls = rows - c.Seen
+		c.Nulls = out.Rows - c.Seen
 	}
-	return Profile{Source: source, Rows: rows, Undecodable: undecodable, Columns: p.order}
+	profile := Profile{Source: source, Rows: out.Rows, Undecodable: out.Undecodable, Columns: p.order}
+	if len(out.Garbage) > 0 {
+		profile.Garbage = out.Garbage[0].Value
+	}
+	return profile
 }

@@ -30,15 +30,15 @@ func (e *Engine) JudgeRecord(ctx context.Context, topic string, record []byte, a
 			continue
 		}
 		name := safetext.Clean(p.key)
-		values, errs := e.values(ctx, nil, [][]byte{record}, nil) // nobody's feed waits for it
+		values := e.values(ctx, nil, [][]byte{record}, nil) // nobody's feed waits for it
 		if values == nil {
 			continue
 		}
 		by = append(by, name)
 		var found []judge.Fault
-		err := errs[0]
+		err := values[0].err
 		if err == nil {
-			found, err = judge.Record(*product, values[0], arrived, e.columnsOf(p.key))
+			found, err = judge.Record(*product, values[0].json, arrived, e.columnsOf(p.key), values[0].times)
 		}
 		if err != nil {
 			faults = append(faults, RecordFault{Product: name, Rule: safetext.Clean("undecodable"), What: safetext.Error(err), Severity: string(contract.Warning)})

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -34,6 +35,9 @@ var (
 // maxProducts bounds the files a registry looks at.
 const maxProducts = 10_000
 
+// NoDomain is the domain of entries whose file is no product for the place it lies at. No domain is called so.
+const NoDomain = "-"
+
 // journal is where registrations are recorded, beside the products and ignored as one of them.
 const journal = ".weir/registrations.jsonl"
 
@@ -50,7 +54,7 @@ type Registry struct {
 
 // Entry is one file of a registry.
 type Entry struct {
-	Domain, Name string // by its place
+	Domain, Name string // by its place; NoDomain and the path where that is no product's
 	Path         string // below the registry's folder
 	// Product is the last good version, nil if there was none. Err says why the file as it is now cannot be read;
 	// while it is not nil the last good version stays in force.
@@ -98,25 +102,42 @@ func OpenRegistry(dir string) (*Registry, error) {
 	return &Registry{dir: dir, root: root, files: map[string]*Entry{}, sums: map[string]stamp{}}, nil
 }
 
+// inPlace is an error when the folder that was opened is not the one at its path any more: what is read from it then
+// says nothing about what a person sees there. It wraps ErrNoRegistry.
+func (r *Registry) inPlace() error {
+	opened, err := r.root.Stat(".")
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNoRegistry, err)
+	}
+	if there, err := os.Stat(r.dir); err != nil || !os.SameFile(opened, there) {
+		return fmt.Errorf("%w: folder %s was moved away or replaced", ErrNoRegistry, r.dir)
+	}
+	return nil
+}
+
 // Dir is the registry's folder.
 func (r *Registry) Dir() string { return r.dir }
 
 // Close lets go of the folder.
 func (r *Registry) Close() error { return r.root.Close() }
 
-// Scan looks at the folder again and gives all entries by domain and name, those of files that cannot be read
-// included. A file that has not changed is not read again; changed tells whether anything did.
+// Scan looks at the folder again and gives all entries by domain and name, those of files that cannot be read, or that lie
+// where no product does, included. A file that has not changed is not read again; changed tells whether anything did.
 func (r *Registry) Scan() (entries []Entry, changed bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := r.inPlace(); err != nil {
+		return nil, false, err
+	}
 	found, err := r.find()
 	if err != nil {
 		return nil, false, err
 	}
+	gone := func(p string) bool { _, here := slices.BinarySearch(found, p); return !here }
+	maps.DeleteFunc(r.sums, func(p string, _ stamp) bool { return gone(p) })
 	for p := range r.files {
-		if !slices.Contains(found, p) {
+		if gone(p) {
 			delete(r.files, p)
-			delete(r.sums, p)
 			changed = true
 		}
 	}
@@ -154,32 +175,96 @@ func (r *Registry) once(entries []Entry) []Entry {
 	return kept
 }
 
-// find lists the files <domain>/<name>.yaml (or .yml), sorted.
+// find lists the files <domain>/<name>.yaml (or .yml), and those that may be meant as products but lie elsewhere, sorted.
+// Hidden ones are nobody's products.
 func (r *Registry) find() ([]string, error) {
-	domains, err := fs.ReadDir(r.root.FS(), ".")
+	root, err := fs.ReadDir(r.root.FS(), ".")
 	if err != nil {
 		return nil, fmt.Errorf("%w: reading folder %s: %w", ErrNoRegistry, r.dir, err)
 	}
 	var found []string
-	for _, d := range domains {
-		if !d.IsDir() || contract.CheckIdentifier("domain", d.Name()) != nil {
-			continue
-		}
-		files, err := fs.ReadDir(r.root.FS(), d.Name())
-		if err != nil {
-			return nil, fmt.Errorf("reading folder %s: %w", filepath.Join(r.dir, d.Name()), err)
-		}
+	var look func(files []fs.DirEntry, parent string, depth int) error
+	look = func(files []fs.DirEntry, parent string, depth int) error {
 		for _, f := range files {
-			if isProductFile(f.Name()) {
-				found = append(found, path.Join(d.Name(), f.Name()))
+			p := path.Join(parent, f.Name())
+			switch {
+			case strings.HasPrefix(f.Name(), "."):
+			case f.IsDir() && depth < maxFolders:
+				inside, err := fs.ReadDir(r.root.FS(), p)
+				if err != nil && (depth > 0 || contract.CheckIdentifier("domain", f.Name()) != nil) {
+					continue // no product lies there: a disk's own lost+found, say
+				}
+				if err != nil {
+					return fmt.Errorf("reading folder %s: %w", filepath.Join(r.dir, p), err)
+				}
+				if err := look(inside, p, depth+1); err != nil {
+					return err
+				}
+			case !f.IsDir() && (isYAML(f.Name()) || r.isLinkedFolder(f, p)):
+				found = append(found, p)
 			}
 			if len(found) > maxProducts {
-				return nil, fmt.Errorf("folder %s holds more than %d products", r.dir, maxProducts)
+				return fmt.Errorf("folder %s holds more than %d products", r.dir, maxProducts)
 			}
 		}
+		return nil
+	}
+	if err := look(root, "", 0); err != nil {
+		return nil, err
 	}
 	slices.Sort(found)
 	return found, nil
+}
+
+// maxFolders is how deep products are looked for: a folder deeper than where they belong.
+const maxFolders = 2
+
+func isYAML(name string) bool {
+	ext := strings.ToLower(path.Ext(name))
+	return ext == ".yaml" || ext == ".yml"
+}
+
+// isLinkedFolder tells of a file in a registry whether it is a link to a folder.
+func (r *Registry) isLinkedFolder(f fs.DirEntry, p string) bool {
+	if f.Type()&fs.ModeSymlink == 0 {
+		return false
+	}
+	info, err := os.Stat(filepath.Join(r.dir, filepath.FromSlash(p)))
+	return err == nil && info.IsDir()
+}
+
+// misplaced tells why a file found in a registry cannot be a product there; empty if it can.
+func misplaced(p string) string {
+	parts := strings.Split(p, "/")
+	file := parts[len(parts)-1]
+	switch {
+	case !isYAML(file):
+		return "it is a link to a folder, which is not followed; put the folder itself there"
+	case len(parts) == 1:
+		return "it lies in no domain's folder"
+	case contract.CheckIdentifier("domain", parts[0]) != nil:
+		return fmt.Sprintf("its folder %q is no name of a domain (letters, digits, _, - and single dots)", parts[0])
+	case len(parts) > 2:
+		return "it lies deeper than in its domain's folder"
+	case !isProductFile(file):
+		return "its file is not called as a product is (letters, digits, _, - and single dots, then .yaml or .yml)"
+	}
+	return ""
+}
+
+// errNoProduct tells of a file that is not meant as a product.
+var errNoProduct = errors.New("no data product")
+
+// stray says of what lies where no product does what to do with it. The error wraps errNoProduct if it is not meant as one.
+func (r *Registry) stray(data []byte, why string) error {
+	if !contract.IsProduct(data) {
+		return errNoProduct
+	}
+	domain, name := "<domain>", "<name>"
+	if p, err := contract.Parse(data, "", ""); err == nil {
+		domain, name = p.Domain, p.Name
+	}
+	return fmt.Errorf("not read as a data product, for %s; move it to %s", why, filepath.Join(r.dir, domain, name+".yaml"))
 }
 
 func isProductFile(name string) bool {
@@ -191,6 +276,10 @@ func isProductFile(name string) bool {
 func (r *Registry) load(p string) bool {
 	domain, file := path.Split(p)
 	domain, name := strings.TrimSuffix(domain, "/"), strings.TrimSuffix(file, path.Ext(file))
+	why := misplaced(p)
+	if why != "" {
+		domain, name = NoDomain, p
+	}
 	entry := r.files[p]
 	if entry == nil {
 		entry = &Entry{Domain: domain, Name: name, Path: p}
@@ -211,11 +300,21 @@ func (r *Registry) load(p string) bool {
 		}
 		r.sums[p] = stamp{info.Size(), info.ModTime(), sum}
 		var product DataProduct
-		if product, err = parseAt(data, domain, name); err == nil {
+		if why != "" {
+			err = r.stray(data, why)
+		} else if product, err = parseAt(data, domain, name); err == nil {
 			next.Product = &product
 		}
 	} else {
 		delete(r.sums, p)
+		if why != "" {
+			err = fmt.Errorf("not read as a data product, for %s (%w)", why, err)
+		}
+	}
+	if errors.Is(err, errNoProduct) {
+		_, was := r.files[p]
+		delete(r.files, p)
+		return was
 	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", filepath.Join(r.dir, p), err)
@@ -448,6 +547,43 @@ func (r *Registry) record(p DataProduct, data []byte, replaced bool, o RegisterO
 	return nil
 }
 
+// IsFileRef tells whether a person who writes ref means a product's own file, or with #object behind it one of the schema
+// objects in it.
+func IsFileRef(ref string) bool {
+	file, _, _ := cutObject(ref)
+	ext := path.Ext(file)
+	return ext == ".yaml" || ext == ".yml"
+}
+
+// cutObject takes the object off a file's path; one tells whether there is any.
+func cutObject(ref string) (file, object string, one bool) {
+	if i := strings.LastIndexByte(ref, '#'); i >= 0 && path.Ext(ref[i:]) == "" {
+		return ref[:i], ref[i+1:], true
+	}
+	return ref, "", false
+}
+
+// ReadRef reads the product that IsFileRef tells of.
+func ReadRef(ref string) (DataProduct, error) {
+	file, object, one := cutObject(ref)
+	p, err := ReadProduct(file)
+	if err != nil || !one {
+		return p, err
+	}
+	var names []string
+	for _, o := range p.Objects {
+		name := strings.TrimPrefix(o.Name, p.Name+".")
+		if name == object {
+			return o, nil
+		}
+		names = append(names, name)
+	}
+	if len(names) == 0 {
+		return DataProduct{}, fmt.Errorf("%w: %q; %s has no more than one schema object, so leave out #%s", ErrNotFound, ref, file, object)
+	}
+	return DataProduct{}, fmt.Errorf("%w: %q; %s has the schema objects %s", ErrNotFound, ref, file, strings.Join(names, ", "))
+}
+
 // ReadProduct reads a product from a file outside any registry.
 func ReadProduct(file string) (DataProduct, error) {
 	info, err := os.Stat(file)
@@ -472,10 +608,10 @@ func ReadProduct(file string) (DataProduct, error) {
 }
 
 // Find gives the product a person means by ref: domain/name in a registry (which may be nil), the name alone where only
-// one domain has it, or the path of a file.
+// one domain has it, or the path of a file, with #object behind it if it is one of several in it.
 func Find(r *Registry, ref string) (DataProduct, error) {
-	if ext := path.Ext(ref); ext == ".yaml" || ext == ".yml" {
-		return ReadProduct(ref)
+	if IsFileRef(ref) {
+		return ReadRef(ref)
 	}
 	if r == nil {
 		return DataProduct{}, fmt.Errorf("%w: %q; there is no registry to look it up in (mesh.registry), and it is not a .yaml file", ErrNotFound, ref)
@@ -489,8 +625,15 @@ func Find(r *Registry, ref string) (DataProduct, error) {
 	}
 	var keys []string
 	var match Entry
+	var stray error // of a file that is called so, but is no product where it lies
 	for _, e := range entries {
 		of := strings.TrimSuffix(path.Base(e.Path), path.Ext(e.Path)) // an ODCS contract with several objects
+		if e.Domain == NoDomain {
+			if of == ref {
+				stray = e.Err
+			}
+			continue
+		}
 		if e.Name == ref || of == ref && !slices.Contains(keys, e.Domain+"/"+of) {
 			if e.Name != ref {
 				e.Name = of
@@ -500,6 +643,9 @@ func Find(r *Registry, ref string) (DataProduct, error) {
 	}
 	switch len(keys) {
 	case 0:
+		if stray != nil {
+			return DataProduct{}, fmt.Errorf("%w: %q in %s: %w", ErrNotFound, ref, r.dir, stray)
+		}
 		return DataProduct{}, fmt.Errorf("%w: %q in %s", ErrNotFound, ref, r.dir)
 	case 1:
 		return r.Get(match.Domain, match.Name)

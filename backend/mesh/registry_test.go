@@ -6,8 +6,10 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"syscall"
@@ -313,7 +315,7 @@ func TestWhatPeopleSeeOfProducts(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	if err := WriteList(&b, entries, ""); err != nil || strings.Contains(b.String(), "\x1b") || strings.Count(b.String(), "\n") != 3 {
+	if err := WriteList(&b, entries, ""); err != nil || strings.Contains(b.String(), "\x1b") || strings.Count(b.String(), "\n") != 4 {
 		t.Errorf("%v\n%s", err, b.String())
 	}
 	b.Reset()
@@ -325,6 +327,22 @@ func TestWhatPeopleSeeOfProducts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"commerce/user_events\n", "owners       data@example.com", "consumers    ml-team", "max_null_percentage ≤ 5%", "required_columns of user_id"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}
+
+// TestALintGoesOnAfterAFileThatCannotBeRead: a gate that stops at the first tells of one mistake a run.
+func TestALintGoesOnAfterAFileThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	bad, good := write(t, "bad.yaml", []byte("name: x\n\ty: 1\n")), write(t, "good.yaml", []byte(userEvents))
+	var b bytes.Buffer
+	code, err := LintCommand(&b, []string{bad, good, "nowhere.yaml"}, func(ref string) (DataProduct, error) { return Find(nil, ref) })
+	if err != nil || code != 1 {
+		t.Errorf("code %d, %v", code, err)
+	}
+	for _, want := range []string{bad + ": error (file): line 2, column 1: a tab", good + ": nothing to say against", "nowhere.yaml: error (file): "} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}
@@ -402,5 +420,134 @@ func TestJUnitAndSARIF(t *testing.T) {
 	}
 	if fmt.Sprint(levels) != "map[error:3 warning:2]" || log.Runs[0].Invocations[0].Successful {
 		t.Errorf("%v %s", levels, b.String())
+	}
+}
+
+// TestAFolderOfNoDomainNeedNotBeReadable: a disk's own lost+found is root's alone.
+func TestAFolderOfNoDomainNeedNotBeReadable(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root reads every folder")
+	}
+	dir := t.TempDir()
+	closed := func(folder string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(filepath.Join(dir, folder), 0); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.Chmod(filepath.Join(dir, folder), 0o700) })
+	}
+	closed("lost+found")
+	closed("commerce/private")
+	r, err := OpenRegistry(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	if entries, _, err := r.Scan(); err != nil || len(entries) > 0 {
+		t.Errorf("%v %v", entries, err)
+	}
+	closed("finance")
+	if _, _, err := r.Scan(); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("a domain's folder cannot be read: %v", err)
+	}
+}
+
+// TestWhatLiesWhereNoProductDoesIsTold with what to do about it, and not what nobody means as one.
+func TestWhatLiesWhereNoProductDoesIsTold(t *testing.T) {
+	dir := t.TempDir()
+	product := []byte("name: orders\ndomain: commerce\ndescription: x\nowners: [a]\nconsumers: [b]\nschema_version: '1'\nrefresh_frequency: hourly\nquality_sla: {}\n")
+	for _, folder := range []string{"commerce/more", "my domain", ".git"} {
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put := func(path string, data []byte) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, path), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{"orders.yaml", "commerce/orders.yaml", "commerce/more/a.yaml", "commerce/two words.yml", "commerce/LOUD.YAML", "my domain/a.yaml", ".git/a.yaml"} {
+		put(path, product)
+	}
+	put("torn.yaml", []byte("name: orders\r\ndomain: [\r\n"))
+	put("docker-compose.yml", []byte("services: {web: {image: x}}\n"))
+	put("chart.yaml", []byte("{{- if .Values.on }}\nmetadata:\n  name: {{ .Values.name }}\n  domain: x\n{{- end }}\n")) // no YAML
+	put("cluster.yaml", []byte("kind: ConfigMap\n---\nkind: Secret\n"))
+	put("mkdocs.yml", []byte("site_name: x\nemoji: !!python/name:material.twemoji\n"))
+	put("empty.yaml", nil)
+	put("README.md", []byte("# products\n"))
+	for link, target := range map[string]string{"linked": "commerce", "link.yaml": "commerce/orders.yaml"} {
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := OpenRegistry(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	told := func() map[string]string {
+		entries, _, err := r.Scan()
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]string{}
+		for _, e := range entries {
+			if e.Err == nil {
+				found[e.Domain+"/"+e.Name] = ""
+				continue
+			}
+			found[e.Domain+"/"+e.Name] = strings.ReplaceAll(strings.TrimPrefix(e.Err.Error(), filepath.Join(dir, e.Path)+": "), dir, "DIR")
+		}
+		return found
+	}
+	const stray, move = "not read as a data product, for ", "; move it to DIR/commerce/orders.yaml"
+	const called = "its file is not called as a product is (letters, digits, _, - and single dots, then .yaml or .yml)"
+	want := map[string]string{
+		"commerce/orders":          "",
+		"-/orders.yaml":            stray + "it lies in no domain's folder" + move,
+		"-/torn.yaml":              stray + "it lies in no domain's folder; move it to DIR/<domain>/<name>.yaml",
+		"-/commerce/more/a.yaml":   stray + "it lies deeper than in its domain's folder" + move,
+		"-/commerce/two words.yml": stray + called + move,
+		"-/commerce/LOUD.YAML":     stray + called + move,
+		"-/my domain/a.yaml":       stray + `its folder "my domain" is no name of a domain (letters, digits, _, - and single dots)` + move,
+		"-/linked":                 stray + "it is a link to a folder, which is not followed; put the folder itself there (not a regular file (L---------))",
+		"-/link.yaml":              stray + "it lies in no domain's folder (not a regular file (L---------))",
+	}
+	for range 2 { // the second time nothing is read again
+		if got := told(); !reflect.DeepEqual(got, want) {
+			t.Fatalf("got  %q\nwant %q", got, want)
+		}
+	}
+	if _, err := Find(r, "torn"); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "torn.yaml: not read as a data product") {
+		t.Error(err)
+	}
+	var list, lint strings.Builder
+	entries, _, err := r.Scan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteList(&list, entries, ""); err != nil || !strings.Contains(list.String(), "! "+dir+"/orders.yaml: not read") || strings.Contains(list.String(), "compose") {
+		t.Errorf("%v\n%s", err, &list)
+	}
+	if code, err := LintRegistry(&lint, r); code != 1 || err != nil || strings.Count(lint.String(), " error (file): not read as a data product") != len(want)-1 ||
+		!strings.Contains(lint.String(), "commerce/orders.yaml: nothing to say against commerce/orders") {
+		t.Errorf("%d %v\n%s", code, err, &lint)
+	}
+	if names := ProductNames(r); !reflect.DeepEqual(names, []string{"commerce/orders"}) {
+		t.Errorf("%q", names)
+	}
+	put("torn.yaml", []byte("services: {}\n")) // it turns out to be somebody else's
+	delete(want, "-/torn.yaml")
+	if err := os.Remove(filepath.Join(dir, "orders.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	delete(want, "-/orders.yaml")
+	if got := told(); !reflect.DeepEqual(got, want) {
+		t.Errorf("afterwards %q\nwant %q", got, want)
 	}
 }

@@ -131,12 +131,12 @@ func (r Report) Result() Result {
 func (r Report) whyUnknown() string {
 	for _, f := range r.Files {
 		if f.Err != nil {
-			return fmt.Sprintf(": %s: %v", f.Path, f.Err)
+			return ": " + f.Err.Error() // which begins with the file
 		}
 	}
 	switch {
 	case r.Undecodable > 0:
-		return fmt.Sprintf(": %d of %d records could not be decoded", r.Undecodable, r.Rows+r.Undecodable)
+		return fmt.Sprintf(": %d of %s could not be decoded", r.Undecodable, plural(int(r.Rows+r.Undecodable), "record"))
 	case r.Rows == 0:
 		return ": 0 rows"
 	}
@@ -261,7 +261,7 @@ func (r Report) WriteText(w io.Writer) error {
 	if len(r.Files) == 1 {
 		files = r.Files[0].Path
 	}
-	p.line("%s %s  %s   %s rows in %s, %s", mark, r.Product.Key(), r.verdict(), grouped(r.Rows), files, r.Took.Round(time.Millisecond))
+	p.line("%s %s  %s   %s in %s, %s", mark, r.Product.Key(), r.verdict(), plural(int(r.Rows), "row"), files, r.Took.Round(time.Millisecond))
 	for _, f := range r.Files {
 		if f.Err != nil {
 			p.line("  ? %s", strings.ReplaceAll(f.Err.Error(), "\n", "; "))

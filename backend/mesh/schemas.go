@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"weir/backend/mesh/avro"
+	"weir/backend/mesh/judge"
 	"weir/backend/mesh/protobuf"
 )
 
@@ -62,21 +63,24 @@ func framed(b []byte) bool { return len(b) > 5 && b[0] == 0 }
 // errRegistry is wrapped by errors that may pass: the registry is away.
 var errRegistry = errors.New("the schema registry is away")
 
-// decode gives the JSON of a framed record, appended to dst. An error that wraps errRegistry means to try again.
-func (s *schemas) decode(ctx context.Context, dst, record []byte) ([]byte, error) {
+// decode gives the JSON of a framed record, appended to dst, and what tells of its times. An error that wraps errRegistry
+// means to try again.
+func (s *schemas) decode(ctx context.Context, dst, record []byte) ([]byte, judge.Times, error) {
 	found, err := s.get(ctx, binary.BigEndian.Uint32(record[1:5]))
 	if err != nil {
-		return dst, err
+		return dst, nil, err
 	}
 	switch {
 	case found.err != nil:
-		return dst, found.err
+		return dst, nil, found.err
 	case found.avro != nil:
-		return found.avro.AppendJSON(dst, record[5:])
+		dst, err = found.avro.AppendJSON(dst, record[5:])
+		return dst, found.avro, err
 	case found.protobuf != nil:
-		return found.protobuf.AppendJSON(dst, record[5:])
+		dst, message, err := found.protobuf.AppendJSON(dst, record[5:])
+		return dst, message, err
 	}
-	return append(dst, record[5:]...), nil
+	return append(dst, record[5:]...), nil, nil
 }
 
 func (s *schemas) get(ctx context.Context, id uint32) (*schema, error) {
@@ -227,15 +231,22 @@ func (s *schemas) close() {
 	}
 }
 
-// values gives the JSON of records and why those without cannot be decoded. It waits while the schema registry is away,
-// which the product then says, if there is one whose feed they are of; nil when ctx ends.
-func (e *Engine) values(ctx context.Context, p *live, records [][]byte, errs []error) ([][]byte, []error) {
-	errs = errs[:0]
-	for range records {
-		errs = append(errs, nil)
+// value is what a record holds.
+type value struct {
+	json  []byte
+	times judge.Times // nil: it was JSON
+	err   error       // why it cannot be decoded
+}
+
+// values gives what records hold, in the memory of reuse. It waits while the schema registry is away, which the product then
+// says, if there is one whose feed they are of; nil when ctx ends.
+func (e *Engine) values(ctx context.Context, p *live, records [][]byte, reuse []value) []value {
+	out := reuse[:0]
+	for _, record := range records {
+		out = append(out, value{json: record})
 	}
 	if e.schemas == nil {
-		return records, errs
+		return out
 	}
 	blocked := func(why string) {
 		if p != nil {
@@ -247,17 +258,17 @@ func (e *Engine) values(ctx context.Context, p *live, records [][]byte, errs []e
 			continue
 		}
 		for {
-			decoded, err := e.schemas.decode(ctx, make([]byte, 0, 2*len(record)+64), record)
+			decoded, times, err := e.schemas.decode(ctx, make([]byte, 0, 2*len(record)+64), record)
 			if err == nil {
-				records[i] = decoded
+				out[i].json, out[i].times = decoded, times
 				blocked("")
 				break
 			}
 			if ctx.Err() != nil {
-				return nil, nil
+				return nil
 			}
 			if !errors.Is(err, errRegistry) {
-				errs[i] = err
+				out[i].err = err
 				break
 			}
 			blocked(err.Error())
@@ -265,10 +276,10 @@ func (e *Engine) values(ctx context.Context, p *live, records [][]byte, errs []e
 			select {
 			case <-ctx.Done():
 				timer.Stop()
-				return nil, nil
+				return nil
 			case <-timer.C:
 			}
 		}
 	}
-	return records, errs
+	return out
 }

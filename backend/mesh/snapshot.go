@@ -23,6 +23,7 @@ const (
 type Snapshot struct {
 	At       time.Time
 	Registry safetext.Text // the folder
+	Scanned  bool          // it was read at least once: without that no contract is known
 	Window   time.Duration
 	// WindowRows, above 0, is the window instead of Window: so many of the newest records.
 	WindowRows int64
@@ -30,6 +31,22 @@ type Snapshot struct {
 	Error      safetext.Text
 	Lineage    *Delivery // how lineage is delivered as OpenLineage events; nil where it is not configured
 	Log        []event.Event
+}
+
+// JudgesNothing tells why not one contract is judged, empty while one is or there is none to judge.
+func (s *Snapshot) JudgesNothing() safetext.Text {
+	switch {
+	case !s.Scanned && s.Error.IsEmpty():
+		return safetext.Clean("the registry was not read yet")
+	case s.Scanned && len(s.Products) == 0:
+		return safetext.Text{} // whatever is away
+	}
+	for i := range s.Products {
+		if p := &s.Products[i]; p.State != Waiting && p.State != Bad {
+			return safetext.Text{}
+		}
+	}
+	return s.Error // none without one
 }
 
 // Product is a data product and the judgement on its contract.
@@ -128,7 +145,8 @@ type Sample struct {
 	Partition int32 // -1 for files
 	Offset    int64 // or the row number from 1 for files
 	At        time.Time
-	Value     safetext.Text
+	Value     safetext.Text // that fails; where none does, for it is null or absent, the row
+	Record    safetext.Text // of a topic: the whole record
 }
 
 // Delivery is how the delivery of OpenLineage events goes. The counts are totals since the process started.

@@ -95,7 +95,7 @@ func (e *Engine) tap(p *live, topic string, from int64, records []*sarama.Consum
 	if out || last < part.next {
 		return
 	}
-	p.judgeRecords(part, id, records, nil, nil, end, now)
+	p.judgeRecords(part, id, records, nil, end, now)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if part.judged(from, last) {

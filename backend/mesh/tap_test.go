@@ -74,19 +74,34 @@ func TestAFeedThatStartsAgainKnowsWhatWasJudgedAhead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, time.Minute, kafka.EmbeddedTopic{Name: "events", Partitions: 2})
 	w.send("events", 0, many(10, good)...)
-	client, err := sarama.NewClient(w.engine.config.Cluster.Brokers(), w.engine.saramaConfig())
+	client, err := sarama.NewClient(w.engine.config.Cluster.Brokers(), saramaConfig(w.engine.config.Cluster))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	p := &live{window: time.Minute}
+	p := &live{window: time.Minute, generation: 1}
 	p.feed.parts = map[int32]*part{0: {next: 2, ahead: []span{{5, 8}}}, 1: {next: 20, ahead: []span{{25, 28}}}}
-	if err := w.engine.startFeed(client, p, 1, "events", []int32{0, 1}); err != nil {
-		t.Fatal(err)
+	if started, err := w.engine.startFeed(client, p, 1, "events", []int32{0, 1}); err != nil || !started {
+		t.Fatal(started, err)
 	}
 	defer p.feed.stop()
 	if a, b := p.feed.parts[0], p.feed.parts[1]; a.next != 2 || !a.has(6) || a.has(8) || b.next != 0 || b.has(26) {
 		t.Errorf("%+v, %+v", a, b)
+	}
+
+	// A new version of the contract comes while the feed starts: its window is filled from its start on all the same.
+	p.feed.stop()
+	p.generation = 2
+	p.feed.forget()
+	started, err := w.engine.startFeed(client, p, 1, "events", []int32{0, 1})
+	if started || err != nil || p.feed.consumer != nil {
+		t.Errorf("a feed of the old version started: %t, %v", started, err)
+	}
+	if err := w.engine.startReader(t.Context(), connection{Client: client}, p, 1, "events", 0, p.feed.parts[0]); err != nil {
+		t.Error(err)
+	}
+	if a := p.feed.parts[0]; a.next != -1 || a.reader != nil {
+		t.Errorf("the new version's window would be filled from %d", a.next)
 	}
 }
 

@@ -28,7 +28,11 @@ const DefaultTopicRecords = 100_000
 
 // ProfileTopic looks at every value of the newest records of a topic. When the time is up it tells what was seen. It joins
 // no group and commits nothing.
-func ProfileTopic(ctx context.Context, cluster kafka.Cluster, topic string, o TopicOptions) (profile Profile, err error) {
+func ProfileTopic(ctx context.Context, cluster kafka.Cluster, topic string, o TopicOptions) (Profile, error) {
+	return kafka.Bounded(cluster, func(cluster kafka.Cluster) (Profile, error) { return profileTopic(ctx, cluster, topic, o) })
+}
+
+func profileTopic(ctx context.Context, cluster kafka.Cluster, topic string, o TopicOptions) (profile Profile, err error) {
 	fail := func(err error) error { return fmt.Errorf("reading topic %s: %w", topic, err) }
 	if o.Records <= 0 {
 		o.Records = DefaultTopicRecords
@@ -72,7 +76,7 @@ func ProfileTopic(ctx context.Context, cluster kafka.Cluster, topic string, o To
 		}
 	}
 	out := t.judge.Outcome(time.Now())
-	profile = p.profile("topic "+topic, out.Rows, out.Undecodable)
+	profile = p.profile("topic "+topic, out)
 	profile.Topic = topic
 	if brokers := cluster.Brokers(); len(brokers) > 0 {
 		profile.Broker = brokers[0]
@@ -147,9 +151,10 @@ func (t *tail) record(ctx context.Context, m *sarama.ConsumerMessage) error {
 	if value == nil { // a tombstone is no row
 		return nil
 	}
+	var times judge.Times
 	if t.schemas != nil && framed(value) {
 		var err error
-		t.decoded, err = t.schemas.decode(ctx, t.decoded[:0], value)
+		t.decoded, times, err = t.schemas.decode(ctx, t.decoded[:0], value)
 		if errors.Is(err, errRegistry) {
 			return err
 		}
@@ -159,6 +164,7 @@ func (t *tail) record(ctx context.Context, m *sarama.ConsumerMessage) error {
 		}
 		value = t.decoded
 	}
+	t.judge.Times(times)
 	_ = t.judge.JSON(value, where) // counted as undecodable
 	return nil
 }

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -16,9 +17,9 @@ import (
 type verdict struct {
 	state   State
 	since   time.Time
-	open    map[string]opened // breaking issues by rule and column
-	changes []time.Time       // breaks and heals of the last minute
-	silent  bool              // it changes too often for an event each
+	open    map[string]opened // issues by rule and column, those that break nothing included
+	changes []time.Time       // the looks of the last minute that found a rule broken or healed
+	silent  bool              // it changes too often to tell of each
 	bad     bool
 }
 
@@ -27,8 +28,12 @@ type opened struct {
 	issue judge.Issue
 }
 
-// maxChanges is how many breaks and heals of one product within a minute get an event each.
-const maxChanges = 12
+// maxChanges is at how many looks within a minute a product may break or heal and be told of; of one look, maxAtOnce breaks
+// and as many heals get an event each.
+const (
+	maxChanges = 12
+	maxAtOnce  = 6
+)
 
 // withRefresh adds to an article's product what its refresh_frequency promises: a row at least every other period. It
 // is a warning, for the article's own function does not look at it.
@@ -105,7 +110,7 @@ func withUnseen(findings []Finding, out judge.Outcome) []Finding {
 		add("only %s of the values are watched for duplicates: there are too many to remember", percent(out.Watched))
 	}
 	if out.Excess > 0 {
-		add("%s fields of columns beyond the first %s were not judged", grouped(out.Excess), grouped(judge.MaxColumns))
+		add("%s of columns beyond the first %s not judged", plural(int(out.Excess), "field"), grouped(judge.MaxColumns))
 	}
 	after := slices.IndexFunc(findings, func(f Finding) bool { return f.Severity != string(contract.Fatal) })
 	if after < 0 {
@@ -132,11 +137,7 @@ func (v *verdict) tellParsing(entry Entry, now time.Time, key string, log *event
 	}
 	v.bad = bad
 	if bad {
-		message := "its file cannot be read: " + oneLine(entry.Err)
-		if entry.Product != nil {
-			message += "; the last good version stays in force"
-		}
-		add(log, now, key, event.Warning, message)
+		add(log, now, key, event.Warning, "its file cannot be read: "+entry.unreadable())
 		return
 	}
 	add(log, now, key, event.Recovered, "its file can be read again")
@@ -145,33 +146,47 @@ func (v *verdict) tellParsing(entry Entry, now time.Time, key string, log *event
 // issueID is what makes two issues at different times one; a column may have several rules of one name.
 func issueID(i judge.Issue) string { return checkID(i.Rule, i.Column) }
 
-// tellIssues writes an event for each issue that came or went.
+// tellIssues writes an event for each rule that broke or healed.
 func (v *verdict) tellIssues(out judge.Outcome, now time.Time, key string, log *event.Log) {
-	found := map[string]opened{}
+	found := make(map[string]opened, len(out.Issues))
+	var broke, recovered []string
 	for _, i := range out.Issues {
-		if !i.Breaks() {
-			continue
-		}
 		id := issueID(i)
 		if was, ok := v.open[id]; ok {
 			found[id] = opened{was.at, i}
 			continue
 		}
 		found[id] = opened{now, i}
+		if !i.Breaks() {
+			continue
+		}
 		message := "broke: " + i.Message
 		if !i.Last.At.IsZero() {
 			message += fmt.Sprintf(" (offset %d/%d)", i.Last.Partition, i.Last.Offset)
 		}
-		v.change(now, key, event.Critical, message, log)
+		broke = append(broke, message)
 	}
-	for id, was := range v.open {
-		if _, still := found[id]; still {
-			continue
+	for _, id := range slices.Sorted(maps.Keys(v.open)) {
+		was := v.open[id]
+		if _, still := found[id]; !still && was.issue.Breaks() {
+			recovered = append(recovered, fmt.Sprintf("healed after %s: %s", age(now.Sub(was.at)), healed(was.issue, out)))
 		}
-		message := fmt.Sprintf("healed after %s: %s", age(now.Sub(was.at)), healed(was.issue, out))
-		v.change(now, key, event.Recovered, message, log)
 	}
 	v.open = found
+	if len(broke)+len(recovered) == 0 || !v.mayTell(now, key, log) {
+		return
+	}
+	tell := func(severity event.Severity, messages []string, more string) {
+		for i, message := range messages {
+			if rest := len(messages) - maxAtOnce; i == maxAtOnce && rest > 1 {
+				add(log, now, key, severity, fmt.Sprintf("%s: %d more rules at the same time", more, rest))
+				return
+			}
+			add(log, now, key, severity, message)
+		}
+	}
+	tell(event.Critical, broke, "broke")
+	tell(event.Recovered, recovered, "healed")
 }
 
 // healed says where the figures of an issue are now.
@@ -189,30 +204,33 @@ func healed(i judge.Issue, out judge.Outcome) string {
 	return i.Rule.Title() + " holds"
 }
 
-// change writes an event about a break or heal, unless there were so many that one event says it all.
-func (v *verdict) change(now time.Time, key string, s event.Severity, message string, log *event.Log) {
-	recent := v.changes[:0]
-	for _, t := range v.changes {
-		if now.Sub(t) < time.Minute {
-			recent = append(recent, t)
-		}
-	}
-	v.changes = append(recent, now)
-	switch {
-	case len(v.changes) <= maxChanges:
+// mayTell counts a look that found something changed, and tells whether that gets events: there may be so many such looks
+// that one event says it all.
+func (v *verdict) mayTell(now time.Time, key string, log *event.Log) bool {
+	v.changes = append(slices.DeleteFunc(v.changes, func(t time.Time) bool { return now.Sub(t) >= time.Minute }), now)
+	if len(v.changes) <= maxChanges {
 		v.silent = false
-		add(log, now, key, s, message)
-	case !v.silent:
+		return true
+	}
+	if !v.silent {
 		v.silent = true
 		add(log, now, key, event.Warning, fmt.Sprintf("crosses its limits again and again, %d times in a minute; the pane shows how it stands", len(v.changes)))
 	}
+	return false
 }
 
 func add(log *event.Log, now time.Time, key string, s event.Severity, message string) {
 	log.Add(event.Event{At: now, Kind: event.Contract, Severity: s, Subject: safetext.Clean(key), Message: safetext.Clean(message)})
 }
 
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+// unreadable is why an entry's file cannot be read, and what is in force meanwhile.
+func (e *Entry) unreadable() string {
+	text := strings.ReplaceAll(e.Err.Error(), "\n", "; ")
+	if e.Product != nil {
+		text += "; the last good version stays in force"
+	}
+	return text
+}
 
 // product is what the console shows of the product.
 func (v *verdict) product(entry Entry, out judge.Outcome, topic, problem string, now time.Time) Product {
@@ -222,7 +240,7 @@ func (v *verdict) product(entry Entry, out judge.Outcome, topic, problem string,
 		JudgedAt: now, Error: safetext.Clean(problem),
 	}
 	if entry.Err != nil {
-		p.Error = safetext.Clean(oneLine(entry.Err))
+		p.Error = safetext.Clean(entry.unreadable())
 	}
 	if entry.Product == nil {
 		return p
@@ -250,7 +268,7 @@ func (v *verdict) product(entry Entry, out judge.Outcome, topic, problem string,
 			issue.FirstAt = now
 		}
 		for _, s := range i.Samples {
-			issue.Samples = append(issue.Samples, Sample{Partition: s.Partition, Offset: s.Offset, At: s.At, Value: safetext.Clean(s.Value)})
+			issue.Samples = append(issue.Samples, Sample{Partition: s.Partition, Offset: s.Offset, At: s.At, Value: safetext.Clean(s.Value), Record: safetext.Clean(s.Record)})
 		}
 		p.Issues = append(p.Issues, issue)
 	}

@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -10,6 +12,8 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/backend/kafka"
 )
@@ -121,22 +125,7 @@ const bombBytes = 4 << 20
 // TestCompressionBomb puts a record batch between good events that inflates beyond all bounds.
 func TestCompressionBomb(t *testing.T) {
 	w := newWorld(t, 2)
-	w.produce(events(0, 10)...)
-	c := w.cluster.Config()
-	c.Producer.Return.Successes = true
-	c.Producer.Compression = sarama.CompressionGZIP
-	c.Producer.MaxMessageBytes = 1 << 30
-	c.Producer.Partitioner = sarama.NewManualPartitioner
-	p, err := sarama.NewSyncProducer(w.brokers, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = p.Close() }()
-	bomb := &sarama.ProducerMessage{Topic: w.topic, Partition: 1, Value: sarama.ByteEncoder(bytes.Repeat([]byte(" "), bombBytes))}
-	if _, _, err := p.SendMessage(bomb); err != nil {
-		t.Fatal(err)
-	}
-	w.produce(events(10, 20)...)
+	w.produceAroundABomb()
 	e, _ := w.run(w.config())
 	w.until("everything else is predicted", func() bool { s := e.Snapshot(); return s.Predicted == 20 && s.DeadLettered == 1 })
 	w.until("nothing is left", func() bool { return e.Snapshot().Lag == 0 })
@@ -147,6 +136,99 @@ func TestCompressionBomb(t *testing.T) {
 	}
 	if got := w.predictions(); len(got) != 20 {
 		t.Errorf("%d users", len(got))
+	}
+}
+
+// produceAroundABomb writes 20 events to two partitions and, in the midst of the second, at offset 5, the bomb.
+func (w *world) produceAroundABomb() {
+	w.t.Helper()
+	w.produce(events(0, 10)...)
+	c := w.cluster.Config()
+	c.Producer.Return.Successes = true
+	c.Producer.Compression = sarama.CompressionGZIP
+	c.Producer.MaxMessageBytes = 1 << 30
+	c.Producer.Partitioner = sarama.NewManualPartitioner
+	p, err := sarama.NewSyncProducer(w.brokers, c)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = p.Close() }()
+	bomb := &sarama.ProducerMessage{Topic: w.topic, Partition: 1, Value: sarama.ByteEncoder(bytes.Repeat([]byte(" "), bombBytes))}
+	if _, _, err := p.SendMessage(bomb); err != nil {
+		w.t.Fatal(err)
+	}
+	w.produce(events(10, 20)...)
+}
+
+// TestABurialThatEndsLeavesNothingInHand, for the partition could not be let go before.
+func TestABurialThatEndsLeavesNothingInHand(t *testing.T) {
+	e := New(Config{})
+	f := e.newFlow(nil, atLeastOnce{})
+	for len(f.order) < cap(f.order) {
+		f.order <- newBatch()
+	}
+	c := &claim{source: heldClaim{}, topic: "events"}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := e.buryRange(ctx, f, c, 0, 3, errors.New("a bomb")); !errors.Is(err, context.Canceled) || c.inHand != 0 || f.ahead.Load() != 0 {
+		t.Errorf("%v, %d records in hand, %d batches ahead", err, c.inHand, f.ahead.Load())
+	}
+}
+
+// TestCompressionBombAndNoCommit has the bomb's dead letter written in exactly-once mode by a process that gets no further:
+// the broker refuses every commit that is in no transaction.
+func TestCompressionBombAndNoCommit(t *testing.T) {
+	if os.Getenv("WEIR_KAFKA") != "" {
+		t.Skip("a real broker does not refuse on demand")
+	}
+	w := newWorld(t, 0)
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	w.brokers = cluster.ListenAddrs()
+	w.connect(2)
+	cluster.ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		return nil, errors.New("refused"), true
+	})
+	w.produceAroundABomb()
+	c := w.config()
+	c.Delivery = ExactlyOnce
+	e, stop := w.run(c)
+	w.until("everything is predicted", func() bool { return e.Snapshot().Predicted == 20 })
+	stop()
+	e, _ = w.run(c)
+	w.produce(events(20, 30)...)
+	w.until("it goes on", func() bool { return e.Snapshot().Predicted == 10 && e.Snapshot().GroupLag == 0 })
+	if dead := w.read(c.DeadLetters); len(dead) != 1 {
+		t.Errorf("%d dead letters, want 1", len(dead))
+	}
+	if n := len(w.predictions()); n != 30 {
+		t.Errorf("%d users", n)
+	}
+}
+
+// takesAll is a broker that takes everything at once.
+type takesAll struct{ atLeastOnce }
+
+func (takesAll) publish(*flow, *batch) bool { return true }
+
+// TestNothingIsPassedOverOfAPartitionGivenUp: records before the bomb may not be acknowledged then.
+func TestNothingIsPassedOverOfAPartitionGivenUp(t *testing.T) {
+	for _, givenUp := range []bool{false, true} {
+		e := New(Config{})
+		f := e.newFlow(nil, takesAll{})
+		f.wg.Go(f.publish)
+		c := &claim{settled: make(chan struct{}, 1), givenUp: givenUp}
+		c.next.Store(5)
+		f.claims[c] = struct{}{}
+		err := e.buryRange(t.Context(), f, c, 5, 8, errors.New("a bomb"))
+		f.stop()
+		if refused := errors.Is(err, ErrNotRunning); refused != givenUp || (c.next.Load() == 8) == givenUp || e.Snapshot().DeadLettered != 3 {
+			t.Errorf("given up %t: it is at %d, %v", givenUp, c.next.Load(), err)
+		}
 	}
 }
 

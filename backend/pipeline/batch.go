@@ -66,10 +66,12 @@ func (b *batch) room(records []*sarama.ConsumerMessage, hard int) int {
 		if b.bytes >= batchBytes {
 			return i
 		}
-		b.bytes += len(r.Key) + len(r.Value)
+		b.bytes += sizeOf(r)
 	}
 	return n
 }
+
+func sizeOf(m *sarama.ConsumerMessage) int { return len(m.Key) + len(m.Value) }
 
 // add appends records of one claim.
 func (b *batch) add(c *claim, records []*sarama.ConsumerMessage, taken time.Time) {

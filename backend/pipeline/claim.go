@@ -30,10 +30,11 @@ type claim struct {
 
 	stuckAt int64 // the offset it waited at when the facts were last asked; the asker's own
 
-	// Guarded by Engine.mu; written by the sampler.
+	// Guarded by Engine.mu.
 	commits   []commitSample
 	perSecond float64
-	sampled   time.Time
+	sampled   time.Time // when its pace was last looked at
+	sampledAt int64     // next at that time
 }
 
 // Setup starts the flow of a session.
@@ -186,24 +187,25 @@ func (f *flow) feed(c *claim, in <-chan *sarama.ConsumerMessage) {
 	over := f.sess.Context().Done()
 	for {
 		held := getSlice()
+		var bytes int
 		select {
 		case m, ok := <-in:
 			if !ok {
 				return
 			}
-			held = append(held, m)
+			held, bytes = append(held, m), sizeOf(m)
 		case <-over:
 			return
 		case <-f.ctx.Done():
 			return
 		}
-		for more := true; more && len(held) < chunkSize; {
+		for more := true; more && len(held) < chunkSize && bytes < chunkBytes; {
 			select {
 			case m, ok := <-in:
 				if !ok { // taken away: what we hold goes to the next owner
 					return
 				}
-				held = append(held, m)
+				held, bytes = append(held, m), bytes+sizeOf(m)
 			default:
 				more = false
 			}

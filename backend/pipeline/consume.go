@@ -20,6 +20,9 @@ const (
 	longestBackoff = 2 * time.Second
 )
 
+// sessionTimeout is how long the group waits for a member that is silent before others take over its partitions.
+const sessionTimeout = 10 * time.Second
+
 // topicCounts are the partitions of the two topics written to, as last seen.
 type topicCounts struct{ predictions, deadLetters int32 }
 
@@ -118,19 +121,19 @@ func (e *Engine) retry(ctx context.Context, do func() error) bool {
 
 // consume joins the group, again and again, until ctx ends. A drain leaves the group until Resume. A panic of what it
 // starts is the run's.
-func (e *Engine) consume(ctx context.Context, run *safego.Group) {
+func (e *Engine) consume(ctx context.Context, r *run) {
 	for e.park(ctx) {
-		e.consumeUntilDrained(ctx, run)
+		e.consumeUntilDrained(ctx, r)
 	}
 }
 
-func (e *Engine) consumeUntilDrained(ctx context.Context, run *safego.Group) {
-	ctx, stop := e.untilDrained(ctx, run)
+func (e *Engine) consumeUntilDrained(ctx context.Context, r *run) {
+	ctx, stop := e.untilDrained(ctx, r)
 	defer stop()
 	for {
 		var m *member
 		joined := e.retry(ctx, func() (err error) {
-			if m, err = e.newMember(run); err != nil {
+			if m, err = e.newMember(r); err != nil {
 				e.status.waiting(holdKafka, err.Error())
 			}
 			return err
@@ -149,7 +152,7 @@ type member struct {
 	e      *Engine
 	group  sarama.ConsumerGroup
 	out    publisher
-	engine *safego.Group // fails with it
+	engine *run // fails with it
 	errors safego.Group
 	// lastError is what sarama last complained of: the reason for a session that ended too soon.
 	lastError atomic.Pointer[error]
@@ -157,14 +160,15 @@ type member struct {
 	leaves    bool // the name is to leave the group, too
 }
 
-func (e *Engine) newMember(run *safego.Group) (*member, error) {
-	c := e.cfg.Cluster.Config()
+func (e *Engine) newMember(r *run) (*member, error) {
+	c := r.cluster.Config()
 	c.Consumer.Return.Errors = true
 	c.Consumer.Offsets.AutoCommit.Enable = false
 	// Where the group has no offset we say so ourselves, once (seed): a partition added later then starts at its
 	// beginning whatever pipeline.start says, and loses nothing.
 	c.Consumer.Offsets.Initial = sarama.OffsetOldest
 	c.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{sarama.NewBalanceStrategyCooperativeSticky()}
+	c.Consumer.Group.Session.Timeout = e.sessionTimeout
 	c.Consumer.Group.Heartbeat.Interval = time.Second
 	// How long a rebalance waits for a member that does not answer; ours let go within drainPatience.
 	c.Consumer.Group.Rebalance.Timeout = 3 * drainPatience
@@ -172,6 +176,7 @@ func (e *Engine) newMember(run *safego.Group) (*member, error) {
 	c.Consumer.MaxProcessingTime = 5 * time.Second // a full batch ahead of it is no reason to drop a subscription
 	c.Metadata.Retry.Max = 5                       // a partition whose last transaction is not settled yet is asked for so often
 	c.Metadata.Retry.Backoff = 200 * time.Millisecond
+	c.ChannelBufferSize = readyRecords
 	c.Consumer.MaxWaitTime = 100 * time.Millisecond // a fetch without records: letting a partition go waits for it
 	c.Metadata.RefreshFrequency = 3 * time.Second   // how soon a partition that is added is noticed
 	if err := c.Validate(); err != nil {
@@ -181,12 +186,12 @@ func (e *Engine) newMember(run *safego.Group) (*member, error) {
 	if err != nil {
 		return nil, e.cfg.Cluster.Unreachable(err)
 	}
-	out, err := e.newPublisher()
+	out, err := e.newPublisher(r.cluster)
 	if err != nil {
 		_ = group.Close()
 		return nil, err
 	}
-	m := &member{e: e, group: group, out: out, engine: run, errors: safego.Group{Failed: run.Fail}, fresh: true}
+	m := &member{e: e, group: group, out: out, engine: r, errors: safego.Group{Failed: r.Fail}, fresh: true}
 	m.errors.Go(func() {
 		for err := range group.Errors() {
 			e.logger.Warn("kafka consumer", "error", err)
@@ -199,11 +204,11 @@ func (e *Engine) newMember(run *safego.Group) (*member, error) {
 	return m, nil
 }
 
-func (e *Engine) newPublisher() (publisher, error) {
+func (e *Engine) newPublisher(cluster kafka.Cluster) (publisher, error) {
 	if e.cfg.Delivery == ExactlyOnce {
-		return newExactlyOnce(e.cfg.Cluster, e.cfg.Group, e.name)
+		return newExactlyOnce(cluster, e.cfg.Group, e.name)
 	}
-	sender, err := newProducer(e.cfg.Cluster)
+	sender, err := newProducer(cluster)
 	return atLeastOnce{sender}, err
 }
 

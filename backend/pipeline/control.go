@@ -74,7 +74,10 @@ func (e *Engine) Seek(ctx context.Context, to Position) ([]Move, error) {
 	// Whatever comes of it, the next session starts where the broker says. This one would repeat a move that was refused
 	// with its next commit, and go on below it.
 	defer f.cancel(errMoved)
-	moves := f.move(claims, targets)
+	moves, err := f.move(claims, targets)
+	if err != nil {
+		return nil, err
+	}
 	committed, err := admin.GroupOffsets(ctx, e.cfg.Group, e.cfg.Events)
 	if err != nil {
 		return nil, err
@@ -167,14 +170,14 @@ func (e *Engine) park(ctx context.Context) bool {
 }
 
 // untilDrained is a context that ends with ctx or when a drain begins. The caller calls stop.
-func (e *Engine) untilDrained(ctx context.Context, run *safego.Group) (inner context.Context, stop func()) {
+func (e *Engine) untilDrained(ctx context.Context, r *run) (inner context.Context, stop func()) {
 	inner, cancel := context.WithCancel(ctx)
 	drained, changed := e.want.state()
 	if drained {
 		cancel()
 	}
 	done := make(chan struct{})
-	run.Go(func() {
+	r.Go(func() {
 		defer close(done)
 		select {
 		case <-changed:
@@ -224,8 +227,29 @@ func (f *flow) idle(ctx context.Context) error {
 	}
 }
 
-// move sets and commits offsets. The session must end then.
-func (f *flow) move(claims []*claim, targets map[int32]int64) []Move {
+// move sets and commits offsets. The session must end then. Once it has ended, the commit is not waited for for ever: the
+// client may be one that has panicked.
+func (f *flow) move(claims []*claim, targets map[int32]int64) ([]Move, error) {
+	moved := make(chan []Move, 1)
+	go func() {
+		if p := safego.Call(func() { moved <- f.moveNow(claims, targets) }); p != nil {
+			f.wg.Fail(p)
+		}
+	}()
+	select {
+	case moves := <-moved:
+		return moves, nil
+	case <-f.ctx.Done():
+	}
+	select {
+	case moves := <-moved:
+		return moves, nil
+	case <-time.After(2 * f.e.abandonPatience):
+		return nil, ErrNotRunning
+	}
+}
+
+func (f *flow) moveNow(claims []*claim, targets map[int32]int64) []Move {
 	if f.out.commits() {
 		f.commitNow() // afterwards it commits nothing more
 	}

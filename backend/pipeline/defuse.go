@@ -75,10 +75,12 @@ func (e *Engine) defuseClaim(ctx context.Context, admin *kafka.Admin, f *flow, c
 	if err := e.feedRange(ctx, admin, f, c, from, first); err != nil {
 		return false, err
 	}
-	if err := e.buryRange(ctx, c, first, next, why); err != nil {
+	if err := e.buryRange(ctx, f, c, first, next, why); err != nil {
+		return false, fmt.Errorf("write dead letters for offsets %d to %d: %w", first, next-1, err)
+	}
+	if _, err := f.move([]*claim{c}, map[int32]int64{c.partition: next}); err != nil {
 		return false, err
 	}
-	f.move([]*claim{c}, map[int32]int64{c.partition: next})
 	e.tell(event.Pipeline, event.Critical, fmt.Sprintf("partition %d", c.partition),
 		"offsets %d to %d cannot be read and became dead letters without bytes: %v", first, next-1, why)
 	return true, nil
@@ -120,28 +122,43 @@ func (e *Engine) feedRange(ctx context.Context, admin *kafka.Admin, f *flow, c *
 	return f.idle(ctx)
 }
 
-// buryRange writes a dead letter for each of the offsets.
-func (e *Engine) buryRange(ctx context.Context, c *claim, first, next int64, why error) error {
-	p, err := newProducer(e.cfg.Cluster)
-	if err != nil {
-		return err
+// buryRange sends a dead letter for each of the offsets through the flow, as if they were records with nothing to score:
+// in a transaction with their offsets where there are transactions. It waits until they are acknowledged.
+func (e *Engine) buryRange(ctx context.Context, f *flow, c *claim, first, next int64, why error) error {
+	const atOnce = 10_000
+	for from := first; from < next; from += atOnce {
+		to := min(from+atOnce, next)
+		var records []*sarama.ConsumerMessage
+		b := newBatch()
+		for offset := from; offset < to; offset++ {
+			records = append(records, &sarama.ConsumerMessage{Topic: c.topic, Partition: c.partition, Offset: offset})
+			b.outcomes = append(b.outcomes, outcome{stage: stageFetch, reason: limit(why.Error(), 300)})
+		}
+		b.add(c, records, time.Now()) // the collector is idle
+		(&scorer{f: f}).pack(b)
+		b.ok = true
+		b.ready <- struct{}{}
+		f.take(c, len(records))
+		f.ahead.Add(1)
+		notSent := func(err error) error { // else letting the partition go would wait for them
+			f.take(c, -len(records))
+			f.ahead.Add(-1)
+			return err
+		}
+		select {
+		case f.order <- b:
+		case <-f.ctx.Done():
+			return notSent(ErrNotRunning)
+		case <-ctx.Done():
+			return notSent(ctx.Err())
+		}
+		e.stats.consumed.Add(uint64(len(records)))
+		if err := f.idle(ctx); err != nil {
+			return err
+		}
+		if c.next.Load() != to { // given up: what is before it may be so, too
+			return ErrNotRunning
+		}
 	}
-	defer p.close()
-	now := time.Now()
-	var list parcels
-	partitions := e.partitionsOf(e.cfg.DeadLetters)
-	list.open("", 0, e.cfg.DeadLetters, partitions)
-	b := newBatch()
-	for offset := first; offset < next; offset++ {
-		m := &sarama.ConsumerMessage{Topic: c.topic, Partition: c.partition, Offset: offset}
-		o := outcome{stage: stageFetch, reason: limit(why.Error(), 300)}
-		b.records, b.outcomes = append(b.records, m), append(b.outcomes, o)
-		list.add(1, c.partition%partitions, &sarama.Record{Headers: deadHeaders(m, &o, e.cfg.Events, now)})
-	}
-	if err := p.send(ctx, &list, atLeastOnce{p}); err != nil {
-		return fmt.Errorf("write dead letters for offsets %d to %d: %w", first, next-1, err)
-	}
-	e.stats.acknowledged(b, time.Now())
-	e.stats.consumed.Add(uint64(next - first))
 	return nil
 }

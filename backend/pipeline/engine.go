@@ -100,8 +100,8 @@ type Engine struct {
 	recent  recent
 	browser browser
 	still   stillness
-	// stallPatience is the constant of that name, shorter in tests.
-	stallPatience time.Duration
+	// The constants of these names, other ones in tests.
+	stallPatience, abandonPatience, sessionTimeout time.Duration
 
 	name    string // of this process among those of the group
 	prefix  []byte // begins the JSON of a prediction
@@ -163,7 +163,7 @@ func New(c Config) *Engine {
 	e.unreadable = make(chan struct{}, 1)
 	e.status.log = &e.log
 	e.stats.deadLetter = e.deadLetter
-	e.stallPatience = stallPatience
+	e.stallPatience, e.abandonPatience, e.sessionTimeout = stallPatience, abandonPatience, sessionTimeout
 	e.status.enter(Stopped)
 	e.gate.open()
 	e.want.open()
@@ -180,7 +180,8 @@ func setDefault(s *string, value string) {
 // Run consumes until ctx ends, then finishes the batch in hand, commits, leaves the group and returns nil. While
 // brokers, topics, the feature store or the model server are away it waits; Snapshot says for what. It returns an
 // error when waiting cannot help: the model does not load or does not fit the features (ErrModelMismatch), or something
-// panicked (*safego.Panic), be it the model or the Tap; what was not acknowledged then is taken again by the next Run.
+// panicked (*safego.Panic), be it the model, the Tap or a client of Kafka; what was not acknowledged then is taken again
+// by the next Run.
 func (e *Engine) Run(ctx context.Context) error {
 	if !e.running.CompareAndSwap(false, true) {
 		return errors.New("the pipeline runs already")
@@ -197,21 +198,62 @@ func (e *Engine) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	if !e.awaitTopics(ctx) {
-		return nil
-	}
 	inner, stop := context.WithCancel(ctx)
 	defer stop()
-	run := &safego.Group{Failed: func(*safego.Panic) { stop() }}
-	run.Go(func() { e.watchFacts(inner) })
-	run.Go(func() { e.sample(inner) })
-	run.Go(func() { e.defuser(inner) })
-	run.Go(func() { e.watchModel(inner) })
-	run.Go(func() { e.keepBaselines(inner) })
-	run.Do(func() { e.consume(inner, run) })
-	stop()
-	run.Wait()
-	return run.Err()
+	r := &run{Group: safego.Group{Failed: func(*safego.Panic) { stop() }}}
+	var hangUp func()
+	r.cluster, hangUp = e.cfg.Cluster.Apart()
+	defer hangUp()
+	clients := kafka.NewWatch(func(p *safego.Panic) {
+		r.Fail(p)
+		if f := e.flow.Load(); f != nil {
+			f.cancel(p) // no claim waits for what is in hand
+		}
+	})
+	defer clients.Stop()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.Do(func() { e.work(inner, r) })
+		stop()
+		r.Wait()
+	}()
+	if clients.Outlast(ended, e.abandonPatience, hangUp) {
+		e.abandon()
+	}
+	return r.Err()
+}
+
+// run is one Run: what it has at work, which fails together, and the cluster by connections of its own.
+type run struct {
+	safego.Group
+	cluster kafka.Cluster
+}
+
+// work is what a run consists of.
+func (e *Engine) work(ctx context.Context, r *run) {
+	if !e.awaitTopics(ctx) {
+		return
+	}
+	r.Go(func() { e.watchFacts(ctx) })
+	r.Go(func() { e.sample(ctx) })
+	r.Go(func() { e.defuser(ctx) })
+	r.Go(func() { e.watchModel(ctx) })
+	r.Go(func() { e.keepBaselines(ctx) })
+	e.consume(ctx, r)
+}
+
+// abandonPatience is how long a run whose client has panicked may take to end by itself and, once its connections are
+// closed, to end for that.
+const abandonPatience = 5 * time.Second
+
+// abandon leaves a run behind that waits for a client that has panicked. Without connections the group soon misses it.
+func (e *Engine) abandon() {
+	e.logger.Error("a kafka client that panicked does not end: it is left behind")
+	e.flow.Store(nil)
+	e.mu.Lock()
+	clear(e.claims)
+	e.mu.Unlock()
 }
 
 // Pause stops taking records; what was taken is finished. The partitions stay assigned.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func testEverythingComesOutOnce(t *testing.T, w *world, c Config) {
 	const n = 5000
 	w.produce(events(0, n)...)
 	e, stop := w.run(c)
-	w.until("all are predicted", func() bool { s := e.Snapshot(); return s.Predicted >= n && s.Consumed >= n })
+	w.until("all are predicted and off the account", func() bool { s := e.Snapshot(); return s.Predicted >= n && s.Consumed >= n && s.Lag == 0 })
 	s := e.Snapshot()
 	if s.State != Running || s.Predicted != n || s.Consumed != n || s.DeadLettered != 0 || s.Redelivered != 0 {
 		t.Errorf("snapshot: %+v", s)
@@ -179,12 +180,11 @@ func testWaitsForTheFeatureStore(t *testing.T, w *world, c Config) {
 	if s := e.Snapshot(); s.Predicted+s.DeadLettered != 0 || s.Features.State != "down" {
 		t.Fatalf("invented something: %+v", s)
 	}
-	w.until("the log tells of it", func() bool {
-		log := e.Snapshot().Log
-		return log[len(log)-1].Severity == event.Warning
+	w.until("the log tells of it", func() bool { // and not necessarily last: the partitions are told of once a second
+		return slices.ContainsFunc(e.Snapshot().Log, func(ev event.Event) bool { return strings.HasPrefix(ev.Message.String(), "waits: ") })
 	})
 	w.store.setAway(nil)
-	w.until("all are predicted", func() bool { return e.Snapshot().Predicted == 2000 })
+	w.until("all are predicted", func() bool { return e.Snapshot().Predicted >= 2000 })
 	if s := e.Snapshot(); s.State != Running || !s.Waiting.IsEmpty() || s.Features.State != "ok" {
 		t.Errorf("state %s, waiting %q, features %s", s.State, s.Waiting, s.Features.State)
 	}
@@ -210,8 +210,8 @@ func TestStopsWhileTheFeatureStoreIsAway(t *testing.T) {
 	w.until("it waits", func() bool { return e.Snapshot().State == Waiting })
 	begun := time.Now()
 	stop()
-	if d := time.Since(begun); d > 5*time.Second {
-		t.Errorf("took %v to stop", d)
+	if d := time.Since(begun); d >= drainPatience {
+		t.Errorf("took %v to stop, as long as if there were hope for what is in hand", d)
 	}
 	w.store.setAway(nil)
 	e, _ = w.run(w.config())

@@ -114,8 +114,11 @@ func (e *Engine) askFacts(ctx context.Context, admin **kafka.Admin) error {
 	if err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil { // this run may have been left behind
+		return err
+	}
 	now := time.Now()
-	e.facts.set(offsets, now)
+	e.learn(offsets, now)
 	if err := e.watchStalls(ctx, *admin, offsets, now); err != nil {
 		return err
 	}
@@ -124,6 +127,23 @@ func (e *Engine) askFacts(ctx context.Context, admin **kafka.Admin) error {
 		return err
 	}
 	return e.readyTopics(*admin)
+}
+
+// learn takes what the broker has just told, and of each partition that moved since a commit for Burrow. Between two
+// answers none is taken: against an end that grows old any lag falls, also one that grows.
+func (e *Engine) learn(offsets map[int32]kafka.Offsets, now time.Time) {
+	e.facts.set(offsets, now)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.claims {
+		next := c.next.Load()
+		if n := len(c.commits); next < 0 || n > 0 && c.commits[n-1].offset == next {
+			continue
+		} else if n == verdictWindow {
+			c.commits = slices.Delete(c.commits, 0, 1)
+		}
+		c.commits = append(c.commits, commitSample{now, next, max(e.highOf(c, offsets)-next, 0)})
+	}
 }
 
 // commitAgain repeats a commit that the broker did not take. The session tells nobody that it failed, and would repeat it
@@ -211,7 +231,7 @@ func (e *Engine) seed(f *flow) {
 	}
 }
 
-// sample looks at each partition once a second: its rate, and a commit for Burrow if there was one.
+// sample looks at each partition once a second: its rate, and whether it moves.
 func (e *Engine) sample(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -227,7 +247,6 @@ func (e *Engine) sample(ctx context.Context) {
 }
 
 func (e *Engine) sampleOnce(now time.Time) {
-	known := e.facts.get()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	held := make([]int32, 0, len(e.claims))
@@ -237,21 +256,13 @@ func (e *Engine) sampleOnce(now time.Time) {
 		if next < 0 {
 			continue
 		}
-		lag := max(e.highOf(c, known)-next, 0)
-		if n := len(c.commits); n == 0 || c.commits[n-1].offset != next {
-			if n > 0 {
-				if spent := now.Sub(c.sampled).Seconds(); spent > 0 {
-					c.perSecond = 0.5*c.perSecond + 0.5*float64(next-c.commits[n-1].offset)/spent
-				}
-			}
-			if n == verdictWindow {
-				c.commits = slices.Delete(c.commits, 0, 1)
-			}
-			c.commits = append(c.commits, commitSample{now, next, lag})
-		} else {
-			c.perSecond *= 0.5
+		if spent := now.Sub(c.sampled).Seconds(); !c.sampled.IsZero() && spent > 0 {
+			c.perSecond = 0.5*c.perSecond + 0.5*float64(next-c.sampledAt)/spent
 		}
-		c.sampled = now
+		if n := len(c.commits); n > 0 && next > c.commits[n-1].offset && next != c.sampledAt {
+			c.commits[n-1].at = now // it moves, also while the broker is too slow to tell how far it lags
+		}
+		c.sampled, c.sampledAt = now, next
 	}
 	slices.Sort(held)
 	e.tellPartitions(held)

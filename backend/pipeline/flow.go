@@ -18,10 +18,14 @@ import (
 // Bounds of what is in hand at once. Whenever more comes than goes for a moment, all of it fills up, and a record then
 // takes as long as the broker needs for everything before it: so these are as small as full speed allows.
 const (
-	scorers        = 2   // batches scored at the same time
-	inFlight       = 2   // batches that wait for the one the broker is about to acknowledge
-	transactionMax = 10  // times MaxEvents that one transaction may take when it lags behind
-	chunkSize      = 256 // records, as many as sarama holds ready of a partition
+	scorers        = 2  // batches scored at the same time
+	inFlight       = 2  // batches that wait for the one the broker is about to acknowledge
+	transactionMax = 10 // times MaxEvents that one transaction may take when it lags behind
+	// readyRecords of a partition sarama holds ready, whatever their size, and one answer besides: 1 MiB or a single record.
+	// With fewer each record costs more.
+	readyRecords = 32
+	chunkSize    = 256     // records of a chunk at most
+	chunkBytes   = 1 << 20 // when it comes to so much it gets no more
 	// batchBytes is what the records of a batch may come to before it leaves as if it were full; a few are in hand at once.
 	batchBytes = 16 << 20
 )

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,6 +74,28 @@ func TestLargeRecordsMakeSmallBatches(t *testing.T) {
 				next += int64(len(b.records))
 			}
 		})
+	}
+}
+
+// openSession is a session of the group that does not end.
+type openSession struct{ sarama.ConsumerGroupSession }
+
+func (openSession) Context() context.Context { return context.Background() }
+
+// TestLargeRecordsMakeSmallChunks: a claim takes no more than it must of records that are ready.
+func TestLargeRecordsMakeSmallChunks(t *testing.T) {
+	for size, want := range map[int]int{chunkBytes: 1, chunkBytes / 4: 4, 100: chunkSize} {
+		f := New(Config{}).newFlow(nil, nil)
+		f.sess = openSession{}
+		ready := make(chan *sarama.ConsumerMessage, chunkSize)
+		for i := range chunkSize {
+			ready <- &sarama.ConsumerMessage{Offset: int64(i), Value: make([]byte, size)}
+		}
+		f.wg.Go(func() { f.feed(&claim{}, ready) })
+		if c := <-f.chunks; len(c.records) != want {
+			t.Errorf("of records of %d bytes a chunk has %d, want %d", size, len(c.records), want)
+		}
+		f.stop()
 	}
 }
 

@@ -182,6 +182,8 @@ func (e *Engine) featuresNow(ctx context.Context, d *decoded) ([]LetterFeature, 
 		out[i] = LetterFeature{Name: safetext.Clean(names[i]), Status: v.Status}
 		switch {
 		case v.Status != features.Present:
+		case e.masksFeature(names[i]):
+			out[i].Value = safetext.Clean(maskSign)
 		case v.IsText:
 			out[i].Value = safetext.Clean(limit(v.Text, 100))
 		default:
@@ -197,11 +199,7 @@ func (e *Engine) featuresNow(ctx context.Context, d *decoded) ([]LetterFeature, 
 func (e *Engine) Replay(ctx context.Context, ids []LetterID) (int, error) {
 	e.replaying.Lock()
 	defer e.replaying.Unlock()
-	r, err := e.newReplayer()
-	if err != nil {
-		return 0, err
-	}
-	defer r.close()
+	r := &replayer{e: e}
 	if err := e.readLetters(ctx, ids, r.add); err != nil {
 		return r.sent, err
 	}
@@ -212,12 +210,8 @@ func (e *Engine) Replay(ctx context.Context, ids []LetterID) (int, error) {
 func (e *Engine) ReplayAll(ctx context.Context, q LetterQuery) (int, error) {
 	e.replaying.Lock()
 	defer e.replaying.Unlock()
-	r, err := e.newReplayer()
-	if err != nil {
-		return 0, err
-	}
-	defer r.close()
-	err = e.eachLetter(ctx, 0, func(admin *kafka.Admin, m *sarama.ConsumerMessage) error {
+	r := &replayer{e: e}
+	err := e.eachLetter(ctx, 0, func(admin *kafka.Admin, m *sarama.ConsumerMessage) error {
 		if l := e.letterOf(m); !q.matches(&l) {
 			return nil
 		}
@@ -328,36 +322,14 @@ func parseLetterID(s string) (id LetterID) {
 
 // replayer sends letters back to the events topic.
 type replayer struct {
-	e        *Engine
-	client   sarama.Client
-	producer sarama.SyncProducer
-	pending  []*sarama.ProducerMessage
-	ids      []LetterID
-	sent     int
-	gone     int // letters whose bytes are not to be had any more
-	notes    map[int32]offsets
-	unnoted  error
-}
-
-func (e *Engine) newReplayer() (*replayer, error) {
-	c := e.cfg.Cluster.Config()
-	c.Producer.Return.Successes = true
-	c.Producer.Partitioner = sarama.NewManualPartitioner
-	client, err := sarama.NewClient(e.cfg.Cluster.Brokers(), c)
-	if err != nil {
-		return nil, e.cfg.Cluster.Unreachable(err)
-	}
-	producer, err := sarama.NewSyncProducerFromClient(client)
-	if err != nil {
-		_ = client.Close()
-		return nil, e.cfg.Cluster.Unreachable(err)
-	}
-	return &replayer{e: e, client: client, producer: producer}, nil
-}
-
-func (r *replayer) close() {
-	_ = r.producer.Close()
-	_ = r.client.Close()
+	e          *Engine
+	partitions int32 // of the events topic
+	pending    []*sarama.ProducerMessage
+	ids        []LetterID
+	sent       int
+	gone       int // letters whose bytes are not to be had any more
+	notes      map[int32]offsets
+	unnoted    error
 }
 
 func (r *replayer) add(admin *kafka.Admin, m *sarama.ConsumerMessage) error {
@@ -367,8 +339,8 @@ func (r *replayer) add(admin *kafka.Admin, m *sarama.ConsumerMessage) error {
 		if err == nil {
 			r.notes, err = r.e.readNotes(admin, partitions)
 		}
-		if err != nil { // to guess would replay a letter twice
-			return fmt.Errorf("nobody can tell which dead letters were replayed before: %w", err)
+		if err != nil {
+			return errUntold(err)
 		}
 	}
 	if !r.e.replayedAt(l.ID).IsZero() || r.notes[l.ID.Partition].has(l.ID.Offset) || slices.Contains(r.ids, l.ID) {
@@ -393,11 +365,14 @@ func (r *replayer) add(admin *kafka.Admin, m *sarama.ConsumerMessage) error {
 			return nil
 		}
 	}
-	partitions, err := r.client.Partitions(r.e.cfg.Events)
-	if err != nil {
-		return fmt.Errorf("look up topic %q: %w", r.e.cfg.Events, err)
+	if r.partitions == 0 {
+		partitions, err := admin.Partitions(r.e.cfg.Events)
+		if err != nil {
+			return err
+		}
+		r.partitions = max(1, int32(len(partitions)))
 	}
-	out := &sarama.ProducerMessage{Topic: r.e.cfg.Events, Partition: l.Partition % int32(len(partitions)), Headers: replayHeaders(headers, l)}
+	out := &sarama.ProducerMessage{Topic: r.e.cfg.Events, Partition: l.Partition % r.partitions, Headers: replayHeaders(headers, l)}
 	if key != nil {
 		out.Key = sarama.ByteEncoder(key)
 	}
@@ -440,18 +415,28 @@ func replayHeaders(headers []*sarama.RecordHeader, l Letter) []sarama.RecordHead
 		sarama.RecordHeader{Key: []byte(HeaderReplayOf), Value: []byte(l.ID.String())})
 }
 
+// flush sends what is pending, without what somebody else has replayed meanwhile, and notes it. Two processes that send
+// the same letter in the same instant both do.
 func (r *replayer) flush() error {
 	if len(r.pending) == 0 {
 		return nil
 	}
-	err := r.producer.SendMessages(r.pending)
+	admin, err := kafka.NewAdmin(r.e.cfg.Cluster.WithTimeout(askPatience)) // a replay takes its time, and brokers close connections that idle
+	if err != nil {
+		return errUntold(err)
+	}
+	defer func() { _ = admin.Close() }()
+	if err := r.dropReplayed(admin); err != nil {
+		return err
+	}
+	several, err := r.send()
+	if err != nil {
+		return fmt.Errorf("replay: %w", err)
+	}
 	var sent []LetterID
 	failed := make(map[*sarama.ProducerMessage]bool)
-	var several sarama.ProducerErrors
-	if errors.As(err, &several) {
-		for _, f := range several {
-			failed[f.Msg] = true
-		}
+	for _, f := range several {
+		failed[f.Msg] = true
 	}
 	for i, m := range r.pending {
 		if !failed[m] {
@@ -461,16 +446,56 @@ func (r *replayer) flush() error {
 	}
 	r.sent += len(sent)
 	r.pending, r.ids = r.pending[:0], r.ids[:0]
-	if noted := r.e.note(sent); noted != nil {
+	if noted := r.e.writeNotes(admin, sent); noted != nil {
 		r.unnoted = noted
 	}
 	if len(several) > 0 {
 		return fmt.Errorf("replay: %d records were not taken: %w", len(several), several[0].Err)
 	}
-	if err != nil {
-		return fmt.Errorf("replay: %w", err)
-	}
 	return nil
+}
+
+// send sends what is pending and tells which of it was not taken. With an error nobody knows.
+func (r *replayer) send() (failed sarama.ProducerErrors, err error) {
+	pending := slices.Clone(r.pending)
+	return kafka.Bounded(r.e.cfg.Cluster, func(cluster kafka.Cluster) (sarama.ProducerErrors, error) {
+		c := cluster.Config()
+		c.Producer.Return.Successes = true
+		c.Producer.Partitioner = sarama.NewManualPartitioner
+		producer, err := sarama.NewSyncProducer(cluster.Brokers(), c)
+		if err != nil {
+			return nil, cluster.Unreachable(err)
+		}
+		defer func() { _ = producer.Close() }() // it holds nothing any more
+		var failed sarama.ProducerErrors
+		if err := producer.SendMessages(pending); err != nil && !errors.As(err, &failed) {
+			return nil, err
+		}
+		return failed, nil
+	})
+}
+
+// dropReplayed looks at the notes again: a replay of many letters takes minutes, and somebody else may be at the same.
+func (r *replayer) dropReplayed(admin *kafka.Admin) error {
+	notes, err := r.e.readNotes(admin, partitionsOf(r.ids))
+	if err != nil {
+		return errUntold(err)
+	}
+	kept := 0
+	for i, id := range r.ids {
+		if !notes[id.Partition].has(id.Offset) {
+			r.pending[kept], r.ids[kept] = r.pending[i], id
+			kept++
+		}
+	}
+	clear(r.pending[kept:])
+	r.pending, r.ids = r.pending[:kept], r.ids[:kept]
+	return nil
+}
+
+// errUntold tells that a replay cannot look up what was replayed: to guess would replay a letter twice.
+func errUntold(err error) error {
+	return fmt.Errorf("nobody can tell which dead letters were replayed before: %w", err)
 }
 
 func (r *replayer) finish(ctx context.Context) (int, error) {

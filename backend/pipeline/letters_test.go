@@ -28,8 +28,13 @@ func testLettersAndReplay(t *testing.T, w *world, c Config) {
 	}
 	const poison = "{\"user_id\": \x1b[31m"
 	w.produce(event1(1), event1(2), poison, event1(3))
-	dead := func(n uint64) {
-		w.until("the letters are there", func() bool { return e.Snapshot().DeadLettered == n })
+	dead := func(n int) {
+		t.Helper()
+		w.until("the letters are there", func() bool { return e.Snapshot().DeadLettered >= uint64(n) })
+		w.until("the letters are read", func() bool { // in exactly-once mode a moment after they are acknowledged
+			all, err := e.Letters(ctx, LetterQuery{})
+			return err == nil && len(all) >= n
+		})
 	}
 	dead(3)
 	all, err := e.Letters(ctx, LetterQuery{})
@@ -228,6 +233,25 @@ func TestReplaysSideBySide(t *testing.T) {
 	}
 	if total != 4 || back != 4 {
 		t.Errorf("%d were replayed, %d came back, want 4 each", total, back)
+	}
+}
+
+// TestAReplaySeesWhatOthersReplayMeanwhile: a long one may have looked at the notes minutes ago.
+func TestAReplaySeesWhatOthersReplayMeanwhile(t *testing.T) {
+	w := newWorld(t, 1)
+	a, _ := w.run(w.config())
+	b := New(w.config()) // another process
+	w.produce("no", "JSON")
+	w.until("the letters are there", func() bool { return a.Snapshot().DeadLettered == 2 })
+	r := &replayer{e: b}
+	if err := b.readLetters(t.Context(), []LetterID{{0, 0}, {0, 1}}, r.add); err != nil || len(r.ids) != 2 {
+		t.Fatalf("%v are pending, %v", r.ids, err)
+	}
+	if n, err := a.Replay(t.Context(), []LetterID{{0, 0}}); n != 1 || err != nil {
+		t.Fatalf("the other one replayed %d, %v", n, err)
+	}
+	if n, err := r.finish(t.Context()); n != 1 || err != nil {
+		t.Errorf("replayed %d, %v; want the one that is left", n, err)
 	}
 }
 

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 
 	"github.com/IBM/sarama"
 
@@ -42,6 +43,12 @@ func (e *Engine) maskedValue(topic, name string, value []byte, limit int) (text 
 
 func (e *Engine) masks(topic, field string) bool {
 	return e.cfg.Contracts != nil && e.cfg.Contracts.Masks(topic, field)
+}
+
+// masksFeature tells whether the values of a feature are masked: as a field of the events that is called like it.
+func (e *Engine) masksFeature(name string) bool {
+	_, field, ok := strings.Cut(name, ":")
+	return e.masks(e.cfg.Events, name) || ok && e.masks(e.cfg.Events, field)
 }
 
 // shownKey is a record's key: it is the entity more often than not, and masked as that.

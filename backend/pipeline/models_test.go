@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,6 +44,30 @@ type coming struct {
 	err   error
 }
 
+// answeredEvents are the events that a prediction or a dead letter was acknowledged of, each once: at-least-once may deliver
+// one again, which no count of predictions tells from the next.
+type answeredEvents struct {
+	mu     sync.Mutex
+	events map[string]struct{}
+}
+
+func (a *answeredEvents) add(b *batch) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.events == nil {
+		a.events = make(map[string]struct{})
+	}
+	for _, r := range b.records {
+		a.events[string(r.Value)] = struct{}{}
+	}
+}
+
+func (a *answeredEvents) len() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.events)
+}
+
 // TestModelsThatCome swaps models in while events flow; each batch is scored by one of them, and none is lost.
 func TestModelsThatCome(t *testing.T) {
 	w := newWorld(t, 2)
@@ -58,19 +83,20 @@ func TestModelsThatCome(t *testing.T) {
 			return nil, ctx.Err()
 		}
 	}
-	e, _ := w.run(c)
+	var answered answeredEvents
+	e, _ := w.runWith(c, func(e *Engine) { e.stats.watch = answered.add })
 	total := 0
+	t.Cleanup(func() {
+		if s := e.Snapshot(); t.Failed() {
+			t.Logf("of %d events %d were answered: %d consumed, %d predicted, %d again, %d stalls, state %s %s, partitions %+v, log %v", total, answered.len(),
+				s.Consumed, s.Predicted, s.Redelivered, s.Stalls, s.State, s.Waiting, s.Partitions, s.Log)
+		}
+	})
 	predicted := func() {
 		t.Helper()
 		w.produce(events(total, total+10)...)
 		total += 10
-		t.Cleanup(func() {
-			if s := e.Snapshot(); t.Failed() {
-				t.Logf("after %d events: %d consumed, %d predicted, %d again, %d stalls, state %s %s, partitions %+v, log %v", total, s.Consumed, s.Predicted,
-					s.Redelivered, s.Stalls, s.State, s.Waiting, s.Partitions, s.Log)
-			}
-		})
-		w.until("they are predicted", func() bool { return e.Snapshot().Predicted == uint64(total) })
+		w.until("they are predicted", func() bool { return answered.len() == total })
 	}
 	inForce := func(version string) {
 		t.Helper()
@@ -109,10 +135,10 @@ func TestModelsThatCome(t *testing.T) {
 	got, seen := map[string]int{}, w.predictions()
 	for i := range total {
 		ps := seen[fmt.Sprintf("\"u%d\"", i)]
-		if len(ps) != 1 {
-			t.Fatalf("u%d has %d predictions", i, len(ps))
+		if len(ps) == 0 {
+			t.Fatalf("u%d has no prediction", i)
 		}
-		got[ps[0].ModelVersion]++
+		got[ps[0].ModelVersion]++ // what is delivered once more may come to a later model
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("predictions by version %v, want %v", got, want)

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -210,4 +211,72 @@ func TestAPanicOfTheContractsIsNotTheSnapshots(t *testing.T) {
 		s := e.Snapshot()
 		return len(s.Watched) == 1 && len(s.Watched[0].Records) == 1 && s.Watched[0].Records[0].Unjudged.String() == "panic: mine in Judge"
 	})
+}
+
+// TestAPanicOfAClient has goroutines of a Kafka client's own panic, in a process: its run ends, though the client may
+// never, and its next run takes everything.
+func TestAPanicOfAClient(t *testing.T) { deliveries(t, testAPanicOfAClient, 3) }
+
+func testAPanicOfAClient(t *testing.T, w *world, c Config) {
+	const n = 300
+	users := 0
+	for _, at := range []string{
+		"consumer/broker/%d added subscription", // what fetches, which nothing recovers from
+		"Connected to broker",
+		"client/coordinator requesting",
+	} {
+		w.produce(events(users, users+n)...)
+		users += n
+		spec, err := json.Marshal(workerSpec{Brokers: w.brokers, Topic: w.topic, Delivery: c.Delivery, MaxEvents: 100, ClientMine: at})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := start(t, "worker", "WEIR_TEST_SPEC="+string(spec))
+		lag := w.lagOf(3)
+		w.until("the worker has taken all, or ended", func() bool { return lag() == 0 || p.ended() })
+		if p.ended() {
+			p.tell()
+			t.Fatalf("it ended at %q", at)
+		}
+		p.stop()
+		w.committedIsPredicted(c.Group)
+	}
+	if got := w.predictions(); len(got) != users {
+		t.Errorf("%d users have predictions, want %d", len(got), users)
+	}
+}
+
+// TestAClientThatNeverEnds leaves behind what waits for a broken client.
+func TestAClientThatNeverEnds(t *testing.T) {
+	e := New(Config{})
+	e.flow.Store(e.newFlow(nil, atLeastOnce{}))
+	e.claims[0] = &claim{source: heldClaim{}}
+	e.abandon()
+	if s := e.Snapshot(); len(s.Partitions) != 0 || e.flow.Load() != nil {
+		t.Errorf("%d partitions are left", len(s.Partitions))
+	}
+}
+
+// brokenSession waits for a client that has panicked whenever it commits.
+type brokenSession struct {
+	sarama.ConsumerGroupSession
+	release chan struct{}
+}
+
+func (s brokenSession) MarkOffset(string, int32, int64, string)  {}
+func (s brokenSession) ResetOffset(string, int32, int64, string) {}
+func (s brokenSession) Commit()                                  { <-s.release }
+
+// TestACommandLetsGoOfABrokenClient, for it holds what keeps the next run from taking records.
+func TestACommandLetsGoOfABrokenClient(t *testing.T) {
+	e := New(Config{})
+	e.abandonPatience = 0
+	f := e.newFlow(nil, atLeastOnce{})
+	release := make(chan struct{})
+	f.sess = brokenSession{release: release}
+	f.cancel(errors.New("a panic"))
+	if _, err := f.move([]*claim{{source: heldClaim{}}}, map[int32]int64{0: 7}); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("a move that does not end gives %v", err)
+	}
+	close(release)
 }

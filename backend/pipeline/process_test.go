@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ import (
 	"weir/backend/features"
 	"weir/backend/kafka"
 	"weir/backend/model"
+	"weir/backend/safego"
 	"weir/config"
 )
 
@@ -36,6 +38,7 @@ type workerSpec struct {
 	Instance   string
 	MaxEvents  int
 	StoreTakes time.Duration // by the feature store, for each request
+	ClientMine string        // the message at which a client of Kafka's panics, once; empty for none
 }
 
 // play is a process started by a test: a worker, or a broker that keeps its data in a folder.
@@ -74,9 +77,40 @@ func playWorker(ctx context.Context) error {
 	}
 	c.LoadModel = func(context.Context) (model.Model, error) { return linear{}, nil }
 	c.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	sarama.Logger = log.New(os.Stderr, "sarama ", log.Ltime|log.Lmicroseconds) // read only when a test failed
-	return New(c).Run(ctx)
+	e := New(c)
+	if spec.ClientMine == "" {
+		sarama.Logger = log.New(os.Stderr, "sarama ", log.Ltime|log.Lmicroseconds) // read only when a test failed
+		return e.Run(ctx)
+	}
+	mine := &messageMine{at: spec.ClientMine}
+	sarama.Logger, sarama.DebugLogger = mine, mine
+	e.abandonPatience = time.Second
+	err = e.Run(ctx)
+	var p *safego.Panic
+	if s := e.Snapshot(); !errors.As(err, &p) || err.Error() != "panic: mine in a client" || s.State != Stopped || len(s.Partitions) > 0 {
+		return fmt.Errorf("expected a panic, and nothing held; found %w and %+v", err, s.Partitions)
+	}
+	if !strings.Contains(string(p.Stack), "messageMine") {
+		return fmt.Errorf("expected where the client panicked, found %s", p.Stack)
+	}
+	return e.Run(ctx)
 }
+
+// messageMine is the log of a Kafka client's. It panics, once, at the first message that begins so, in a goroutine of the
+// client's own.
+type messageMine struct {
+	at   string
+	gone atomic.Bool
+}
+
+func (m *messageMine) Printf(format string, _ ...any) {
+	if strings.HasPrefix(format, m.at) && m.gone.CompareAndSwap(false, true) {
+		panic("mine in a client")
+	}
+}
+
+func (m *messageMine) Print(...any)   {}
+func (m *messageMine) Println(...any) {}
 
 // slowStore takes its time for an answer.
 type slowStore struct {
@@ -150,6 +184,15 @@ func (p *process) kill() { p.end(syscall.SIGKILL) }
 
 // stop asks it to end in order.
 func (p *process) stop() { p.end(syscall.SIGTERM) }
+
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
 
 func (p *process) end(s syscall.Signal) {
 	_ = p.cmd.Process.Signal(s)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/backend/features"
+	"weir/backend/model"
 	"weir/backend/safetext"
 )
 
@@ -153,4 +154,42 @@ func FuzzMaskFields(f *testing.F) {
 			t.Fatalf("%q became %q", in, got)
 		}
 	})
+}
+
+// TestFeaturesTellNothingPersonal has a text where the model wants a number, of a feature whose field is masked: neither
+// the dead letter's reason nor what is shown of the record tells it.
+func TestFeaturesTellNothingPersonal(t *testing.T) {
+	const name, secret = "user_profile:email", "a@b.example"
+	e := New(Config{Contracts: fakeContracts{}})
+	columns := []model.Column{{Name: name}, {Name: "user_profile:age"}}
+	row := &features.Row{Values: []features.Value{{IsText: true, Text: secret}, {IsText: true, Text: "forty"}}}
+	for i, want := range []string{name + " is text, the model wants a number", "user_profile:age is text, the model wants a number"} {
+		if _, reason := e.substitute(&row.Values[i], columns[i]); reason != want {
+			t.Errorf("the reason is %q, want %q", reason, want)
+		}
+	}
+	m := &loadedModel{columns: columns, features: []safetext.Text{safetext.Clean(name), safetext.Clean("user_profile:age")}}
+	used := e.featuresUsed(&trace{row: row, model: m})
+	if used[0].Value.String() != maskSign || used[1].Value.String() != "forty" {
+		t.Errorf("the record shows %+v", used)
+	}
+	e.cfg.Store = &personalStore{fakeStore: newFakeStore(), name: name, row: row}
+	now, err := e.featuresNow(t.Context(), &decoded{})
+	if err != nil || now[0].Value.String() != maskSign || now[1].Value.String() != "forty" {
+		t.Errorf("the store has %+v, %v", now, err)
+	}
+}
+
+// personalStore answers one row.
+type personalStore struct {
+	*fakeStore
+	name string
+	row  *features.Row
+}
+
+func (s *personalStore) Names() []string { return []string{s.name, "user_profile:age"} }
+
+func (s *personalStore) Fetch(_ context.Context, _ []features.Entity, rows []*features.Row) error {
+	rows[0] = s.row
+	return nil
 }

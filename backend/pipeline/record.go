@@ -225,6 +225,8 @@ func (e *Engine) fillFeature(f *FeatureUsed, v *features.Value, c model.Column) 
 	f.Status = v.Status
 	switch {
 	case v.Status != features.Present:
+	case e.masksFeature(c.Name):
+		f.Value = safetext.Clean(maskSign)
 	case v.IsText:
 		f.Value = safetext.Clean(limit(v.Text, 100))
 	case v.Text != "":

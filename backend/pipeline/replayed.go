@@ -106,12 +106,7 @@ func (e *Engine) readNotes(admin *kafka.Admin, partitions []int32) (map[int32]of
 
 // writeNotes adds letters to the notes. Others may do the same: what is there now is kept.
 func (e *Engine) writeNotes(admin *kafka.Admin, ids []LetterID) error {
-	var partitions []int32
-	for _, id := range ids {
-		if !slices.Contains(partitions, id.Partition) {
-			partitions = append(partitions, id.Partition)
-		}
-	}
+	partitions := partitionsOf(ids)
 	known, err := e.readNotes(admin, partitions)
 	if err != nil {
 		return err
@@ -129,18 +124,15 @@ func (e *Engine) writeNotes(admin *kafka.Admin, ids []LetterID) error {
 	return errors.Join(failed...)
 }
 
-// note writes replayed letters into the notes over a connection of its own: a replay takes its time, and brokers close
-// connections that idle.
-func (e *Engine) note(ids []LetterID) error {
-	if len(ids) == 0 {
-		return nil
+// partitionsOf are the partitions that letters lie in.
+func partitionsOf(ids []LetterID) []int32 {
+	var out []int32
+	for _, id := range ids {
+		if !slices.Contains(out, id.Partition) {
+			out = append(out, id.Partition)
+		}
 	}
-	admin, err := kafka.NewAdmin(e.cfg.Cluster.WithTimeout(askPatience))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = admin.Close() }()
-	return e.writeNotes(admin, ids)
+	return out
 }
 
 // replayedAt is when this process replayed a letter, zero when it did not.

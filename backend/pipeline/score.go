@@ -162,11 +162,12 @@ func (s *scorer) fill(b *batch) {
 	}
 }
 
-// substitute is what stands in for a value the model cannot be given, by the policy on_missing; or why nothing does.
+// substitute is what stands in for a value the model cannot be given, by the policy on_missing; or why nothing does. That
+// becomes a header in the dead-letter topic, which nobody masks: it tells of a value's type, never the value.
 func (e *Engine) substitute(v *features.Value, c model.Column) (float64, string) {
 	if v.Status == features.Present {
 		if v.IsText {
-			return 0, c.Name + " is text, the model wants a number: " + strconv.Quote(limit(v.Text, 40))
+			return 0, c.Name + " is text, the model wants a number"
 		}
 		return 0, c.Name + " is a number, the model wants text"
 	}

@@ -190,11 +190,11 @@ type DeadLetter struct {
 	Sample    safetext.Text // the value's first bytes
 }
 
-// What share of a minute's records may be dead letters, and how many, before it is more than a few odd records. Of a
-// steady world a few in ten thousand are; a producer that breaks shows in hundredths.
+// DeadShare of the records may be dead letters, or fewer than DeadCount of them, before it is more than a few odd records.
+// Of a steady world a few in ten thousand are; a producer that breaks shows in hundredths.
 const (
-	deadShare = 0.01
-	deadCount = 10
+	DeadShare = 0.01
+	DeadCount = 10
 )
 
 // LosesTooMany tells whether more of the last minute's records became dead letters than a few odd ones, and what share
@@ -204,5 +204,5 @@ func (s *Snapshot) LosesTooMany() (share float64, too bool) {
 		return 0, false
 	}
 	share = float64(s.MinuteDead) / float64(s.MinuteHandled)
-	return share, share > deadShare && s.MinuteDead >= deadCount
+	return share, share > DeadShare && s.MinuteDead >= DeadCount
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -82,9 +83,9 @@ func TestStandsStill(t *testing.T) {
 			if s.Stalls == 0 {
 				t.Error("no stall was counted")
 			}
-			told := false
+			told, stood := false, regexp.MustCompile(`partitions \[.*\b1\b.*\] stood still for`) // on a busy machine perhaps with others
 			for _, ev := range s.Log {
-				told = told || strings.Contains(ev.Message.String(), "partitions [1] stood still for")
+				told = told || stood.MatchString(ev.Message.String())
 			}
 			if !told {
 				t.Errorf("the log says %v", s.Log)

@@ -17,7 +17,7 @@ import (
 const (
 	// transactionTimeout is when the broker aborts a transaction whose process died; Kafka looks every ten seconds for
 	// such. Until then whoever takes over its partitions has to wait, and so have read-committed readers. It is as long
-	// as the group waits for a member that is silent (sarama's session timeout), before which nobody takes over anyway.
+	// as the group waits for a member that is silent (sessionTimeout), before which nobody takes over anyway.
 	// A process with an instance name ends what it left open as soon as it is back.
 	transactionTimeout = 10 * time.Second
 	// transactionPatience is how long one step of a transaction is tried again before the transaction is aborted.

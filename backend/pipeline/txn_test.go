@@ -64,7 +64,7 @@ func TestTheNextMemberEndsWhatTheLastLeftOpen(t *testing.T) {
 	e := New(c)
 	publisher := func() *exactlyOnce {
 		t.Helper()
-		p, err := e.newPublisher()
+		p, err := e.newPublisher(e.cfg.Cluster)
 		if err != nil {
 			t.Fatal(err)
 		}

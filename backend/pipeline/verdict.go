@@ -7,9 +7,9 @@ const verdictWindow = 10
 
 // commitSample is one commit of a partition as Burrow sees it.
 type commitSample struct {
-	at     time.Time
+	at     time.Time // when it was seen or, of the last one, when the offset was last seen to move
 	offset int64
-	lag    int64
+	lag    int64 // by what the broker said of its end then
 }
 
 // verdict is Burrow's judgement of one partition: commits are its last commits, oldest first, at most verdictWindow;

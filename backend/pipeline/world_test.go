@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"hash/fnv"
+	"log/slog"
 	"maps"
 	"math"
 	"os"
@@ -49,6 +50,35 @@ type world struct {
 	cluster kafka.Cluster
 	topic   string // of events; the other topics are named after it
 	store   *fakeStore
+	said    *diary // what the engines logged
+}
+
+// diary is a log that is shown when its test failed. What is left behind by an engine may still write to it afterwards.
+type diary struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+const diaryLength = 100_000 // bytes of it that are kept, the newest
+
+func newDiary(t testing.TB) *diary {
+	d := new(diary)
+	t.Cleanup(func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if t.Failed() {
+			t.Logf("the engines logged:\n%s", d.text)
+		}
+	})
+	return d
+}
+
+func (d *diary) Write(p []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.text = append(d.text, p...)
+	d.text = d.text[max(0, len(d.text)-diaryLength):]
+	return len(p), nil
 }
 
 // newWorld starts a broker of its own, or uses the real one that WEIR_KAFKA names. Tests with a world run in parallel.
@@ -57,7 +87,7 @@ func newWorld(t testing.TB, partitions int32, opts ...kfake.Opt) *world {
 	if test, ok := t.(*testing.T); ok {
 		test.Parallel()
 	}
-	w := &world{t: t, store: newFakeStore()}
+	w := &world{t: t, store: newFakeStore(), said: newDiary(t)}
 	w.topic = fmt.Sprintf("events-%d-%d", os.Getpid(), worlds.Add(1))
 	if real := os.Getenv("WEIR_KAFKA"); real != "" {
 		w.brokers = []string{real}
@@ -106,11 +136,15 @@ func (w *world) connect(partitions int32) {
 
 // config is a pipeline over the world, from the earliest record.
 func (w *world) config() Config {
-	return Config{
+	c := Config{
 		Cluster: w.cluster, Group: "weir-" + w.topic, Events: w.topic, Predictions: w.topic + ".predictions",
 		DeadLetters: w.topic + ".dead", Start: "earliest", MaxEvents: 200, MaxWait: 5 * time.Millisecond,
 		Store: w.store, LoadModel: func(context.Context) (model.Model, error) { return linear{}, nil },
 	}
+	if w.said != nil {
+		c.Logger = slog.New(slog.NewTextHandler(w.said, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	return c
 }
 
 // run starts an engine and returns it with a function that stops it gracefully.
@@ -123,6 +157,7 @@ func (w *world) run(c Config) (e *Engine, stop func()) {
 func (w *world) runWith(c Config, change func(*Engine)) (e *Engine, stop func()) {
 	w.t.Helper()
 	e = New(c)
+	e.sessionTimeout = time.Minute // a machine that sleeps for ten seconds is no reason that records come again
 	change(e)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -295,7 +295,8 @@ func (b builder) mesh() *mesh.Snapshot {
 				Expected: b.text("≤ 5% null"), Observed: b.text("7.2% null"), Failed: 899, Of: 12480, FirstAt: p.Since, LastAt: b.at}
 			for k := range 4 {
 				issue.Samples = append(issue.Samples, mesh.Sample{Partition: int32(k), Offset: int64(99_120 + k*17), At: b.at.Add(-time.Duration(k) * time.Second),
-					Value: b.text(`{"user_id":"8812","timestamp":"2026-11-22T07:31:58Z","type":"click","email":null,"amount":12.5}`)})
+					Value:  b.text(`{"user_id":"8812","timestamp":"2026-11-22T07:31:58Z","type":"click","email":null,"amount":12.5}`),
+					Record: b.text(`{"user_id":"8812","timestamp":"2026-11-22T07:31:58Z","type":"click","email":null,"amount":12.5}`)})
 			}
 			p.Issues = []mesh.Issue{issue, {Rule: "required_columns", Column: b.text("amount"), Message: b.text("amount is missing"),
 				Expected: b.text("present"), Observed: b.text("absent"), Failed: 12480, Of: 12480, Schema: true, FirstAt: p.Since, LastAt: b.at}}

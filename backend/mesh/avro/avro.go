@@ -163,7 +163,7 @@ func (c *compiler) object(v map[string]any, namespace string, depth int) (*node,
 	case "fixed":
 		size, _ := v["size"].(float64)
 		if n.kind, n.size = fixed, int(size); n.size < 0 || n.size > MaxJSON {
-			return nil, fmt.Errorf("a fixed of %d bytes", n.size)
+			return nil, fmt.Errorf("a fixed of %s", inBytes(int64(n.size)))
 		}
 	default:
 		k, ok := primitives[typ]
@@ -190,9 +190,47 @@ func (s *Schema) AppendJSON(dst, data []byte) ([]byte, error) {
 	d := decoder{data: data, start: len(dst)}
 	out, err := d.value(dst, s.root, 0)
 	if err == nil && d.at != len(data) {
-		err = fmt.Errorf("%w: %d bytes after the record", ErrData, len(data)-d.at)
+		err = fmt.Errorf("%w: %s after the record", ErrData, inBytes(int64(len(data)-d.at)))
 	}
 	return out, err
+}
+
+// IsTime tells whether the field at a path is a date, a time of day or both by its type: names, and [] for the elements of an
+// array or the values of a map.
+func (s *Schema) IsTime(path []string) bool { return s.root.isTime(path) }
+
+func (n *node) isTime(path []string) bool {
+	if n.kind == union {
+		time := false
+		for _, branch := range n.parts {
+			if len(path) == 0 && branch.kind == text {
+				return false // which of them it is, its JSON does not tell
+			}
+			time = time || branch.isTime(path)
+		}
+		return time
+	}
+	switch {
+	case len(path) == 0:
+		return n.kind == integer && n.isLogicalTime()
+	case n.kind == record:
+		i := slices.Index(n.names, quote(path[0])+":")
+		return i >= 0 && n.parts[i].isTime(path[1:])
+	case n.kind == array || n.kind == dict:
+		return path[0] == "[]" && n.parts[0].isTime(path[1:])
+	}
+	return false
+}
+
+// isLogicalTime tells whether appendInteger writes a time.
+func (n *node) isLogicalTime() bool { return len(appendInteger(nil, 0, n.logical)) > 1 }
+
+// inBytes writes a size.
+func inBytes(n int64) string {
+	if n == 1 {
+		return "1 byte"
+	}
+	return strconv.FormatInt(n, 10) + " bytes"
 }
 
 type decoder struct {
@@ -245,7 +283,7 @@ func (d *decoder) value(dst []byte, n *node, depth int) ([]byte, error) {
 			return dst, err
 		}
 		if size < 0 || size > int64(len(d.data)-d.at) {
-			return dst, d.fail(fmt.Sprintf("a text of %d bytes", size))
+			return dst, d.fail("a text of " + inBytes(size))
 		}
 		b, err := d.take(int(size))
 		if err != nil {
@@ -368,7 +406,11 @@ func (d *decoder) long() (int64, error) {
 func appendInteger(dst []byte, v int64, logical string) []byte {
 	var t time.Time
 	layout := `"2006-01-02T15:04:05.999999999Z"`
-	switch strings.TrimPrefix(logical, "local-") {
+	logical, local := strings.CutPrefix(logical, "local-")
+	if local { // the time on a clock somewhere, which no zone belongs to
+		layout = `"2006-01-02T15:04:05.999999999"`
+	}
+	switch logical {
 	case "date":
 		t, layout = time.Unix(v*86400, 0), `"2006-01-02"`
 	case "timestamp-millis":

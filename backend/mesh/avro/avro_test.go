@@ -109,3 +109,17 @@ func FuzzAppendJSON(f *testing.F) {
 		}
 	})
 }
+
+// TestLocalTimesSayNoZone: they are what a clock showed somewhere.
+func TestLocalTimesSayNoZone(t *testing.T) {
+	for logical, want := range map[string]string{"timestamp-millis": `"2027-03-15T03:22:37.952Z"`, "local-timestamp-millis": `"2027-03-15T03:22:37.952"`, "local-timestamp-micros": `"1970-01-21T21:24:40.957952"`} {
+		s, err := Parse([]byte(`{"type":"record","name":"E","fields":[{"name":"at","type":{"type":"long","logicalType":"` + logical + `"}}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.AppendJSON(nil, []byte{0x80, 0xd0, 0xac, 0xf3, 0x88, 0x69})
+		if err != nil || string(got) != `{"at":`+want+`}` {
+			t.Errorf("%s: %s %v", logical, got, err)
+		}
+	}
+}

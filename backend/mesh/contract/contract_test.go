@@ -97,7 +97,7 @@ func TestWhatIsWrongWithAFileIsToldWithItsPlace(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
 		}
-		if took := time.Since(start); took > 2*time.Second {
+		if took := time.Since(start); took > 30*time.Second { // far more than a refusal takes, also on a busy machine
 			t.Errorf("%s: took %s", c.name, took)
 		}
 	}
@@ -195,7 +195,15 @@ func TestTheLintFindsWhatWouldNotBeJudged(t *testing.T) {
 	for _, c := range []struct{ properties, rest, want string }{
 		{"{name: a, logicalType: date, logicalTypeOptions: {format: QQQ yyyy, minimum: 1 2026}}", "", `logicalType of a cannot be judged: format "QQQ yyyy": no layout for "QQQ"`},
 		{"{name: a, logicalType: timestamp, logicalTypeOptions: {format: yyyyMMddHHmmssSSS}}", "", "no layout for a fraction of a second without a point before it"},
-		{"{name: a, logicalType: timestamp, logicalTypeOptions: {defaultTimezone: Europe/Oslo}}", "", "taken for UTC, not for Europe/Oslo"},
+		{"{name: a, logicalType: timestamp, logicalTypeOptions: {defaultTimezone: Europe/Olso}}", "", `defaultTimezone of a cannot be judged: time zone "Europe/Olso": expected a name of the IANA database`},
+		{"{name: a, logicalType: timestamp, logicalTypeOptions: {defaultTimezone: local}}", "", `time zone "local": expected`},
+		{"{name: a, logicalType: timestamp, logicalTypeOptions: {timezone: true, format: 'yyyy-MM-dd HH:mm'}}", "", `timezone of a cannot be judged: it is true, but format "yyyy-MM-dd HH:mm" has no time zone`},
+		{"{name: a, logicalType: timestamp, logicalTypeOptions: {timezone: false, format: 'yyyy-MM-dd HH:mmZ'}}", "", `timezone of a cannot be judged: it is false, but format "yyyy-MM-dd HH:mmZ" has a time zone`},
+		{"{name: a, logicalType: date, logicalTypeOptions: {timezone: true}}", "", "timezone of a cannot be judged: a date has no time zone"},
+		{"{name: a}", "servers: [{server: s, type: local, path: a.csv, format: csv, encoding: ISO-8859-1}]\n", "encoding (ISO-8859-1) is not judged: only UTF-8 is read"},
+		{"{name: a, quality: [{metric: invalidValues, mustBe: 0, arguments: {validValues: []}}]}", "", "invalidValues of a cannot be judged: its validValues name no value"},
+		{"{name: a, quality: [{metric: invalidValues, mustBe: 0, arguments: {validValues: [null], pattern: x}}]}", "", "invalidValues of a cannot be judged: its validValues name no value"},
+		{"{name: a, quality: [{metric: missingValues, mustBe: 0, arguments: {missingValues: []}}]}", "", "missingValues of a cannot be judged: its missingValues name no value"},
 		{"{name: a, items: {unique: true}}", "", "unique of a[] cannot be judged: it is inside an array"},
 		{"{name: a}", "slaProperties: [{property: latency, value: 1, unit: d, element: b}]\n", `latency of b: no property "b" is declared`},
 		{"{name: a}", "slaProperties: [{property: latency, value: 1, unit: d, element: 'a, t.c'}]\n", `latency of c: no property "c" is declared`},

@@ -46,6 +46,7 @@ func (m Mode) Allows(c Change) bool {
 }
 
 const (
+	sameData = "the same data satisfy both"
 	wider    = "data may now come that the old version ruled out"
 	narrower = "data the old version allowed are now refused"
 )
@@ -57,6 +58,7 @@ func Diff(old, new Product) []Change {
 		return d.objects(old, new)
 	}
 	d.columns(old.Columns, new.Columns, "")
+	d.bounds(old, new)
 	d.rules(old, new)
 	if old.Topic != new.Topic && (old.Topic != "" || new.Topic != "") {
 		d.add(fmt.Sprintf("topic: %s, was %s", or(new.Topic, "none"), or(old.Topic, "none")), true, true, "both sides read and write elsewhere")
@@ -104,6 +106,8 @@ func (d *differ) levels(old, new []SLA) {
 
 func windowText(p Product) string {
 	switch {
+	case p.WindowRows == 1:
+		return "1 row"
 	case p.WindowRows > 0:
 		return strconv.FormatInt(p.WindowRows, 10) + " rows"
 	case p.Window > 0:
@@ -212,6 +216,9 @@ func (d *differ) column(old, new Column, path string) {
 			d.add(fmt.Sprintf("%s: type %s, was %s", path, new.Type, old.Type), true, true, "neither side's values are of the other's type")
 		}
 	}
+	if was, is := zoneName(old), zoneName(new); was != is {
+		d.add(fmt.Sprintf("%s defaultTimezone: %s, was %s", path, is, was), true, true, "a time that does not say its zone is another moment now")
+	}
 	d.plain(path+" physicalType", old.Physical, new.Physical)
 	d.plain(path+" classification", old.Class, new.Class)
 	d.columns(old.Fields, new.Fields, path+".")
@@ -223,6 +230,14 @@ func (d *differ) column(old, new Column, path string) {
 	case new.Items != nil:
 		d.add(path+"[]: its items are described now", false, true, narrower)
 	}
+}
+
+// zoneName is the zone of a column's times that do not say theirs.
+func zoneName(c Column) string {
+	if name := strings.TrimPrefix(c.Options.zone(c.Type), "Etc/"); name != "" && name != "GMT" {
+		return name
+	}
+	return "UTC"
 }
 
 // identity is what makes two rules versions of one.
@@ -237,8 +252,8 @@ func (d *differ) rules(old, new Product) {
 	index := func(rules []Rule) (map[string]Rule, []string) {
 		found, order := map[string]Rule{}, []string(nil)
 		for _, r := range rules {
-			if r.Kind == TypeOf && r.Text == "" || r.Kind == Present && r.Name == "present" || r.Kind == Drift || d.isGone(r) {
-				continue // told with the columns
+			if r.Kind == TypeOf && r.Text == "" || r.Kind == Present && r.Name == "present" || r.Kind == Drift || isBound(r) || d.isGone(r) {
+				continue // told with the columns, or with the bounds
 			}
 			n := 0
 			for ; ; n++ {
@@ -269,6 +284,21 @@ func (d *differ) rules(old, new Product) {
 	}
 	before, beforeOrder := index(olds)
 	after, afterOrder := index(news)
+	// A rule that went may have come back under another name: required, say, as nullValues.
+	for _, id := range beforeOrder {
+		if _, still := after[id]; still {
+			continue
+		}
+		for i, other := range afterOrder {
+			if _, known := before[other]; known || !sameMatter(before[id], after[other]) {
+				continue
+			}
+			after[id] = after[other]
+			delete(after, other)
+			afterOrder = slices.Delete(afterOrder, i, i+1)
+			break
+		}
+	}
 	for _, id := range beforeOrder {
 		was := before[id]
 		now, still := after[id]
@@ -290,6 +320,12 @@ func (d *differ) rules(old, new Product) {
 	}
 }
 
+// sameMatter tells whether two rules of any name count the same rows, or could with other limits.
+func sameMatter(a, b Rule) bool {
+	a.Name, b.Name = "", ""
+	return (a.Kind == Nulls || a.Kind == Duplicates || a.Kind == Invalid) && identity(a, 0) == identity(b, 0)
+}
+
 func (d *differ) isGone(r Rule) bool {
 	for _, path := range r.Columns {
 		for _, gone := range d.gone {
@@ -309,10 +345,17 @@ func (d *differ) rule(was, now Rule) {
 		d.add(fmt.Sprintf("%s: severity %s, was %s", now.Title(), or(string(now.Severity), "error"), or(string(was.Severity), "error")), loose, tight, why(loose, tight))
 		return
 	}
-	if !loose && !tight {
+	if !loose && !tight && was.Name == now.Name {
 		return
 	}
-	what := fmt.Sprintf("%s:%s, was%s", now.Title(), limitText(now), limitText(was))
+	what, before := now.Title(), limitText(was)
+	if limit := limitText(now); limit != "" {
+		what += ":" + limit
+	}
+	if was.Name != now.Name {
+		before = " " + was.Name + before
+	}
+	what += ", was" + before
 	if !now.Breaks() {
 		d.add(what, false, false, "it is no more than a "+string(now.Severity))
 		return
@@ -326,8 +369,10 @@ func why(loose, tight bool) string {
 		return "neither version's data all satisfy the other"
 	case loose:
 		return wider
+	case tight:
+		return narrower
 	}
-	return narrower
+	return sameData
 }
 
 // limitText is what a rule asks, after a space.
@@ -360,12 +405,9 @@ func compare(was, now Rule) (loose, tight bool) {
 	down := func(a, b float64) { loose, tight = loose || b < a, tight || b > a } // a lower bound that falls is looser
 	up := func(a, b float64) { loose, tight = loose || b > a, tight || b < a }
 	switch was.Kind {
-	case Length, Items, Fields, Range:
+	case Length, Items, Fields:
 		down(was.Min, now.Min)
 		up(was.Max, now.Max)
-	case TimeRange:
-		loose = loose || now.After.Before(was.After) || !was.Before.IsZero() && (now.Before.IsZero() || now.Before.After(was.Before))
-		tight = tight || now.After.After(was.After) || !now.Before.IsZero() && (was.Before.IsZero() || now.Before.Before(was.Before))
 	case Multiple:
 		if was.Min != now.Min {
 			loose, tight = !isMultiple(now.Min, was.Min), !isMultiple(was.Min, now.Min)
@@ -388,11 +430,12 @@ func compare(was, now Rule) (loose, tight bool) {
 			loose, tight = true, true
 		}
 	}
-	if was.Percent != now.Percent || was.Share != now.Share {
+	wasLow, wasHigh, wasPlain := allowed(was)
+	nowLow, nowHigh, nowPlain := allowed(now)
+	none := wasPlain && wasHigh == 0 || nowPlain && nowHigh == 0 // which is the same in rows and in percent
+	if (was.Percent != now.Percent || was.Share != now.Share) && !none {
 		return true, true
 	}
-	wasLow, wasHigh, wasPlain := span1(was)
-	nowLow, nowHigh, nowPlain := span1(now)
 	if !wasPlain || !nowPlain {
 		if !slices.Equal(was.Limits, now.Limits) {
 			return true, true
@@ -410,27 +453,42 @@ func isMultiple(a, b float64) bool {
 	return math.Abs(q-math.Round(q)) < 1e-9
 }
 
-// span1 is the range of metrics the limits allow, an open end moved by the least step; plain is false where they are not
-// a range.
-func span1(r Rule) (low, high float64, plain bool) {
-	low, high = math.Inf(-1), math.Inf(1)
+// allowed is the range of metrics the limits allow; plain is false where they are not a range. Of a count of rows open ends are
+// moved by one, of a share by the least step there is.
+func allowed(r Rule) (low, high float64, plain bool) {
+	low, high = 0, math.Inf(1)
 	if len(r.Limits) == 0 {
 		return 0, 0, true
+	}
+	above := func(v float64) float64 { return math.Floor(v) + 1 }
+	below := func(v float64) float64 { return math.Ceil(v) - 1 }
+	least, most := math.Ceil, math.Floor
+	if r.Percent || r.Share || r.Kind == Freshness {
+		above = func(v float64) float64 { return math.Nextafter(v, math.Inf(1)) }
+		below = func(v float64) float64 { return math.Nextafter(v, math.Inf(-1)) }
+		least = func(v float64) float64 { return v }
+		most = least
+	}
+	switch {
+	case r.Percent:
+		high = 100
+	case r.Share:
+		high = 1
 	}
 	for _, l := range r.Limits {
 		switch l.Op {
 		case Equal:
-			low, high = max(low, l.A), min(high, l.A)
+			low, high = max(low, least(l.A)), min(high, most(l.A))
 		case Above:
-			low = max(low, math.Nextafter(l.A, math.Inf(1)))
+			low = max(low, above(l.A))
 		case AtLeast:
-			low = max(low, l.A)
+			low = max(low, least(l.A))
 		case Below:
-			high = min(high, math.Nextafter(l.A, math.Inf(-1)))
+			high = min(high, below(l.A))
 		case AtMost:
-			high = min(high, l.A)
+			high = min(high, most(l.A))
 		case Between:
-			low, high = max(low, math.Nextafter(l.A, math.Inf(1))), min(high, math.Nextafter(l.B, math.Inf(-1)))
+			low, high = max(low, above(l.A)), min(high, below(l.B))
 		default:
 			return 0, 0, false
 		}

@@ -43,20 +43,93 @@ func TestDiffSaysWhomAChangeBreaks(t *testing.T) {
 			"{name: a, quality: [{metric: invalidValues, arguments: {pattern: y}, mustBe: 0}, {metric: invalidValues, arguments: {validValues: [x]}, mustBe: 0}]}", ""},
 		{"{name: a, primaryKey: true, primaryKeyPosition: 1}, {name: b, primaryKey: true, primaryKeyPosition: 2}", "{name: a, primaryKey: true, primaryKeyPosition: 2}, {name: b, primaryKey: true, primaryKeyPosition: 1}", ""},
 		{"{name: a, enum: [{value: x}]}", "{name: a, enum: [{value: x}, {value: y}]}", "consumers: enum of a: = 0 and values x, y, was = 0 and values x"},
+		{"{name: a, logicalType: timestamp, logicalTypeOptions: {defaultTimezone: Etc/UTC}}", "{name: a, logicalType: timestamp}", ""},
+		{"{name: a, logicalType: timestamp}", "{name: a, logicalType: timestamp, logicalTypeOptions: {defaultTimezone: Europe/Oslo}}", "both: a defaultTimezone: Europe/Oslo, was UTC"},
+		{"{name: a, logicalType: timestamp, logicalTypeOptions: {timezone: true}}", "{name: a, logicalType: timestamp, logicalTypeOptions: {timezone: false}}", "both: timezone of a: no time zone, was a time zone"},
 		{"{name: a, classification: public}", "{name: a, classification: restricted}", "-: a classification: restricted, was public"},
 	} {
-		var got []string
-		for _, change := range Diff(odcs(t, c.old, ""), odcs(t, c.new, "")) {
-			if strings.HasPrefix(change.What, "version") {
-				continue
-			}
-			whom := map[[2]bool]string{{true, true}: "both", {true, false}: "consumers", {false, true}: "producers", {}: "-"}[[2]bool{change.Consumers, change.Producers}]
-			got = append(got, whom+": "+change.What)
-		}
-		if s := strings.Join(got, "; "); s != c.want {
+		if s := differences(t, c.old, c.new); s != c.want {
 			t.Errorf("%s → %s:\ngot  %s\nwant %s", c.old, c.new, s, c.want)
 		}
 	}
+}
+
+// TestDiffLooksAtTheValuesBetweenBounds and not at the words that bound them.
+func TestDiffLooksAtTheValuesBetweenBounds(t *testing.T) {
+	for _, c := range []struct{ typ, old, new, want string }{
+		{"integer", "minimum: 1", "exclusiveMinimum: 0", "-: exclusiveMinimum of a: 0, was minimum 1"},
+		{"integer", "exclusiveMinimum: 0.5", "minimum: 1", "-: minimum of a: 1, was exclusiveMinimum 0.5"},
+		{"integer", "maximum: 9", "exclusiveMaximum: 10", "-: exclusiveMaximum of a: 10, was maximum 9"},
+		{"integer", "minimum: 1", "exclusiveMinimum: 1", "producers: exclusiveMinimum of a: 1, was minimum 1"},
+		{"integer", "minimum: 0.5", "minimum: 1", "-: minimum of a: 1, was 0.5"},
+		{"number", "minimum: 1", "exclusiveMinimum: 0", "consumers: exclusiveMinimum of a: 0, was minimum 1"},
+		{"number", "minimum: 1", "exclusiveMinimum: 1", "producers: exclusiveMinimum of a: 1, was minimum 1"},
+		{"number", "exclusiveMaximum: 1", "maximum: 1", "consumers: maximum of a: 1, was exclusiveMaximum 1"},
+		{"number", "maximum: 1", "exclusiveMaximum: 2", "consumers: exclusiveMaximum of a: 2, was maximum 1"},
+		{"number", "maximum: 2", "exclusiveMaximum: 1", "producers: exclusiveMaximum of a: 1, was maximum 2"},
+		{"number", "minimum: 1", "minimum: 1, exclusiveMinimum: 0", "-: minimum of a: 1 and exclusiveMinimum 0, was 1"},
+		{"number", "minimum: 1", "minimum: 1, exclusiveMinimum: 2", "producers: minimum of a: 1 and exclusiveMinimum 2, was 1"},
+		{"number", "minimum: 1, exclusiveMinimum: true", "exclusiveMinimum: 1", ""}, // v3.0's form
+		{"number", "minimum: 1", "maximum: 1", "consumers: minimum of a: removed; producers: maximum of a: added 1"},
+		{"number", "minimum: 0, maximum: 5", "minimum: 1, maximum: 6", "producers: minimum of a: 1, was 0; consumers: maximum of a: 6, was 5"},
+		{"timestamp", "minimum: '2026-01-01'", "exclusiveMinimum: '2025-12-31'", "consumers: exclusiveMinimum of a: 2025-12-31, was minimum 2026-01-01"},
+		{"timestamp", "minimum: '2026-01-01T00:00:00Z'", "minimum: '2026-01-01T01:00:00+01:00'", "-: minimum of a: 2026-01-01T01:00:00+01:00, was 2026-01-01T00:00:00Z"},
+		{"timestamp", "maximum: '2026-01-01'", "exclusiveMaximum: '2026-01-01'", "producers: exclusiveMaximum of a: 2026-01-01, was maximum 2026-01-01"},
+		{"date", "minimum: '2026-01-01'", "exclusiveMinimum: '2025-12-31'", "-: exclusiveMinimum of a: 2025-12-31, was minimum 2026-01-01"},
+		{"date", "maximum: '2026-01-01'", "exclusiveMaximum: '2026-01-02'", "-: exclusiveMaximum of a: 2026-01-02, was maximum 2026-01-01"},
+	} {
+		property := func(options string) string {
+			return "{name: a, logicalType: " + c.typ + ", logicalTypeOptions: {" + options + "}}"
+		}
+		if got := differences(t, property(c.old), property(c.new)); got != c.want {
+			t.Errorf("%s, %s → %s:\ngot  %s\nwant %s", c.typ, c.old, c.new, got, c.want)
+		}
+	}
+	// Whole numbers from 1 on are among the numbers above 0; 0.5 is not among the whole numbers.
+	const old, wide = "{name: a, logicalType: integer, logicalTypeOptions: {minimum: 1}}", "{name: a, logicalType: number, logicalTypeOptions: {exclusiveMinimum: 0}}"
+	if got := differences(t, old, wide); got != "consumers: a: type number, was integer; consumers: exclusiveMinimum of a: 0, was minimum 1" {
+		t.Error(got)
+	}
+	if got := differences(t, wide, old); got != "producers: a: type integer, was number; producers: minimum of a: 1, was exclusiveMinimum 0" {
+		t.Error(got)
+	}
+	if got := differences(t, "{name: a, items: {properties: [{name: b, logicalType: integer, logicalTypeOptions: {minimum: 1}}]}}",
+		"{name: a, items: {properties: [{name: b, logicalType: integer, logicalTypeOptions: {exclusiveMinimum: 0}}]}}"); got != "-: exclusiveMinimum of a[].b: 0, was minimum 1" {
+		t.Error(got)
+	}
+}
+
+// TestDiffLooksAtWhatRulesAllow and not at their names, nor at the word for a limit.
+func TestDiffLooksAtWhatRulesAllow(t *testing.T) {
+	for _, c := range []struct{ old, new, want string }{
+		{"required: true", "quality: [{metric: nullValues, mustBe: 0}]", "-: nullValues of a: = 0, was required"},
+		{"required: true", "quality: [{metric: nullValues, mustBeLessThan: 5, unit: percent}]", "consumers: nullValues of a: < 5%, was required"},
+		{"quality: [{metric: nullValues, mustBeLessThan: 5, unit: percent}]", "required: true", "producers: required of a, was nullValues < 5%"},
+		{"unique: true", "quality: [{metric: duplicateValues, mustBeLessThan: 1}]", "-: duplicateValues of a: < 1, was unique"},
+		{"enum: [{value: x}]", "quality: [{metric: invalidValues, mustBe: 0, arguments: {validValues: [x, y]}}]", "consumers: invalidValues of a: = 0 and values x, y, was enum = 0 and values x"},
+		{"quality: [{metric: nullValues, mustBe: 0}]", "quality: [{metric: nullValues, mustBeLessThan: 1}]", ""},
+		{"quality: [{metric: nullValues, mustBeLessThan: 5}]", "quality: [{metric: nullValues, mustBeLessOrEqualTo: 4}]", ""},
+		{"quality: [{metric: nullValues, mustBeLessThan: 5, unit: percent}]", "quality: [{metric: nullValues, mustBeLessOrEqualTo: 4, unit: percent}]", "producers: nullValues of a: ≤ 4%, was < 5%"},
+		{"quality: [{metric: nullValues, mustBeLessThan: 5}]", "quality: [{metric: nullValues, mustBeLessThan: 5, unit: percent}]", "both: nullValues of a: < 5%, was < 5"},
+	} {
+		if got := differences(t, "{name: a, "+c.old+"}", "{name: a, "+c.new+"}"); got != c.want {
+			t.Errorf("%s → %s:\ngot  %s\nwant %s", c.old, c.new, got, c.want)
+		}
+	}
+}
+
+// differences are the changes between two contracts, each with whom it breaks.
+func differences(t *testing.T, old, new string) string {
+	t.Helper()
+	var got []string
+	for _, change := range Diff(odcs(t, old, ""), odcs(t, new, "")) {
+		if strings.HasPrefix(change.What, "version") {
+			continue
+		}
+		whom := map[[2]bool]string{{true, true}: "both", {true, false}: "consumers", {false, true}: "producers", {}: "-"}[[2]bool{change.Consumers, change.Producers}]
+		got = append(got, whom+": "+change.What)
+	}
+	return strings.Join(got, "; ")
 }
 
 func TestDiffTellsOfServiceLevelsNobodyJudges(t *testing.T) {
@@ -109,7 +182,8 @@ func TestParseMode(t *testing.T) {
 
 func TestLint(t *testing.T) {
 	p := odcs(t, `{name: email}, {name: a, logicalType: number, logicalTypeOptions: {minimum: 2, maximum: 1}, quality: [{metric: wonder, mustBe: 0}, {type: text, description: be nice},
-    {metric: nullValues, mustBeBetween: [1, 1]}, {metric: nullValues, mustBeLessThan: 0}, {metric: nullValues, unit: percent, mustBeGreaterThan: 100}]}`,
+    {metric: nullValues, mustBeBetween: [1, 1]}, {metric: nullValues, mustBeLessThan: 0}, {metric: nullValues, unit: percent, mustBeGreaterThan: 100}]},
+    {name: b, logicalType: integer, quality: [{type: library, mustBe: 0}]}, {name: list, logicalType: array, items: {logicalType: object, properties: [{name: phone, logicalType: string}]}}`,
 		"slaProperties: [{property: latency, value: 1, unit: h, element: a.b.c}, {property: retention, value: 1, unit: y}]\n")
 	var got []string
 	for _, f := range Lint(p) {
@@ -120,6 +194,7 @@ func TestLint(t *testing.T) {
 		"error: wonder of a cannot be judged", "info: text of a", "is not judged: a text for people", "error: nullValues of a can never hold: its operators exclude one another",
 		"error: nullValues of a can never hold: a count is never below 0", "a percentage is never above 100", "error: column a: minimum 2 is above maximum 1",
 		"warning: column email looks sensitive", "error: no owner", "warning: no consumer", "info: service level retention", `no property "a.b.c" is declared`,
+		"error: quality of b cannot be judged: it names no metric", "warning: column list[].phone looks sensitive",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
@@ -190,6 +265,18 @@ func TestTimes(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(100, func() { ParseTime([]byte("2026-11-22T10:11:12.5+01:00")) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+	oslo := inZone("", "Europe/Oslo")
+	if n := testing.AllocsPerRun(100, func() { ParseLayout(oslo, []byte("2026-11-22T10:11:12.5")) }); n != 0 {
+		t.Errorf("%v allocations in a zone", n)
+	}
+}
+
+// TestAServiceLevelMayNameItsColumnAsV2Did, as the standard's own example of v3.0.0 does.
+func TestAServiceLevelMayNameItsColumnAsV2Did(t *testing.T) {
+	p := odcs(t, "{name: at, logicalType: timestamp}", "slaProperties: [{property: frequency, value: 1, unit: d, column: t.at}]\n")
+	if len(p.SLA) != 1 || p.SLA[0].Element != "at" {
+		t.Errorf("%+v", p.SLA)
 	}
 }
 

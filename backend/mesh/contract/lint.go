@@ -68,7 +68,7 @@ func (l *linter) rules() {
 		case r.Kind == Unjudged && r.Breaks():
 			l.add(Fatal, r.Line, r.Col, "%s cannot be judged: %s", r.Title(), r.Why)
 		case r.Kind == Unjudged:
-			l.add(Info, r.Line, r.Col, "%s is not judged: %s", r.Title(), r.Why)
+			l.add(r.Severity, r.Line, r.Col, "%s is not judged: %s", r.Title(), r.Why)
 		}
 		if len(p.Columns) > 0 && r.Kind != Unjudged {
 			for _, path := range r.Columns {
@@ -178,13 +178,16 @@ func (l *linter) columns(columns []Column, parent string) {
 				Message: fmt.Sprintf("column %s looks sensitive by its name but has no classification (it is masked; classify it, as public if it may be shown)", path)})
 		}
 		o := c.Options
-		if o.Min != nil && o.Max != nil && *o.Min > *o.Max {
-			l.add(Fatal, c.Line, 0, "column %s: minimum %s is above maximum %s", path, trim(*o.Min), trim(*o.Max))
+		if o.Min != nil && o.Max != nil && o.Min.Value > o.Max.Value {
+			l.add(Fatal, c.Line, 0, "column %s: minimum %s is above maximum %s", path, o.Min, o.Max)
 		}
 		if c.Type == "" {
 			l.add(Info, c.Line, 0, "column %s has no logicalType, so its type is not judged", path)
 		}
 		l.columns(c.Fields, path+".")
+		if c.Items != nil {
+			l.columns(c.Items.Fields, path+"[].")
+		}
 	}
 }
 

@@ -34,7 +34,7 @@ func (r *reader) options(n *node, typ string) Options {
 		}
 		return &i
 	}
-	limit := func(v *node, key string, number **float64, date *string) {
+	limit := func(v *node, key string, number **Number, date *string) {
 		if dated {
 			if *date = r.str(v, key); isBoolean(v) {
 				r.fail(v, "%s: expected a date; true and false are the form of ODCS v3.0, write the limit itself", key)
@@ -42,7 +42,7 @@ func (r *reader) options(n *node, typ string) Options {
 			return
 		}
 		if f, ok := r.number(v, key); ok {
-			*number = &f
+			*number = &Number{f, strings.ReplaceAll(v.text, "_", "")}
 		}
 	}
 	var openMin, openMax bool
@@ -166,11 +166,11 @@ func lower(c Column, path string, at place) []Rule {
 	case c.Type != "":
 		add(Rule{Name: "logicalType", Kind: TypeOf, Type: c.Type, Text: o.Format, Schema: true})
 	}
-	if dated && o.Timezone != nil && *o.Timezone {
-		add(Rule{Name: "timezone", Kind: Unjudged, Severity: Info, Why: "whether a time says its zone; one that does not is taken for UTC"})
-	}
-	if zone := strings.TrimPrefix(o.DefaultTimezone, "Etc/"); zone != "" && zone != "UTC" && zone != "GMT" {
-		add(Rule{Name: "defaultTimezone", Kind: Unjudged, Severity: Warning, Why: "a time that does not say its zone is taken for UTC, not for " + clip(o.DefaultTimezone, 40)})
+	timeFormat := o.timeFormat(c.Type)
+	if dated {
+		for _, rule := range zoneRules(c, layout) {
+			add(rule)
+		}
 	}
 	if c.Type == "vector" {
 		rules = append(rules, vector(o, path, at)...)
@@ -188,15 +188,15 @@ func lower(c Column, path string, at place) []Rule {
 			add(Rule{Name: "format", Kind: Unjudged, Severity: Info, Why: fmt.Sprintf("format %q has no agreed meaning for %s", o.Format, c.Type)})
 		}
 	}
-	bound := func(name string, v *float64, min, open bool) {
+	bound := func(name string, v *Number, min, open bool) {
 		if v == nil {
 			return
 		}
-		rule := Rule{Name: name, Kind: Range, Min: math.Inf(-1), Max: math.Inf(1), Text: trim(*v)}
+		rule := Rule{Name: name, Kind: Range, Min: math.Inf(-1), Max: math.Inf(1), Text: v.String()}
 		if min {
-			rule.Min, rule.MinOpen = *v, open
+			rule.Min, rule.MinOpen = v.Value, open
 		} else {
-			rule.Max, rule.MaxOpen = *v, open
+			rule.Max, rule.MaxOpen = v.Value, open
 		}
 		add(rule)
 	}
@@ -211,18 +211,21 @@ func lower(c Column, path string, at place) []Rule {
 		if text == "" {
 			return
 		}
-		rule := Rule{Name: name, Kind: TimeRange, MinOpen: min && open, MaxOpen: !min && open, Text: text, Type: o.Format}
-		t, ok := ParseTime([]byte(text))
+		rule := Rule{Name: name, Kind: TimeRange, MinOpen: min && open, MaxOpen: !min && open, Text: text, Type: timeFormat, Clock: c.Type == "time"}
+		t, ok := ParseLayout(inZone("", o.zone(c.Type)), []byte(text))
+		if rule.Clock {
+			t, ok = ParseClock([]byte(text))
+		}
 		if !ok && layout != "" {
-			var parseErr error
-			t, parseErr = time.Parse(layout, text)
-			ok = parseErr == nil
+			if t, ok = ParseLayout(inZone(layout, o.zone(c.Type)), []byte(text)); rule.Clock {
+				t = OfDay(t)
+			}
 		}
 		switch {
 		case layoutErr != nil:
 			rule.Kind, rule.Why = Unjudged, layoutErr.Error()
 		case !ok:
-			rule.Kind, rule.Why = Unjudged, fmt.Sprintf("%s %q is not a time", name, text)
+			rule.Kind, rule.Why = Unjudged, fmt.Sprintf("%s %q is not a %s", name, text, kindOfTime(c.Type))
 		case min:
 			rule.After = t
 		default:
@@ -247,7 +250,53 @@ func lower(c Column, path string, at place) []Rule {
 		rules = append(rules, Rule{Name: "required", Kind: Nulls, Columns: []string{path + "." + field}, Line: at.line, Col: at.col})
 	}
 	if c.Type == "timestamp" && layoutErr == nil {
-		add(Rule{Name: "future", Kind: Future, Severity: Warning, Age: 5 * time.Minute, Type: o.Format})
+		add(Rule{Name: "future", Kind: Future, Severity: Warning, Age: 5 * time.Minute, Type: timeFormat})
+	}
+	return rules
+}
+
+// kindOfTime is what a limit of a type is to be.
+func kindOfTime(typ string) string {
+	if typ == "time" {
+		return "time of day, such as 08:30"
+	}
+	return "time"
+}
+
+// zone is the zone of the times that do not say theirs. It is none for times of day: what an offset is depends on the day.
+func (o Options) zone(typ string) string {
+	if _, err := LoadZone(o.DefaultTimezone); err != nil || typ == "time" {
+		return ""
+	}
+	return o.DefaultTimezone
+}
+
+// timeFormat is the format of a column's times, with their zone.
+func (o Options) timeFormat(typ string) string { return inZone(o.Format, o.zone(typ)) }
+
+// zoneRules are what a column of times says of their zones: whether they say one is judged value by value, unless they are
+// in a format, which either has one or not.
+func zoneRules(c Column, layout string) []Rule {
+	var rules []Rule
+	unjudged := func(name, why string) { rules = append(rules, Rule{Name: name, Kind: Unjudged, Why: why}) }
+	o := c.Options
+	switch {
+	case o.Timezone == nil:
+	case c.Type == "date":
+		unjudged("timezone", "a date has no time zone")
+	case layout == "" && *o.Timezone:
+		rules = append(rules, Rule{Name: "timezone", Kind: Formatted, Type: c.Type, Text: ZoneSaid, Schema: true})
+	case layout == "":
+		rules = append(rules, Rule{Name: "timezone", Kind: Formatted, Type: c.Type, Text: ZoneUnsaid, Schema: true})
+	case *o.Timezone && !layoutSaysZone(layout):
+		unjudged("timezone", fmt.Sprintf("it is true, but format %q has no time zone; end the format in XXX, or leave timezone out", o.Format))
+	case !*o.Timezone && layoutSaysZone(layout):
+		unjudged("timezone", fmt.Sprintf("it is false, but format %q has a time zone; take it out of the format, or leave timezone out", o.Format))
+	}
+	if o.DefaultTimezone != "" {
+		if _, err := LoadZone(o.DefaultTimezone); err != nil {
+			unjudged("defaultTimezone", err.Error())
+		}
 	}
 	return rules
 }

@@ -259,6 +259,10 @@ func (r *reader) servers(n *node, p *Product) {
 				isKafka = strings.EqualFold(s.entries[i].text, "kafka")
 			case "topic":
 				topic = s.entries[i].text
+			case "encoding", "charset": // no key of the standard's, but what people write
+				if rule, other := encodingRule(s.entries[i], r.str(s.entries[i], k.text)); other {
+					p.Rules = append(p.Rules, rule)
+				}
 			}
 		}
 		if isKafka {
@@ -274,6 +278,16 @@ func (r *reader) servers(n *node, p *Product) {
 	case len(p.Tables) > 0:
 		p.Topic = p.Tables[r.object]
 	}
+}
+
+// encodingRule is what a server's encoding comes to, if it is another one than is read.
+func encodingRule(at *node, encoding string) (rule Rule, other bool) {
+	switch strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(encoding)) {
+	case "", "utf8", "ascii", "usascii":
+		return Rule{}, false
+	}
+	return Rule{Name: "encoding", Label: clip(encoding, 40), Kind: Unjudged, Severity: Warning, Schema: true, Line: at.line, Col: at.col,
+		Why: "only UTF-8 is read; a row with anything else is told as one that could not be decoded"}, true
 }
 
 // schema reads the schema object that is asked for, and of the others their names.

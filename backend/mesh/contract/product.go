@@ -93,7 +93,7 @@ type Options struct {
 	Format                       string
 	MinLength, MaxLength         *int64
 	Pattern                      string
-	Min, Max, AboveMin, AboveMax *float64 // numbers: minimum, maximum, exclusiveMinimum, exclusiveMaximum
+	Min, Max, AboveMin, AboveMax *Number // numbers: minimum, maximum, exclusiveMinimum, exclusiveMaximum
 	MultipleOf                   *float64
 	// Dates: the same four as written.
 	MinTime, MaxTime, AboveMinTime, AboveMaxTime string
@@ -105,6 +105,20 @@ type Options struct {
 	DefaultTimezone                              string
 	Dimensions                                   *int64 // of a vector
 	ElementType                                  string
+}
+
+// Number is a number as its file has it: float64 may not hold it exactly.
+type Number struct {
+	Value float64 // the nearest one
+	Text  string
+}
+
+// String is the number in digits alone, or as it was written where it has so many that float64 may take it for another.
+func (n Number) String() string {
+	if len(n.Text) <= 15 {
+		return trim(n.Value)
+	}
+	return n.Text
 }
 
 // SLA is one ODCS service-level property.
@@ -202,6 +216,25 @@ func Parse(data []byte, domain, name string) (Product, error) {
 		p.Objects[i].Source = p.Source
 	}
 	return p, nil
+}
+
+// IsProduct tells whether a text is meant as a product, be it a wrong one. What is no YAML, or more than one text of it, is
+// told by its lines.
+func IsProduct(data []byte) bool {
+	top := map[string]string{} // keys and what is beside them
+	if root, err := parseYAML(data); err == nil {
+		for i, k := range root.keys {
+			top[k.text] = root.entries[i].text
+		}
+	} else {
+		for line := range strings.Lines(string(data)) {
+			if key, value, ok := strings.Cut(line, ":"); ok {
+				top[key] = strings.TrimSpace(value)
+			}
+		}
+	}
+	has := func(key string) bool { _, ok := top[key]; return ok }
+	return top["kind"] == "DataContract" || has("quality_sla") || has("domain") && has("name")
 }
 
 func isODCS(root *node) bool {

@@ -128,15 +128,19 @@ func (r *reader) metric(rule *Rule, metric string, validValues, missingValues, p
 		if missingValues == nil {
 			rule.WithNull, rule.Values = true, []string{""}
 		} else {
-			rule.Values, rule.WithNull = r.values(missingValues, "missingValues")
+			if rule.Values, rule.WithNull = r.values(missingValues, "missingValues"); len(rule.Values) == 0 && !rule.WithNull {
+				unjudged("its missingValues name no value")
+			}
 		}
 	case "invalidValues", "validValues":
 		rule.Kind = Invalid
 		if validValues != nil {
 			// A null is not a value, so it is never an invalid one, listed or not; nullValues counts it.
-			rule.Values, _ = r.values(validValues, "validValues")
+			if rule.Values, _ = r.values(validValues, "validValues"); len(rule.Values) == 0 {
+				unjudged("its validValues name no value")
+			}
 		}
-		if re != "" {
+		if re != "" && rule.Kind != Unjudged {
 			*rule = pattern(*rule, re)
 		}
 		if validValues == nil && re == "" {
@@ -163,6 +167,10 @@ func (r *reader) metric(rule *Rule, metric string, validValues, missingValues, p
 			rule.Columns = nil
 		}
 		onColumn = true
+	case "":
+		rule.Name = "quality"
+		unjudged("it names no metric; expected nullValues, missingValues, invalidValues, duplicateValues or rowCount")
+		return
 	default:
 		unjudged("the metric %q is not one of nullValues, missingValues, invalidValues, duplicateValues, rowCount", metric)
 		return
@@ -238,7 +246,7 @@ func (r *reader) sla(n *node, defaultElement string, p *Product) {
 				}
 			case "unit":
 				s.Unit = r.str(v, key)
-			case "element":
+			case "element", "column": // column is v2's word, which examples of v3.0 still have
 				s.Element = r.str(v, key)
 			case "id", "valueExt", "driver", "description", "scheduler", "schedule", "customProperties", "authoritativeDefinitions":
 			default:
@@ -290,11 +298,11 @@ func (r *reader) elements(text string, columns []Column) (elements []string, our
 	return elements, len(elements) > 0
 }
 
-// formatOf is the format of the times in a column or field.
+// formatOf is the format of the times in a column or field, with their zone.
 func formatOf(columns []Column, path string) string {
 	for _, c := range columns {
 		if c.Name == path {
-			return c.Options.Format
+			return c.Options.timeFormat(c.Type)
 		}
 		if rest, ok := strings.CutPrefix(path, c.Name+"."); ok {
 			return formatOf(c.Fields, rest)

@@ -74,6 +74,7 @@ type Rule struct {
 	MaxOpen  bool
 	After    time.Time // zero where open
 	Before   time.Time
+	Clock    bool // TimeRange: they are times of day, in UTC
 	Age      time.Duration
 	Why      string // Unjudged
 

@@ -27,10 +27,9 @@ func timeParts(b []byte) (year, month, day, seconds, nanos int, ok bool) {
 	if len(b) < 10 || b[4] != '-' || b[7] != '-' {
 		return 0, 0, 0, 0, 0, false
 	}
-	year, ok1 := digits(b[0:4])
-	month, ok2 := digits(b[5:7])
-	day, ok3 := digits(b[8:10])
-	if !ok1 || !ok2 || !ok3 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) {
+	century, month, day := pair(b[0], b[1]), pair(b[5], b[6]), pair(b[8], b[9])
+	year = century*100 + pair(b[2], b[3])
+	if century > 99 || year-century*100 > 99 || month < 1 || month > 12 || day < 1 || day > 28 && day > daysIn(year, month) {
 		return 0, 0, 0, 0, 0, false
 	}
 	if len(b) == 10 {
@@ -47,31 +46,41 @@ func timeParts(b []byte) (year, month, day, seconds, nanos int, ok bool) {
 	return year, month, day, seconds - offset, nanos, ok
 }
 
-// ParseClock tells whether b is a time of day (hh:mm, seconds, fraction and zone as they come).
-func ParseClock(b []byte) bool {
-	_, _, rest, ok := clock(b)
+// ParseClock reads a time of day (hh:mm, seconds, fraction and zone as they come) as one of the day 0000-01-01 in UTC, as
+// Go's layouts without a date do it.
+func ParseClock(b []byte) (time.Time, bool) {
+	seconds, nanos, rest, ok := clock(b)
 	if !ok {
-		return false
+		return time.Time{}, false
 	}
-	_, ok = zone(rest)
-	return ok
+	offset, ok := zone(rest)
+	t := time.Date(0, 1, 1, 0, 0, seconds, nanos, time.UTC)
+	if offset == 0 { // else 23:59:60 would be the day's first second
+		return t, ok
+	}
+	return OfDay(t.Add(-time.Duration(offset) * time.Second)), ok
+}
+
+// OfDay is the time of day in UTC, as one of the day 0000-01-01: 00:30+02:00 is 22:30, of whatever day.
+func OfDay(t time.Time) time.Time {
+	hour, minute, second := t.UTC().Clock()
+	return time.Date(0, 1, 1, hour, minute, second, t.Nanosecond(), time.UTC)
 }
 
 func clock(b []byte) (seconds, nanos int, rest []byte, ok bool) {
 	if len(b) < 5 || b[2] != ':' {
 		return 0, 0, nil, false
 	}
-	hour, ok1 := digits(b[0:2])
-	minute, ok2 := digits(b[3:5])
-	if !ok1 || !ok2 || hour > 23 || minute > 59 {
+	hour, minute := pair(b[0], b[1]), pair(b[3], b[4])
+	if hour > 23 || minute > 59 {
 		return 0, 0, nil, false
 	}
 	seconds, b = hour*3600+minute*60, b[5:]
 	if len(b) < 3 || b[0] != ':' {
 		return seconds, 0, b, true
 	}
-	second, ok1 := digits(b[1:3])
-	if !ok1 || second > 60 { // a leap second
+	second := pair(b[1], b[2])
+	if second > 60 { // a leap second
 		return 0, 0, nil, false
 	}
 	seconds, b = seconds+second, b[3:]
@@ -94,22 +103,17 @@ func zone(b []byte) (int, bool) {
 	if len(b) < 3 || b[0] != '+' && b[0] != '-' {
 		return 0, false
 	}
-	hours, ok := digits(b[1:3])
-	minutes := 0
+	hours, minutes := pair(b[1], b[2]), 0
 	switch rest := b[3:]; {
 	case len(rest) == 0:
 	case len(rest) == 3 && rest[0] == ':':
-		var ok2 bool
-		minutes, ok2 = digits(rest[1:])
-		ok = ok && ok2
+		minutes = pair(rest[1], rest[2])
 	case len(rest) == 2:
-		var ok2 bool
-		minutes, ok2 = digits(rest)
-		ok = ok && ok2
+		minutes = pair(rest[0], rest[1])
 	default:
-		ok = false
+		return 0, false
 	}
-	if !ok || hours > 23 || minutes > 59 {
+	if hours > 23 || minutes > 59 {
 		return 0, false
 	}
 	offset := hours*3600 + minutes*60
@@ -119,15 +123,13 @@ func zone(b []byte) (int, bool) {
 	return offset, true
 }
 
-func digits(b []byte) (int, bool) {
-	n := 0
-	for _, c := range b {
-		if c-'0' > 9 {
-			return 0, false
-		}
-		n = n*10 + int(c-'0')
+// pair is the number two digits write, or more than any if they are none.
+func pair(tens, ones byte) int {
+	t, o := tens-'0', ones-'0'
+	if t > 9 || o > 9 {
+		return 1000
 	}
-	return n, true
+	return int(t)*10 + int(o)
 }
 
 func daysIn(year, month int) int {
@@ -144,8 +146,12 @@ func daysIn(year, month int) int {
 }
 
 // Layout turns a JDK DateTimeFormatter pattern, which ODCS uses, into Go's layout. An empty pattern gives an empty
-// layout: ISO 8601.
+// layout: ISO 8601. The layout keeps the zone the format has been given by its column.
 func Layout(jdk string) (string, error) {
+	if format, zone, zoned := strings.Cut(jdk, zoneMark); zoned {
+		layout, err := Layout(format)
+		return inZone(layout, zone), err
+	}
 	var b strings.Builder
 	for i := 0; i < len(jdk); {
 		c := jdk[i]

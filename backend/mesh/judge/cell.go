@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,7 @@ import (
 type Cell struct {
 	Kind    scan.Kind
 	Escaped bool   // a String whose Raw holds backslashes
+	Time    bool   // a String that is a time of the data's own type, in ISO 8601 whatever format its column has as a text
 	Raw     []byte // a String with its quotes, a Text without any
 }
 
@@ -53,13 +55,35 @@ func (c Cell) shape() scan.Kind {
 	return c.Kind
 }
 
-// Number is the cell's value as a number. A text is a number if it reads as one.
+// Number is the cell's value as a number. A text is a number if it reads as one; as in pandas blanks around it are no matter.
 func (c Cell) Number() (float64, bool) {
 	switch c.Kind {
-	case scan.Number, scan.Text:
+	case scan.Number:
 		return parseNumber(c.Raw)
+	case scan.Text:
+		v, ok := parseNumber(c.Raw)
+		if trimmed := bytes.Trim(c.Raw, blanks); !ok && len(trimmed) < len(c.Raw) {
+			v, ok = parseNumber(trimmed)
+		}
+		return v, ok
 	}
 	return 0, false
+}
+
+// blanks are what pandas passes over around a number.
+const blanks = " \t\n\v\f\r"
+
+// exactly is the number that b writes; nil where working it out would take its time.
+func exactly(b []byte) *big.Rat {
+	b = bytes.Trim(b, blanks)
+	if i := bytes.IndexAny(b, "eE"); len(b) > 60 || i >= 0 && len(b)-i > len("e-400") {
+		return nil
+	}
+	v, ok := new(big.Rat).SetString(string(b))
+	if !ok {
+		return nil
+	}
+	return v
 }
 
 // parseNumber reads a decimal number. What exceeds float64 is infinite: more than any limit, so that it fails every range
@@ -142,23 +166,20 @@ func shortNumber(b []byte) (float64, bool) {
 	return v, true
 }
 
-// When is the cell's value as a time: ISO 8601 or the given layout, or, for a number, the epoch in seconds,
+// When is the cell's value as a time: ISO 8601 or the given layout (of contract.Layout), or, for a number, the epoch in seconds,
 // milliseconds, microseconds or nanoseconds, told apart by size.
 func (c Cell) When(layout string, scratch *[]byte) (time.Time, bool) {
 	switch c.Kind {
 	case scan.String, scan.Text:
 		b := c.Text(scratch)
-		if layout != "" {
-			t, err := time.Parse(layout, string(b))
-			if err == nil {
-				return t, true
-			}
-			return time.Time{}, false
+		if c.Time {
+			layout = contract.WithoutFormat(layout)
 		}
-		if t, ok := contract.ParseTime(b); ok {
+		t, ok := contract.ParseLayout(layout, b)
+		if ok {
 			return t, true
 		}
-		if c.Kind == scan.String {
+		if c.Kind == scan.String || contract.WithoutFormat(layout) != layout {
 			return time.Time{}, false
 		}
 	case scan.Number:
@@ -218,13 +239,14 @@ func (c Cell) isOf(typ logical, layout string, scratch *[]byte) bool {
 		if c.Kind != scan.String && c.Kind != scan.Text {
 			return false
 		}
-		if layout != "" {
+		if layout != "" && !c.Time {
 			_, ok := c.When(layout, scratch)
 			return ok
 		}
-		return contract.ParseClock(c.Text(scratch))
+		_, ok := contract.ParseClock(c.Text(scratch))
+		return ok
 	case dateType, timestampType:
-		if layout == "" && typ == dateType { // unlike a timestamp it is no number
+		if (layout == "" || c.Time) && typ == dateType { // unlike a timestamp it is no number
 			return (c.Kind == scan.String || c.Kind == scan.Text) && contract.IsTime(c.Text(scratch))
 		}
 		_, ok := c.When(layout, scratch)
@@ -261,6 +283,12 @@ func (c Cell) hasFormat(typ, format string, scratch *[]byte) bool {
 		return ok && (format != "f32" || math.Abs(v) <= math.MaxFloat32)
 	}
 	b := c.Text(scratch)
+	if format == contract.ZoneSaid || format == contract.ZoneUnsaid {
+		if _, epoch := c.Number(); epoch || c.Kind != scan.String && c.Kind != scan.Text { // the moment itself, or no time at all
+			return true
+		}
+		return contract.SaysZone(b) == (format == contract.ZoneSaid)
+	}
 	switch format {
 	case "email":
 		a, err := mail.ParseAddress(string(b))

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"math"
 	"time"
-	"unicode/utf8"
 
 	"weir/backend/mesh/contract"
 	"weir/backend/mesh/scan"
@@ -39,22 +38,28 @@ type Judge struct {
 	total   sheet  // scratch of Outcome
 	sheet   *sheet // where the current row is counted
 
+	times Times // of the rows at hand
+
 	// The row at hand.
 	row    uint64 // its generation
 	cells  []Cell
 	stamps []uint64 // generation of the row a cell belongs to
 	seen   int      // root columns of the row that are not null
 	where  Where
-	record []byte // as it came, for samples; nil for columnar feeds
-	fields []scan.Field
+	record []byte      // as it came; nil for columnar feeds
+	spans  []scan.Span // its fields, by their slots as their tags, below 0 those that have none
+	places []int32     // by slot: which of the spans is a root column's cell
+	// repeated tells that the record has a key twice.
+	repeated bool
 
-	order    []int // slots of the last record's fields, in their order
 	number   float64
 	parsed   int8                // whether number is that of the value at hand: 0 not tried, 1 it is, -1 the value is no number
 	scanners []*scan.JSON        // by depth
 	items    map[uint64]struct{} // hashes of an array's elements
 	counter  scan.JSON           // of failsInside, which looks into a value while a scanner is still at those around it
 	scratch  []byte
+	drawn    string // the record of the row drawnRow, as samples have it
+	drawnRow uint64
 	excess   int64  // fields beyond MaxColumns
 	looks    uint64 // how often a window was looked at
 }
@@ -82,20 +87,31 @@ func (j *Judge) JSON(record []byte, w Where) error {
 		return nil
 	}
 	record = unwrap(record)
-	fields, err := j.scanner(0).Object(record)
+	scanner := j.scanner(0)
+	spans, err := scanner.Spans(record)
 	if err != nil {
 		j.undecodable(record, err)
 		return err
 	}
-	j.record, j.fields = record, fields
-	for i := range fields {
-		f := &fields[i]
-		slot, ok := j.slot(i, f.Key)
-		if !ok {
-			continue
+	j.record, j.spans, j.repeated = record, spans, false
+	seen := 0 // a variable of its own, which the processor need not read back
+	for i := range spans {
+		s := &spans[i]
+		if s.Tag < 0 {
+			slot := j.slot(scanner.Key(s))
+			if slot < 0 {
+				continue
+			}
+			scanner.SetTag(i, slot)
 		}
-		j.set(slot, Cell{Kind: f.Kind, Escaped: f.Escaped, Raw: f.Raw})
+		if j.stamps[s.Tag] == j.row { // of a key that is repeated the last one counts, as JSON readers do it
+			j.repeated = true
+			seen -= j.sheet.columns[s.Tag].count(spans[j.places[s.Tag]].Kind, -1)
+		}
+		j.stamps[s.Tag], j.places[s.Tag] = j.row, int32(i)
+		seen += j.sheet.columns[s.Tag].count(s.Kind, 1)
 	}
+	j.seen = seen
 	j.finish()
 	return nil
 }
@@ -139,9 +155,15 @@ func (j *Judge) Row(slots []int, cells []Cell, w Where) {
 	}
 	j.record = nil
 	for i, slot := range slots {
-		if cells[i].Kind != scan.Absent {
-			j.set(slot, cells[i])
+		if cells[i].Kind == scan.Absent {
+			continue
 		}
+		t := &j.sheet.columns[slot]
+		if j.stamps[slot] == j.row { // of columns of one name the last one counts
+			j.seen -= t.count(j.cells[slot].Kind, -1)
+		}
+		j.stamps[slot], j.cells[slot] = j.row, cells[i]
+		j.seen += t.count(cells[i].Kind, 1)
 	}
 	j.finish()
 }
@@ -177,46 +199,33 @@ func (j *Judge) begin(w Where) bool {
 	return true
 }
 
-// slot finds the column of the i-th field. Records of a topic mostly have the same fields in the same order, so the
-// column of the last record's i-th field is tried first.
-func (j *Judge) slot(i int, key []byte) (int, bool) {
-	if i < len(j.order) {
-		if slot := j.order[i]; j.columns[slot].name == string(key) {
-			return slot, true
-		}
-	}
+// slot finds a root column, or makes it, below 0 if there are too many.
+func (j *Judge) slot(key []byte) int32 {
 	slot, ok := j.names[string(key)]
 	if !ok {
 		if len(j.roots) >= MaxColumns {
 			j.excess++
-			return 0, false
+			return -1
 		}
 		slot = j.addColumn(string(key), -1, contract.Sensitive(string(key), "", nil))
 		j.sheet.grow(j)
 	}
-	if i < len(j.order) {
-		j.order[i] = slot
-	} else if i == len(j.order) {
-		j.order = append(j.order, slot)
-	}
-	return slot, true
+	return int32(slot)
 }
 
-// set gives a root column its cell. Of a key that is repeated the last one counts, as JSON readers do it.
-func (j *Judge) set(slot int, c Cell) {
-	t := &j.sheet.columns[slot]
-	if j.stamps[slot] != j.row {
-		j.stamps[slot] = j.row
-		t.present++
-	} else if j.cells[slot].Kind > scan.Null {
-		t.nonNull--
-		j.seen--
+// cell is the value of a column, or of a field that is not inside an array, in the row at hand.
+func (j *Judge) cell(slot int) Cell {
+	switch {
+	case j.stamps[slot] != j.row:
+		return Cell{}
+	case j.record != nil && j.columns[slot].parent < 0:
+		return j.cellAt(&j.spans[j.places[slot]])
 	}
-	j.cells[slot] = c
-	if c.Kind > scan.Null {
-		t.nonNull++
-		j.seen++
-	}
+	return j.cells[slot]
+}
+
+func (j *Judge) cellAt(s *scan.Span) Cell {
+	return Cell{Kind: s.Kind, Escaped: s.Escaped, Raw: j.record[s.From:s.To]}
 }
 
 // finish judges the row whose cells are set.
@@ -229,16 +238,17 @@ func (j *Judge) finish() {
 		j.noteNulls()
 	}
 	if j.options.Observe != nil {
-		j.observe()
+		for _, slot := range j.roots {
+			j.options.Observe(j.columns[slot].name, j.cell(slot))
+		}
 	}
-	for _, slot := range j.roots {
-		c := &j.columns[slot]
-		switch {
-		case len(c.checks)+len(c.children) == 0:
-		case j.stamps[slot] == j.row:
-			j.judge(slot, j.cells[slot], 0)
-		default:
-			j.judge(slot, Cell{}, 0)
+	if j.record != nil {
+		j.judgeSpans()
+	} else {
+		for _, slot := range j.roots {
+			if c := &j.columns[slot]; len(c.checks)+len(c.children) > 0 {
+				j.judge(slot, j.cell(slot), 0)
+			}
 		}
 	}
 	for _, i := range j.perRow {
@@ -249,20 +259,33 @@ func (j *Judge) finish() {
 	}
 }
 
-func (j *Judge) observe() {
-	for _, slot := range j.roots {
-		cell := Cell{}
-		if j.stamps[slot] == j.row {
-			cell = j.cells[slot]
+// judgeSpans judges the values of a record's fields, then the columns it lacks.
+func (j *Judge) judgeSpans() {
+	for i := range j.spans {
+		s := &j.spans[i]
+		if s.Tag < 0 || j.repeated && int(j.places[s.Tag]) != i {
+			continue
 		}
-		j.options.Observe(j.columns[slot].name, cell)
+		c := &j.columns[s.Tag]
+		if len(c.children) == 0 && (len(c.checks) == 0 || c.glance.passes(s, j.record[s.From:s.To])) {
+			continue
+		}
+		j.judge(int(s.Tag), j.cellAt(s), 0)
+	}
+	if j.seen == len(j.roots) {
+		return
+	}
+	for _, slot := range j.roots {
+		if j.stamps[slot] != j.row {
+			j.judge(slot, Cell{}, 0)
+		}
 	}
 }
 
 // noteNulls keeps the place of the newest null of each column.
 func (j *Judge) noteNulls() {
 	for _, slot := range j.roots {
-		if j.stamps[slot] == j.row && j.cells[slot].Kind > scan.Null {
+		if j.cell(slot).Kind > scan.Null {
 			continue
 		}
 		j.note(&j.sheet.columns[slot].nulls, slot, nil)
@@ -288,6 +311,9 @@ func (j *Judge) note(f *finding, slot int, value *Cell) {
 	}
 	f.since++
 	sample := Sample{Where: j.where, Value: j.render(slot, value)}
+	if j.options.Live {
+		sample.Record = j.whole()
+	}
 	if j.byCount != nil {
 		sample.number = j.byCount.next
 	}
@@ -309,8 +335,11 @@ func (j *Judge) judge(slot int, cell Cell, depth int) {
 		return
 	}
 	j.parsed = 0
+	if c.isTime && cell.Kind == scan.String {
+		cell.Time = true
+	}
 	for _, i := range c.checks {
-		if check := &j.checks[i]; !check.passes(cell) && j.fails(check, cell) {
+		if check := &j.checks[i]; j.fails(check, cell) {
 			j.fail(i, slot, cell)
 		}
 	}
@@ -386,20 +415,6 @@ func (j *Judge) isNamed(c *check, cell Cell) bool {
 	return j.options.Columnar && cell.Raw != nil && j.listed(c, cell)
 }
 
-// passes tells of most values at a glance that they pass.
-func (c *check) passes(cell Cell) bool {
-	switch c.kind {
-	case contract.TypeOf:
-		return cell.Kind == scan.String && (c.typ == stringType ||
-			(c.typ == dateType || c.typ == timestampType) && c.layout == "" && !cell.Escaped && contract.IsTime(cell.Raw[1:len(cell.Raw)-1])) ||
-			c.typ == numberType && cell.Kind == scan.Number
-	case contract.Length:
-		n := float64(len(cell.Raw) - 2) // however many characters these bytes are
-		return cell.Kind == scan.String && !cell.Escaped && n <= c.max && n >= utf8.UTFMax*c.min
-	}
-	return false
-}
-
 // fails tells whether a value that is not null fails a check.
 func (j *Judge) fails(c *check, cell Cell) bool {
 	r := &c.rule
@@ -415,7 +430,21 @@ func (j *Judge) fails(c *check, cell Cell) bool {
 		return !cell.isOf(c.typ, c.layout, &j.scratch)
 	case contract.Range:
 		v, ok := j.numberOf(cell)
-		return ok && (v < r.Min || v > r.Max || r.MinOpen && v == r.Min || r.MaxOpen && v == r.Max)
+		switch {
+		case !ok:
+			return false
+		case v < r.Min || v > r.Max:
+			return true
+		case math.IsInf(v, 0): // where the range is open
+			return false
+		case v == r.Min:
+			side := c.beside(cell)
+			return side < 0 || side == 0 && r.MinOpen
+		case v == r.Max:
+			side := c.beside(cell)
+			return side > 0 || side == 0 && r.MaxOpen
+		}
+		return false
 	case contract.Multiple:
 		v, ok := j.numberOf(cell)
 		if !ok {
@@ -444,7 +473,7 @@ func (j *Judge) fails(c *check, cell Cell) bool {
 	case contract.Missing:
 		return j.listed(c, cell)
 	case contract.TimeRange:
-		t, ok := cell.When(c.layout, &j.scratch)
+		t, ok := c.moment(cell, &j.scratch)
 		if !ok {
 			return false
 		}
@@ -465,6 +494,33 @@ func (j *Judge) fails(c *check, cell Cell) bool {
 		return j.failsInside(c, cell)
 	}
 	return false
+}
+
+// beside compares a number with the limit that is the same float64. Two numbers of which one is less never have their float64
+// the other way round, so that only then it takes a second look; and decimals of up to 15 digits have one each.
+func (c *check) beside(cell Cell) int {
+	if _, short := shortNumber(cell.Raw); short && c.short || c.limit == nil {
+		return 0
+	}
+	v := exactly(cell.Raw)
+	if v == nil {
+		return 0
+	}
+	return v.Cmp(c.limit)
+}
+
+// moment is the time that a check on a range of times looks at.
+func (c *check) moment(cell Cell, scratch *[]byte) (time.Time, bool) {
+	switch {
+	case !c.rule.Clock:
+		return cell.When(c.layout, scratch)
+	case cell.Kind != scan.String && cell.Kind != scan.Text:
+		return time.Time{}, false
+	case cell.Time || c.layout == "":
+		return contract.ParseClock(cell.Text(scratch))
+	}
+	t, ok := cell.When(c.layout, scratch)
+	return contract.OfDay(t), ok
 }
 
 // numberOf is the number of the value at hand, read once for all its rules.
@@ -543,10 +599,11 @@ func (j *Judge) duplicate(i int) {
 	c := &j.checks[i]
 	var h uint64 = 1
 	for _, slot := range c.slots {
-		if j.stamps[slot] != j.row || j.cells[slot].Kind <= scan.Null {
+		cell := j.cell(slot)
+		if cell.Kind <= scan.Null {
 			return
 		}
-		h = j.cells[slot].hash(h, &j.scratch)
+		h = cell.hash(h, &j.scratch)
 	}
 	j.sheet.judged[c.dups]++
 	if j.options.Deferred {
@@ -558,13 +615,13 @@ func (j *Judge) duplicate(i int) {
 		j.sheet.hashes[c.dups] = append(j.sheet.hashes[c.dups], h)
 	}
 	if j.distincts[c.dups].add(h, j.where) {
-		j.fail(i, c.slots[0], j.cells[c.slots[0]])
+		j.fail(i, c.slots[0], j.cell(c.slots[0]))
 	}
 }
 
 func (j *Judge) undecodable(record []byte, err error) {
 	j.sheet.undecodable++
-	j.record = record
+	j.record, j.spans = record, nil
 	f := &j.sheet.garbage
 	f.count++
 	f.last = j.where

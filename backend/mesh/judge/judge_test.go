@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +117,18 @@ func TestRules(t *testing.T) {
 			[]string{"multipleOf v 1/4", "multipleOf w 2/4"}},
 		{"date bounds", "{name: v, logicalType: date, logicalTypeOptions: {minimum: '2026-01-01', exclusiveMaximum: '2026-12-31'}}", "", "",
 			v(`"2025-12-31"`, `"2026-01-01"`, `"2026-12-31"`), []string{"minimum v 1/3", "exclusiveMaximum v 1/3"}},
+		{"bounds that are no float64", "{name: v, logicalType: integer, logicalTypeOptions: {minimum: -9007199254740993, maximum: 9007199254740993}}, {name: w, logicalType: integer, logicalTypeOptions: {exclusiveMaximum: 9007199254740993}}", "", "",
+			[]string{`{"v":9007199254740992,"w":9007199254740992}`, `{"v":9007199254740993,"w":9007199254740993}`, `{"v":9007199254740994,"w":9007199254740994}`, `{"v":-9007199254740994,"w":9007199254740993.0}`,
+				`{"v":-9007199254740992,"w":9007199254740992.9999}`, `{"v":-9007199254740993,"w":9.007199254740992e15}`},
+			[]string{"minimum v 1/6", "maximum v 1/6", "exclusiveMaximum w 3/6"}},
+		{"numbers that are no float64", "{name: v, logicalType: number, logicalTypeOptions: {maximum: 0.1, exclusiveMinimum: 0}}", "", "",
+			v("0.1", "0.10000000000000000000", "0.10000000000000000001", "0.09999999999999999999", "1e-999", "1e-400", "0.0"), []string{"maximum v 1/7", "exclusiveMinimum v 1/7"}},
+		{"times of day", "{name: v, logicalType: time, logicalTypeOptions: {minimum: '08:00', exclusiveMaximum: '17:30:00'}}", "", "",
+			v(`"07:59:59.999"`, `"08:00"`, `"08:00:00Z"`, `"17:29:59"`, `"17:30"`, `"09:30+02:00"`, `"00:30+01:00"`, `"19:00+02:00"`, "null"), []string{"minimum v 2/8", "exclusiveMaximum v 2/8"}},
+		{"times of day at the day's ends", "{name: v, logicalType: time, logicalTypeOptions: {minimum: '00:00', maximum: '01:00'}}", "", "",
+			v(`"00:00"`, `"23:30-01:00"`, `"01:30+01:00"`, `"00:30+01:00"`, `"23:59:60"`), []string{"maximum v 2/5"}},
+		{"times of day in a format", "{name: v, logicalType: time, logicalTypeOptions: {format: 'h:mm a', minimum: '8:00 AM', maximum: '17:30'}}, {name: w, logicalType: time, logicalTypeOptions: {format: 'HH.mmXXX', maximum: '12:00'}}", "", "",
+			[]string{`{"v":"7:59 AM","w":"01.00+02:00"}`, `{"v":"5:30 PM","w":"13.00+02:00"}`, `{"v":"5:31 PM","w":"12.00Z"}`}, []string{"minimum v 1/3", "maximum v 1/3", "maximum w 1/3"}},
 		{"minItems maxItems", "{name: v, logicalType: array, logicalTypeOptions: {minItems: 1, maxItems: 2}}", "", "", v("[]", "[1]", "[1,2,3]"), []string{"items v 2/3"}},
 		{"uniqueItems", "{name: v, logicalType: array, logicalTypeOptions: {uniqueItems: true}}", "", "", v("[1,2]", "[1,1]"), []string{"uniqueItems v 1/2"}},
 		{"uniqueItems by value", "{name: v, logicalType: array, logicalTypeOptions: {uniqueItems: true}}", "", "",
@@ -401,7 +414,7 @@ func TestSamplesAreMasked(t *testing.T) {
 func TestWhatIsInsideAMaskedColumnIsMasked(t *testing.T) {
 	p := contractOf(t, `{name: a, logicalType: object, properties: [{name: n, logicalType: integer}, {name: place, classification: pii, logicalType: object, properties: [{name: v, logicalType: integer}]}]},
     {name: l, logicalType: array, items: {classification: pii, logicalType: integer}}, {name: z, logicalType: array, items: {logicalType: integer}}`, "", "")
-	for name, o := range map[string]Options{"file": {}, "window": {Window: time.Minute}, "count": {Rows: 10}} {
+	for name, o := range map[string]Options{"file": {}, "window": {Window: time.Minute}, "count": {Rows: 10}, "live": {Window: time.Minute, Live: true}} {
 		j := New(p, o)
 		if err := j.JSON([]byte(`{"a":{"n":"fail","place":{"v":"hide"}},"l":["hide"],"z":["fail",3]}`), Where{At: noon}); err != nil {
 			t.Fatal(err)
@@ -443,7 +456,7 @@ func TestMessagesSayWhatWasExpected(t *testing.T) {
 	for _, i := range j.Outcome(noon).Issues {
 		got = append(got, i.Message+"; "+i.Expected)
 	}
-	want := []string{"v null in 50%, expected > 0 and < 50%; > 0 and < 50%", "v not a valid value in 1 of 1 rows; none",
+	want := []string{"v null in 50%, expected > 0 and < 50%; > 0 and < 50%", "v not a valid value in 1 of 1 row; none",
 		"2 rows, expected > 1 and < 2; > 1 and < 2 rows", "2 rows, expected ≤ 1 or ≥ 3; ≤ 1 or ≥ 3 rows"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%q, want %q", got, want)
@@ -482,6 +495,66 @@ func TestACheckedInContract(t *testing.T) {
 	want := 11
 	if got := issues(t, p, Options{}, badRow); len(got) != want {
 		t.Errorf("a bad row: %d issues %q", len(got), got)
+	}
+}
+
+// What passes at a glance fails no check, and most of what fails none passes at a glance.
+func TestAGlanceAgreesWithTheChecks(t *testing.T) {
+	columns := []string{`logicalType: string`, `logicalType: number`, `logicalType: integer`, `logicalType: date`, `logicalType: timestamp`,
+		`logicalType: timestamp, logicalTypeOptions: {format: "yyyy"}`, `logicalType: boolean`, `logicalType: string, logicalTypeOptions: {minLength: 3, maxLength: 4}`,
+		`logicalType: number, logicalTypeOptions: {minimum: 1, exclusiveMaximum: 5}`, `logicalType: integer, logicalTypeOptions: {maximum: 5}`,
+		`quality: [{metric: invalidValues, arguments: {validValues: [abc, "1", "5"]}, mustBe: 0}]`,
+		`logicalType: number, quality: [{metric: invalidValues, arguments: {validValues: ["1", "5"]}, mustBe: 0}]`,
+		`logicalType: string, quality: [{metric: missingValues, arguments: {missingValues: [abc]}, mustBe: 0}]`,
+		`logicalType: string, logicalTypeOptions: {pattern: "^a"}`, `logicalType: timestamp, logicalTypeOptions: {minimum: "2026-01-01T00:00:00Z"}`,
+		`logicalType: array, logicalTypeOptions: {maxItems: 1}`, `logicalType: string, logicalTypeOptions: {minLength: 9000000000000000000}`}
+	values := []string{`""`, `"a"`, `"ab"`, `"abc"`, `"abcd"`, `"abcde"`, `"éé"`, `"ééé"`, `"ééééé"`, `"\u0061bc"`, `"2026"`, `"2026-11-22"`, `"2026-11-22T07:00:00Z"`,
+		`"2026-13-22"`, `"2025-11-22T07:00:00Z"`, `0`, `1`, `1.0`, `1.5`, `-1`, `5`, `5.0`, `4.999`, `1e1`, `1e400`, `123456789012345678901234567890`, `true`, `{}`, `[]`, `[1,2]`}
+	passed, held := 0, 0
+	for _, c := range columns {
+		j := New(contractOf(t, "{name: v, "+c+"}", "", ""), Options{Live: true})
+		column := &j.columns[j.names["v"]]
+		for _, v := range values {
+			if err := j.JSON([]byte(`{"v":`+v+`}`), Where{At: noon}); err != nil {
+				t.Fatal(err)
+			}
+			cell := j.cell(j.names["v"])
+			fails := slices.ContainsFunc(column.checks, func(i int) bool { j.parsed = 0; return j.fails(&j.checks[i], cell) })
+			passes := column.glance.passes(&j.spans[0], cell.Raw)
+			if passes && fails {
+				t.Errorf("%s: %s passes at a glance", c, v)
+			}
+			if passes {
+				passed++
+			}
+			if !fails {
+				held++
+			}
+		}
+	}
+	if passed < held/3 {
+		t.Errorf("%d of the %d values that hold passed at a glance", passed, held)
+	}
+}
+
+// A judge expects a record's keys where they stood in the last one. Whatever comes, it counts as one that expects nothing.
+func TestKeysComeInAnyOrder(t *testing.T) {
+	p := contractOf(t, `{name: id, logicalType: string, required: true, unique: true}, {name: n, logicalType: integer, logicalTypeOptions: {maximum: 5}}`, "", "")
+	pool := []string{`{"id":"a","n":1}`, `{"n":9,"id":"b"}`, `{"id":"a","id":null,"n":2}`, `{"n":1,"n":9}`, `{"\u0069d":"c","n":7}`, `{"id" :"d","n":"x"}`,
+		`{"new":1,"n":null,"id":"e"}`, `{"new":1,"id":`, `{"id":"f","other":{"n":9},"n":3}`, `{}`, `[1]`}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		a, b := New(p, Options{Live: true}), New(p, Options{Live: true})
+		for i := range 12 {
+			record, where := []byte(pool[r.IntN(len(pool))]), Where{Offset: int64(i), At: noon}
+			b.scanners = nil
+			if errA, errB := a.JSON(record, where), b.JSON(record, where); (errA == nil) != (errB == nil) {
+				t.Fatal(errA, errB)
+			}
+		}
+		if got, want := a.Outcome(noon), b.Outcome(noon); !reflect.DeepEqual(got, want) {
+			t.Fatalf("%+v\nwant %+v", got, want)
+		}
 	}
 }
 

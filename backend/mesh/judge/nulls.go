@@ -73,7 +73,7 @@ func (j *Judge) Sample(slots []int, cells []Cell) string {
 	for i, slot := range slots {
 		j.stamps[slot], j.cells[slot] = j.row, cells[i]
 	}
-	return j.renderRecord()
+	return j.renderRecord(sampleBytes)
 }
 
 // LooksInside tells whether a rule asks more of a root column's values than whether they are there and of what type, so

@@ -111,7 +111,7 @@ func (j *Judge) Outcome(now time.Time) Outcome {
 	}
 	if t.undecodable > 0 {
 		e.issue(contract.Rule{Name: "undecodable", Severity: contract.Warning, Schema: true}, "", &t.garbage, t.undecodable, t.rows+t.undecodable,
-			fmt.Sprintf("%s of %s records could not be decoded", count(t.undecodable), count(t.rows+t.undecodable)), "", "0 records", count(t.undecodable)+" records")
+			fmt.Sprintf("%s of %s could not be decoded", count(t.undecodable), plural(t.rows+t.undecodable, "record")), "", "0 records", plural(t.undecodable, "record"))
 	}
 	e.columns()
 	slices.SortStableFunc(e.out.Issues, func(a, b Issue) int { return rank(a) - rank(b) })
@@ -241,7 +241,11 @@ func (e *evaluation) evaluate(i int) {
 			return
 		}
 		check.Status = Failed
-		e.issue(r, r.Column(), nil, e.t.rows, e.t.rows, fmt.Sprintf("column %s is missing", r.Column()),
+		var rows *finding // every record lacks it; of a table the header does
+		if !e.options.Columnar {
+			rows = &e.t.columns[c.slots[0]].nulls
+		}
+		e.issue(r, r.Column(), rows, e.t.rows, e.t.rows, fmt.Sprintf("column %s is missing", r.Column()),
 			r.Column(), "a column "+r.Column(), "no such column")
 	case contract.Duplicates:
 		if missing := e.missing(c.slots); missing != "" {
@@ -260,10 +264,10 @@ func (e *evaluation) evaluate(i int) {
 		check.Of = e.t.judged[c.dups]
 		e.metric(c, f, &check)
 	case contract.Rows:
-		check.Observed = count(e.t.rows) + " rows"
+		check.Observed = plural(e.t.rows, "row")
 		if !r.Holds(float64(e.t.rows)) {
 			check.Status = Failed
-			e.issue(r, "", nil, 0, e.t.rows, fmt.Sprintf("%s rows, expected %s", count(e.t.rows), limits(r, "")), "", limits(r, "")+" rows", check.Observed)
+			e.issue(r, "", nil, 0, e.t.rows, fmt.Sprintf("%s, expected %s", check.Observed, limits(r, "")), "", limits(r, "")+unitOf(r), check.Observed)
 		}
 	case contract.Freshness:
 		e.freshness(c, &check)
@@ -324,7 +328,7 @@ func (e *evaluation) allNulls(c *check, check *Check) {
 	check.Observed, _ = percents(worst, limit)
 	check.Observed = "at most " + check.Observed
 	if e.excess > 0 && check.Status == Passed {
-		check.Status, check.Why = Skipped, fmt.Sprintf("%s fields of columns beyond the first %s were not judged", count(e.excess), count(MaxColumns))
+		check.Status, check.Why = Skipped, fmt.Sprintf("%s of columns beyond the first %s not judged", plural(e.excess, "field"), count(MaxColumns))
 	}
 }
 
@@ -334,7 +338,7 @@ func (e *evaluation) nameOf(slot int) string { return e.Judge.columns[slot].name
 func (e *evaluation) metric(c *check, f *finding, check *Check) {
 	r := c.rule
 	metric := float64(check.Failed)
-	check.Observed = count(check.Failed) + " of " + count(check.Of) + " rows"
+	check.Observed = count(check.Failed) + " of " + plural(check.Of, "row")
 	if c.dups >= 0 && e.distincts[c.dups].share() < 1 {
 		check.Observed = "about " + check.Observed + " (watching " + strconv.FormatFloat(100*e.distincts[c.dups].share(), 'g', 3, 64) + "% of the values)"
 	}
@@ -399,6 +403,12 @@ func describe(r contract.Rule) string {
 	case contract.Matches:
 		return "not matching " + r.Text
 	case contract.Formatted:
+		switch r.Text {
+		case contract.ZoneSaid:
+			return "without a time zone"
+		case contract.ZoneUnsaid:
+			return "with a time zone"
+		}
 		return "not in format " + r.Text
 	case contract.Range, contract.TimeRange:
 		return "outside " + r.Name + " " + r.Text
@@ -450,7 +460,7 @@ func (e *evaluation) drift(r contract.Rule, check *Check) {
 		check.Failed++
 		e.issue(r, c.name, nil, e.t.columns[slot].present, e.t.rows, fmt.Sprintf("column %s is not in the contract", c.name), "", "declared columns only", "a column "+c.name)
 	}
-	check.Observed = count(check.Failed) + " columns"
+	check.Observed = plural(check.Failed, "column")
 	check.Of = int64(len(e.roots))
 }
 
@@ -514,6 +524,22 @@ func count(n int64) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// plural writes how many there are of something.
+func plural(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return count(n) + " " + what + "s"
+}
+
+// unitOf is the unit of a limit on the number of rows, after a space.
+func unitOf(r contract.Rule) string {
+	if last := r.Limits[len(r.Limits)-1]; last.A == 1 && last.Op != contract.Between && last.Op != contract.NotBetween {
+		return " row"
+	}
+	return " rows"
 }
 
 // duration writes a length of time in its two largest units.

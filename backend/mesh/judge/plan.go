@@ -5,6 +5,7 @@ package judge
 
 import (
 	"math"
+	"math/big"
 	"strconv"
 	"strings"
 	"time"
@@ -43,18 +44,17 @@ const (
 	KeepSamples        = 5    // per finding
 	buckets            = 120  // of a sliding window
 	sampleBytes        = 200
+	recordBytes        = 600 // of the whole record beside a sample of a live topic
 )
 
 // check is a rule bound to the columns of a judge.
 type check struct {
-	// What most values are passed by, together at the start: the rule's kind, type and limits.
-	kind     contract.Kind
-	typ      logical // of TypeOf
-	min, max float64
-
 	rule    contract.Rule
-	slots   []int // of rule.Columns
+	typ     logical // of TypeOf
+	slots   []int   // of rule.Columns
 	layout  string
+	limit   *big.Rat // of Range, exactly; nil where that is not known
+	short   bool     // it is a decimal of few digits, which float64 takes for no other one
 	values  map[string]struct{}
 	few     []string  // the values, where they are so few that comparing is quicker than hashing
 	nums    []float64 // the values that are numbers
@@ -78,8 +78,10 @@ type column struct {
 	inArray  bool  // in one at some depth: a row may have many of it
 	children []int // slots
 	checks   []int // on a value: those called for each
+	glance   glance
 	declared bool
 	masked   bool
+	isTime   bool // its strings are times of the data's own type, in the rows at hand
 }
 
 // compile binds the product's rules to slots. Columns that no rule names get theirs when they are seen.
@@ -89,6 +91,14 @@ func (j *Judge) compile() {
 	}
 	for _, rule := range j.product.Rules {
 		j.addCheck(rule)
+	}
+	for i := range j.columns {
+		c := &j.columns[i]
+		checks := make([]*check, len(c.checks))
+		for k, index := range c.checks {
+			checks[k] = &j.checks[index]
+		}
+		c.glance = newGlance(checks)
 	}
 }
 
@@ -105,7 +115,7 @@ func (j *Judge) declare(c contract.Column, name string, parent int) {
 }
 
 func (j *Judge) addCheck(rule contract.Rule) {
-	c := check{kind: rule.Kind, min: rule.Min, max: rule.Max, rule: rule, parent: -1, marks: -1, dups: -1, why: rule.Why}
+	c := check{rule: rule, parent: -1, marks: -1, dups: -1, why: rule.Why}
 	if j.options.Columnar && rule.Kind == contract.Present {
 		c.rule.Severity = contract.Fatal
 	}
@@ -123,6 +133,9 @@ func (j *Judge) addCheck(rule contract.Rule) {
 		if rule.Type == "date" || rule.Type == "timestamp" || rule.Type == "time" {
 			c.layout, err = contract.Layout(rule.Text)
 		}
+	case contract.Range:
+		c.limit = exactly([]byte(rule.Text))
+		_, c.short = shortNumber([]byte(rule.Text))
 	case contract.TimeRange, contract.Future:
 		c.layout, err = contract.Layout(rule.Type)
 	case contract.Invalid, contract.Missing:
@@ -237,6 +250,7 @@ func (j *Judge) addColumn(name string, parent int, masked bool) int {
 	j.columns = append(j.columns, c)
 	j.cells = append(j.cells, Cell{})
 	j.stamps = append(j.stamps, 0)
+	j.places = append(j.places, 0)
 	return slot
 }
 

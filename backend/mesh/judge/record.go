@@ -16,10 +16,11 @@ type Fault struct {
 
 // Record judges one record of a topic on its own, as of when it arrived. Rules about many rows (their number, their
 // age, repeated values) are left out: no single record is to blame. columns are those the data have otherwise: one that
-// this record lacks is null in it. The error says why the record cannot be decoded.
-func Record(p contract.Product, record []byte, arrived time.Time, columns []string) ([]Fault, error) {
+// this record lacks is null in it. times tells of its times; nil: they are texts. The error says why the record cannot be decoded.
+func Record(p contract.Product, record []byte, arrived time.Time, columns []string, times Times) ([]Fault, error) {
 	j := New(p, Options{Live: true, MaxDistinct: 1})
 	defer func() { _ = j.Close() }() // one row needs no temporary file
+	j.Times(times)
 	if err := j.JSON(record, Where{At: arrived}); err != nil {
 		return nil, err
 	}
@@ -73,7 +74,7 @@ func tolerated(r contract.Rule) string {
 	if len(r.Limits) == 0 || !r.Percent && !r.Share && len(r.Limits) == 1 && r.Limits[0].A == 0 {
 		return ""
 	}
-	unit := " rows"
+	unit := unitOf(r)
 	if r.Percent {
 		unit = "%"
 	}

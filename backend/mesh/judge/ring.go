@@ -1,12 +1,17 @@
 package judge
 
-import "time"
+import (
+	"time"
+
+	"weir/backend/mesh/scan"
+)
 
 // Sample is one failing row, or one undecodable record with the reason as its value. It is masked already but not
 // cleaned for a screen.
 type Sample struct {
 	Where
-	Value string
+	Value  string // that fails; where none does, for it is null or absent, the whole record
+	Record string // of a live topic: the whole record, longer than Value has it
 
 	number int64 // of the record in a window by count
 }
@@ -25,6 +30,16 @@ type tally struct {
 	present int64 // rows that have the column, be it null
 	nonNull int64
 	nulls   finding
+}
+
+// count takes note of n rows that have the column, and tells how many more of them are not null.
+func (t *tally) count(kind scan.Kind, n int64) (nonNull int) {
+	t.present += n
+	if kind <= scan.Null {
+		return 0
+	}
+	t.nonNull += n
+	return 1
 }
 
 // sheet holds the counters of all rows of one span of time, or of one file.

@@ -17,20 +17,29 @@ const mask = "•••"
 func (j *Judge) render(slot int, value *Cell) string {
 	switch {
 	case value == nil:
-		return j.renderRecord()
+		return j.renderRecord(sampleBytes)
 	case value.Kind == scan.Absent:
 		return ""
 	case j.columns[slot].masked || j.hidesInside(value.shape()): // what stands beside it may be sensitive
-		return fmt.Sprintf("%s (%s of %d bytes)", mask, value.Kind, len(value.Raw))
+		return fmt.Sprintf("%s (%s of %s)", mask, value.Kind, plural(int64(len(value.Text(&j.scratch))), "byte"))
 	}
 	return clip(string(value.Raw))
 }
 
-func (j *Judge) renderRecord() string {
+// whole is the record at hand, which a person looks at when its value has been seen. The findings of one record share it.
+func (j *Judge) whole() string {
+	if j.drawnRow != j.row {
+		j.drawn, j.drawnRow = j.renderRecord(recordBytes), j.row
+	}
+	return j.drawn
+}
+
+// renderRecord writes the record at hand in n bytes or so, sensitive columns masked.
+func (j *Judge) renderRecord(n int) string {
 	var b strings.Builder
 	b.WriteByte('{')
 	add := func(name string, raw []byte, kind scan.Kind, masked bool) {
-		if b.Len() > sampleBytes {
+		if b.Len() > n {
 			return
 		}
 		if b.Len() > 1 {
@@ -44,26 +53,27 @@ func (j *Judge) renderRecord() string {
 		case masked:
 			b.WriteString(mask)
 		default:
-			b.WriteString(short(raw, 40))
+			b.WriteString(short(raw, n/5))
 		}
 	}
 	if j.record == nil { // columnar
 		for _, slot := range j.roots {
-			if c, cell := &j.columns[slot], j.cells[slot]; j.stamps[slot] == j.row {
+			if c, cell := &j.columns[slot], j.cell(slot); j.stamps[slot] == j.row {
 				add(c.name, cell.Raw, cell.Kind, c.masked || j.hidesInside(cell.shape()))
 			} else if j.sheet.columns[slot].present > 0 {
 				add(c.name, nil, scan.Null, false)
 			}
 		}
 	} else {
-		for _, f := range j.fields {
-			slot, known := j.names[string(f.Key)]
-			masked := known && j.columns[slot].masked || !known && contract.Sensitive(string(f.Key), "", nil)
-			add(short(f.Key, 60), f.Raw, f.Kind, masked || j.hidesInside(f.Kind))
+		for i := range j.spans {
+			s := &j.spans[i]
+			key := j.scanner(0).Key(s)
+			masked := s.Tag >= 0 && j.columns[s.Tag].masked || s.Tag < 0 && contract.Sensitive(string(key), "", nil)
+			add(short(key, 60), j.record[s.From:s.To], s.Kind, masked || j.hidesInside(s.Kind))
 		}
 	}
 	b.WriteByte('}')
-	return clip(b.String())
+	return short([]byte(b.String()), n)
 }
 
 // hidesInside tells whether an object or array may hold sensitive fields: a sample is short and safe, so the inside of

@@ -72,18 +72,53 @@ func Compile(ctx context.Context, schema string, imports map[string]string) (*Sc
 }
 
 // AppendJSON appends the record that data hold to dst as JSON: the indexes of its message among those of the file, then
-// the message. The error wraps ErrData.
-func (s *Schema) AppendJSON(dst, data []byte) ([]byte, error) {
+// the message, of which it tells. The error wraps ErrData.
+func (s *Schema) AppendJSON(dst, data []byte) ([]byte, Message, error) {
 	message, rest, err := s.message(data)
 	if err != nil {
-		return dst, err
+		return dst, Message{}, err
 	}
 	m := dynamicpb.NewMessage(message)
 	if err := unmarshal(proto.UnmarshalOptions{DiscardUnknown: true, RecursionLimit: maxDepth, Resolver: s.types}, rest, m); err != nil {
-		return dst, fmt.Errorf("%w: message %s: %w", ErrData, message.FullName(), err)
+		return dst, Message{}, fmt.Errorf("%w: message %s: %w", ErrData, message.FullName(), err)
 	}
 	w := writer{schema: s, start: len(dst)}
-	return w.message(dst, m, 0)
+	dst, err = w.message(dst, m, 0)
+	return dst, Message{message}, err
+}
+
+// Message is the type of a record.
+type Message struct {
+	descriptor protoreflect.MessageDescriptor
+}
+
+// IsTime tells whether the field at a path is a google.protobuf.Timestamp: names, and [] for the elements of a repeated one or
+// the values of a map.
+func (m Message) IsTime(path []string) bool {
+	message := m.descriptor
+	for len(path) > 0 {
+		if _, known := wellKnown[message.FullName()]; known { // its JSON has not its fields
+			return false
+		}
+		f := message.Fields().ByName(protoreflect.Name(path[0]))
+		if f == nil {
+			return false
+		}
+		path = path[1:]
+		if f.IsList() || f.IsMap() {
+			if len(path) == 0 || path[0] != "[]" {
+				return false
+			}
+			path = path[1:]
+		}
+		if f.IsMap() {
+			f = f.MapValue()
+		}
+		if message = f.Message(); message == nil {
+			return false
+		}
+	}
+	return message.FullName() == "google.protobuf.Timestamp"
 }
 
 // unmarshal decodes a message. The protobuf module (1.36.12) panics where the key of a map's entry is of the wrong type

@@ -108,7 +108,7 @@ var event = wire{}.varint(1, 1<<63-1).bytes(2, "a\"b\n").varint(3, 1).
 
 func TestARecordBecomesJSON(t *testing.T) {
 	s := compile(t, schema3, map[string]string{"shop/money.proto": money})
-	got, err := s.AppendJSON(nil, append([]byte{2, 2}, event...)) // one index: 1
+	got, _, err := s.AppendJSON(nil, append([]byte{2, 2}, event...)) // one index: 1
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestMessagesAreFoundByTheirIndexes(t *testing.T) {
 		{"\xfe\x01", "how many indexes"},   // 127
 		{"\x00\x0a", "message shop.Other"}, // a tag without its length
 	} {
-		got, err := s.AppendJSON([]byte("before"), []byte(c.data))
+		got, _, err := s.AppendJSON([]byte("before"), []byte(c.data))
 		if err != nil {
 			if !strings.Contains(err.Error(), c.want) || !errors.Is(err, ErrData) {
 				t.Errorf("%q: %v", c.data, err)
@@ -168,7 +168,7 @@ func TestProto2(t *testing.T) {
 		{wire{0}.bytes(2, "x"), "required field"},
 		{wire{0}.varint(1, 5).bytes(2, "\xff"), ""}, // proto2 does not check UTF-8; whoever reads the JSON does
 	} {
-		got, err := s.AppendJSON(nil, c.data)
+		got, _, err := s.AppendJSON(nil, c.data)
 		if err != nil && (c.want == "" || !strings.Contains(err.Error(), c.want)) || err == nil && c.want != "" && string(got) != c.want {
 			t.Errorf("%x: %s %v; want %s", []byte(c.data), got, err, c.want)
 		}
@@ -186,12 +186,12 @@ func TestSchemasThatAreNone(t *testing.T) {
 			t.Errorf("%.40s: %v", c.text, err)
 		}
 	}
-	if _, err := compile(t, `syntax = "proto3";`, nil).AppendJSON(nil, []byte{0}); err == nil || !strings.Contains(err.Error(), "there are 0 messages") {
+	if _, _, err := compile(t, `syntax = "proto3";`, nil).AppendJSON(nil, []byte{0}); err == nil || !strings.Contains(err.Error(), "there are 0 messages") {
 		t.Error(err)
 	}
 	// Somebody's own message under a well-known name is no reason to panic.
 	s := compile(t, `syntax = "proto3"; package confluent.type; message Decimal { string value = 1; }`, nil)
-	if _, err := s.AppendJSON(nil, []byte{0}); err == nil || !strings.Contains(err.Error(), "not the well-known") {
+	if _, _, err := s.AppendJSON(nil, []byte{0}); err == nil || !strings.Contains(err.Error(), "not the well-known") {
 		t.Error(err)
 	}
 }
@@ -281,7 +281,7 @@ func FuzzAppendJSON(f *testing.F) {
 	f.Add([]byte(wire{}.varint(1, 5).bytes(10, string(wire{}.bytes(2, "x").varint(8, 1)))))
 	f.Add([]byte(wire{}.bytes(4, string(wire{}.varint(1, 1<<62)))))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		got, err := s.AppendJSON(nil, append([]byte{0}, data...))
+		got, _, err := s.AppendJSON(nil, append([]byte{0}, data...))
 		m := dynamicpb.NewMessage(s.file.Messages().Get(0))
 		if unmarshal(proto.UnmarshalOptions{}, data, m) != nil {
 			if err == nil {
@@ -304,7 +304,7 @@ func FuzzCompile(f *testing.F) {
 	f.Add(schemaFuzz)
 	f.Fuzz(func(t *testing.T, text string) {
 		if s, err := Compile(context.Background(), text, nil); err == nil {
-			_, _ = s.AppendJSON(nil, []byte{0, 8, 1})
+			_, _, _ = s.AppendJSON(nil, []byte{0, 8, 1})
 		}
 	})
 }
@@ -316,7 +316,7 @@ func BenchmarkAppendJSON(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		var err error
-		if out, err = s.AppendJSON(out[:0], data); err != nil {
+		if out, _, err = s.AppendJSON(out[:0], data); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,8 +1,11 @@
 package scan
 
 import (
+	"bytes"
 	"encoding/binary"
+	"math"
 	"math/bits"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -13,11 +16,58 @@ const MaxDepth = 512
 type JSON struct {
 	data   []byte
 	at     int
+	spans  []Span
 	fields []Field
 	keys   []byte // unescaped keys of the last call
-	// order holds the keys of the last object as they were written, up to the colon: records of one source mostly have the
-	// same keys in the same order, which a comparison tells sooner than a scan.
-	order [][]byte
+	// order holds the keys of the last object: records of one source mostly have the same keys in the same order, which a
+	// comparison tells sooner than a scan.
+	order []expected
+}
+
+// Span is one top-level field of an object, by its place in the bytes. It holds no pointer, so that writing thousands of
+// them makes the garbage collector no work.
+type Span struct {
+	From, To       uint32 // the value, as Field's Raw
+	keyFrom, keyTo uint32 // the key, in the bytes or, if it was escaped, among the unescaped keys
+	Tag            int32  // what SetTag gave this key at this place of the object; below 0: nothing
+	Kind           Kind
+	Escaped        bool // as Field's
+	keyEscaped     bool
+}
+
+// The tags of a key that was given none: one that stands where it is expected from now on, and one that does not.
+const (
+	untagged   = -1
+	unexpected = -2
+)
+
+// expected is a key where it stood in the last object.
+type expected struct {
+	text       []byte // as it was written, up to the colon
+	head, tail uint64 // its first and last eight bytes, the first as far as there are
+	mask       uint64 // the bytes of head that there are
+	tag        int32
+}
+
+// standsAt tells whether the key stands at i. It compares eight bytes at a time, which most keys have no more than two of.
+func (e *expected) standsAt(d []byte, i int) bool {
+	n := len(e.text)
+	if len(d)-i < n+8 {
+		return bytes.HasPrefix(d[i:], e.text)
+	}
+	return (binary.LittleEndian.Uint64(d[i:])^e.head)&e.mask == 0 &&
+		(n <= 8 || binary.LittleEndian.Uint64(d[i+n-8:]) == e.tail && (n <= 16 || string(d[i:i+n]) == string(e.text)))
+}
+
+// set makes the key another.
+func (e *expected) set(key []byte) {
+	e.text, e.tag = append(e.text[:0], key...), untagged
+	var b [8]byte
+	n := copy(b[:], key)
+	e.head, e.mask = binary.LittleEndian.Uint64(b[:]), math.MaxUint64>>(8*(8-n))
+	if len(key) > 8 {
+		e.tail = binary.LittleEndian.Uint64(key[len(key)-8:])
+	}
 }
 
 // maxOrder bounds the keys that are expected again.
@@ -26,20 +76,134 @@ const maxOrder = 256
 // Object checks that data is exactly one well-formed JSON object and returns its top-level fields in their order,
 // repeated keys included. The slice and all it points to are good until the next call.
 func (j *JSON) Object(data []byte) ([]Field, error) {
-	j.data, j.at, j.fields, j.keys = data, 0, j.fields[:0], j.keys[:0]
-	j.space()
-	if j.at >= len(data) || data[j.at] != '{' {
-		return nil, j.fail("expected a JSON object")
-	}
-	j.at++
-	if err := j.members(1, true); err != nil {
+	spans, err := j.Spans(data)
+	if err != nil {
 		return nil, err
 	}
-	j.space()
-	if j.at != len(data) {
-		return nil, j.fail("unexpected bytes after the object")
+	j.fields = slices.Grow(j.fields[:0], len(spans))[:len(spans)]
+	for i := range spans {
+		s, f := &spans[i], &j.fields[i]
+		f.Key, f.Raw, f.Kind, f.Escaped = j.Key(s), data[s.From:s.To], s.Kind, s.Escaped
 	}
 	return j.fields, nil
+}
+
+// Spans is Object for who needs no slices.
+func (j *JSON) Spans(data []byte) ([]Span, error) {
+	if uint64(len(data)) > math.MaxUint32 {
+		return nil, &SyntaxError{What: "a record of more than 4 GB"}
+	}
+	j.data, j.keys = data, j.keys[:0]
+	at := skip(data, 0)
+	if at >= len(data) || data[at] != '{' {
+		return nil, j.failAt(at, "expected a JSON object")
+	}
+	spans, at, err := j.object(data, skip(data, at+1))
+	j.spans = spans
+	if err != nil {
+		return nil, err
+	}
+	if at = skip(data, at); at != len(data) {
+		return nil, j.failAt(at, "unexpected bytes after the object")
+	}
+	return spans, nil
+}
+
+// object reads the top-level fields from behind the opening brace to behind the closing one. It keeps to variables of its
+// own, for this is where live judging spends its time.
+func (j *JSON) object(data []byte, at int) (spans []Span, next int, err error) {
+	spans = j.spans[:0]
+	if at < len(data) && data[at] == '}' {
+		return spans, at + 1, nil
+	}
+	for {
+		at = skip(data, at)
+		n := len(spans)
+		spans = append(spans, Span{})
+		s := &spans[n]
+		if n < len(j.order) && j.order[n].standsAt(data, at) {
+			o := &j.order[n]
+			s.keyFrom, s.Tag = uint32(at)+1, o.tag
+			at += len(o.text)
+			s.keyTo = uint32(at) - 2
+		} else {
+			j.at = at
+			if err := j.newKey(s, n); err != nil {
+				return spans, at, err
+			}
+			at = j.at
+		}
+		at = skip(data, at)
+		s.From = uint32(at)
+		if end, ok := plainString(data, at); ok {
+			s.Kind, at = String, end
+		} else {
+			j.at = at
+			if s.Kind, s.Escaped, err = j.value(1); err != nil {
+				return spans, at, err
+			}
+			at = j.at
+		}
+		s.To = uint32(at)
+		at = skip(data, at)
+		switch {
+		case at < len(data) && data[at] == ',':
+			at++
+		case at < len(data) && data[at] == '}':
+			return spans, at + 1, nil
+		default:
+			return spans, at, j.failAt(at, "expected a comma or a closing brace")
+		}
+	}
+}
+
+// newKey reads a key that is not the one expected as the n-th, and expects it from now on.
+func (j *JSON) newKey(s *Span, n int) error {
+	from := j.at
+	if from >= len(j.data) || j.data[from] != '"' {
+		return j.fail("expected a key in double quotes")
+	}
+	escaped, err := j.str()
+	if err != nil {
+		return err
+	}
+	s.keyFrom, s.keyTo, s.Tag = uint32(from)+1, uint32(j.at)-1, unexpected
+	if escaped {
+		s.keyEscaped, s.keyFrom = true, uint32(len(j.keys))
+		j.keys = Unquote(j.keys, j.data[from:j.at])
+		s.keyTo = uint32(len(j.keys))
+	}
+	closing := j.at
+	if err := j.colon(); err != nil {
+		return err
+	}
+	if escaped || closing+1 != j.at || n > len(j.order) || n >= maxOrder {
+		return nil
+	}
+	if n == len(j.order) {
+		j.order = append(j.order, expected{})
+	}
+	j.order[n].set(j.data[from:j.at])
+	s.Tag = untagged
+	return nil
+}
+
+// Key is the unescaped key of a span of the last call.
+func (j *JSON) Key(s *Span) []byte {
+	if s.keyEscaped {
+		return j.keys[s.keyFrom:s.keyTo]
+	}
+	return j.data[s.keyFrom:s.keyTo]
+}
+
+// SetTag gives the i-th span of the last call a tag, 0 or more, and so its key wherever that comes again as the i-th of an
+// object.
+func (j *JSON) SetTag(i int, tag int32) {
+	s := &j.spans[i]
+	if s.Tag == untagged {
+		j.order[i].tag = tag
+	}
+	s.Tag = tag
 }
 
 // Elements checks that data is one well-formed JSON array and returns its elements as fields without keys.
@@ -60,8 +224,8 @@ func (j *JSON) Elements(data []byte) ([]Field, error) {
 	return j.fields, nil
 }
 
-// members reads from behind an opening brace to behind its closing one, keeping the fields if asked to.
-func (j *JSON) members(depth int, keep bool) error {
+// members reads from behind an opening brace to behind its closing one.
+func (j *JSON) members(depth int) error {
 	if depth > MaxDepth {
 		return j.fail("nested deeper than 512 levels")
 	}
@@ -72,18 +236,18 @@ func (j *JSON) members(depth int, keep bool) error {
 	}
 	for {
 		j.space()
-		key, err := j.key(keep)
-		if err != nil {
+		if j.at >= len(j.data) || j.data[j.at] != '"' {
+			return j.fail("expected a key in double quotes")
+		}
+		if _, err := j.str(); err != nil {
+			return err
+		}
+		if err := j.colon(); err != nil {
 			return err
 		}
 		j.space()
-		from := j.at
-		kind, escaped, err := j.value(depth)
-		if err != nil {
+		if _, _, err := j.value(depth); err != nil {
 			return err
-		}
-		if keep {
-			j.fields = append(j.fields, Field{Key: key, Raw: j.data[from:j.at], Kind: kind, Escaped: escaped})
 		}
 		j.space()
 		if j.at >= len(j.data) {
@@ -101,41 +265,14 @@ func (j *JSON) members(depth int, keep bool) error {
 	}
 }
 
-// key reads a key and its colon.
-func (j *JSON) key(keep bool) ([]byte, error) {
-	from, i := j.at, len(j.fields)
-	if keep && i < len(j.order) {
-		if expected := j.order[i]; len(j.data)-from > len(expected) && string(j.data[from:from+len(expected)]) == string(expected) {
-			j.at = from + len(expected)
-			return j.data[from+1 : j.at-2], nil
-		}
-	}
-	if from >= len(j.data) || j.data[from] != '"' {
-		return nil, j.fail("expected a key in double quotes")
-	}
-	escaped, err := j.str()
-	if err != nil {
-		return nil, err
-	}
-	key := j.data[from+1 : j.at-1]
-	if escaped && keep {
-		start := len(j.keys)
-		j.keys = Unquote(j.keys, j.data[from:j.at])
-		key = j.keys[start:]
-	}
-	close := j.at
+// colon reads the colon behind a key.
+func (j *JSON) colon() error {
 	j.space()
 	if j.at >= len(j.data) || j.data[j.at] != ':' {
-		return nil, j.fail("expected a colon")
+		return j.fail("expected a colon")
 	}
 	j.at++
-	if keep && !escaped && close+1 == j.at && i <= len(j.order) && i < maxOrder {
-		if i == len(j.order) {
-			j.order = append(j.order, nil)
-		}
-		j.order[i] = append(j.order[i][:0], j.data[from:j.at]...)
-	}
-	return key, nil
+	return nil
 }
 
 func (j *JSON) elements(depth int, keep bool) error {
@@ -189,7 +326,7 @@ func (j *JSON) value(depth int) (kind Kind, escaped bool, err error) {
 		return False, false, j.literal("false")
 	case '{':
 		j.at++
-		return Object, false, j.members(depth+1, false)
+		return Object, false, j.members(depth + 1)
 	case '[':
 		j.at++
 		return Array, false, j.elements(depth+1, false)
@@ -280,6 +417,29 @@ func (j *JSON) str() (escaped bool, err error) {
 	}
 }
 
+// plainString is the index behind the string at i, if there is one of ASCII without escapes, as most are.
+func plainString(d []byte, i int) (end int, ok bool) {
+	if i >= len(d) || d[i] != '"' {
+		return 0, false
+	}
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for i++; i+8 <= len(d); i += 8 {
+		w := binary.LittleEndian.Uint64(d[i:])
+		quote, slash := w^ones*'"', w^ones*'\\'
+		special := ((quote - ones) &^ quote) | ((slash - ones) &^ slash) | (w - ones*0x20) | w
+		if special &= tops; special != 0 { // see plain
+			i += bits.TrailingZeros64(special) / 8
+			return i + 1, d[i] == '"'
+		}
+	}
+	for ; i < len(d); i++ {
+		if c := d[i]; c == '"' || c == '\\' || c < 0x20 || c >= 0x80 {
+			return i + 1, c == '"'
+		}
+	}
+	return 0, false
+}
+
 // plain is the first index from i on that holds a quote, a backslash or a control character; high is set when a byte
 // above 0x7f was passed.
 func plain(d []byte, i int, high bool) (int, bool) {
@@ -331,22 +491,21 @@ func escape(d []byte, i int) int {
 // IsHex tells whether c is a hexadecimal digit.
 func IsHex(c byte) bool { return c-'0' <= 9 || c|0x20 >= 'a' && c|0x20 <= 'f' }
 
-func (j *JSON) space() {
-	if j.at < len(j.data) && j.data[j.at] > ' ' {
-		return // mostly there is none
+func (j *JSON) space() { j.at = skip(j.data, j.at) }
+
+// skip is the first index from i on that holds no space.
+func skip(d []byte, i int) int {
+	if i < len(d) && d[i] > ' ' {
+		return i // mostly there is none
 	}
-	j.spaces()
+	return skipSpaces(d, i)
 }
 
-func (j *JSON) spaces() {
-	for j.at < len(j.data) {
-		switch j.data[j.at] {
-		case ' ', '\t', '\n', '\r':
-			j.at++
-		default:
-			return
-		}
+func skipSpaces(d []byte, i int) int {
+	for i < len(d) && (d[i] == ' ' || d[i] == '\t' || d[i] == '\n' || d[i] == '\r') {
+		i++
 	}
+	return i
 }
 
 func (j *JSON) fail(what string) error { return j.failAt(j.at, what) }

@@ -48,10 +48,26 @@ func TestWhatIsNoObject(t *testing.T) {
 
 func FuzzObject(f *testing.F) {
 	for _, s := range []string{`{}`, `{"a":1,"b":[null,true,"x\u0041\ud83d\ude00"],"c":{"d":-0.1e-7}}`, `{"a":"\\","a":2}`, `{"é":"é"}`, ` {"a" : 1} `} {
-		f.Add([]byte(s))
+		f.Add([]byte(`{"a":1}`), []byte(s))
+		f.Add([]byte(s), []byte(s))
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
+	f.Add([]byte(`{"a":1,"b" :2,"\u0063":3}`), []byte(`{"a":1,"b":2,"c":3}`))
+	f.Add([]byte(`{"a":1,"b":2`), []byte(`{"b":1,"a":2}`))
+	f.Fuzz(func(t *testing.T, before, data []byte) {
 		var j JSON
+		var tags []string
+		if spans, err := j.Spans(before); err == nil {
+			for i := range spans {
+				j.SetTag(i, int32(i))
+				tags = append(tags, string(j.Key(&spans[i])))
+			}
+		}
+		spans, _ := j.Spans(data)
+		for i := range spans {
+			if s := &spans[i]; s.Tag >= 0 && tags[s.Tag] != string(j.Key(s)) {
+				t.Fatalf("%q after %q: %q has the tag of %q", data, before, j.Key(s), tags[s.Tag])
+			}
+		}
 		fields, err := j.Object(data)
 		var want map[string]json.RawMessage
 		strict := json.Valid(data) && validUTF8(data)
@@ -234,6 +250,16 @@ func BenchmarkObject(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := j.Object(record); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("weir-spans", func(b *testing.B) {
+		var j JSON
+		b.SetBytes(int64(len(record)))
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := j.Spans(record); err != nil {
 				b.Fatal(err)
 			}
 		}
