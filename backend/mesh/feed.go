@@ -220,7 +220,7 @@ func (e *Engine) clusterAway(ctx context.Context, err error) {
 	if ctx.Err() != nil { // its connections were closed
 		return
 	}
-	e.tell(&e.clusterError, fmt.Errorf("the broker is away: %w", err), "topics cannot be read", "")
+	e.tell(&e.clusterError, fmt.Errorf("the broker is away: %s", kafka.Reason(err)), "topics cannot be read", "")
 }
 
 // rest waits until it is time to look again.
