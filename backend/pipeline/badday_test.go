@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/backend/kafka"
@@ -178,17 +177,7 @@ func TestABurialThatEndsLeavesNothingInHand(t *testing.T) {
 // TestCompressionBombAndNoCommit has the bomb's dead letter written in exactly-once mode by a process that gets no further:
 // the broker refuses every commit that is in no transaction.
 func TestCompressionBombAndNoCommit(t *testing.T) {
-	if os.Getenv("WEIR_KAFKA") != "" {
-		t.Skip("a real broker does not refuse on demand")
-	}
-	w := newWorld(t, 0)
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Close)
-	w.brokers = cluster.ListenAddrs()
-	w.connect(2)
+	w, cluster := newControlledWorld(t, 2)
 	cluster.ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
 		return nil, errors.New("refused"), true

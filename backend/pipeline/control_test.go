@@ -304,19 +304,27 @@ func (r *refusing) control(cluster *kfake.Cluster) {
 // newRefusingWorld is a world of its own with a broker that refuses commits on demand.
 func newRefusingWorld(t *testing.T, partitions int32) (*world, *refusing) {
 	t.Helper()
+	broker := new(refusing)
+	w, cluster := newControlledWorld(t, partitions)
+	broker.control(cluster)
+	return w, broker
+}
+
+// newControlledWorld has a broker that a test can make refuse what it is asked.
+func newControlledWorld(t *testing.T, partitions int32) (*world, *kfake.Cluster) {
+	t.Helper()
 	if os.Getenv("WEIR_KAFKA") != "" {
 		t.Skip("a real broker does not refuse on demand")
 	}
-	w, broker := newWorld(t, 0), new(refusing)
+	w := newWorld(t, 0)
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	broker.control(cluster)
 	w.brokers = cluster.ListenAddrs()
 	w.connect(partitions)
-	return w, broker
+	return w, cluster
 }
 
 // committed is the group's offset of a partition, as the broker has it.

@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/IBM/sarama"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/backend/features"
@@ -257,17 +255,7 @@ func TestAReplaySeesWhatOthersReplayMeanwhile(t *testing.T) {
 
 // TestAReplayThatCannotLookUpWhatWasReplayed does not guess.
 func TestAReplayThatCannotLookUpWhatWasReplayed(t *testing.T) {
-	if os.Getenv("WEIR_KAFKA") != "" {
-		t.Skip("a real broker does not refuse on demand")
-	}
-	w := newWorld(t, 0)
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Close)
-	w.brokers = cluster.ListenAddrs()
-	w.connect(1)
+	w, cluster := newControlledWorld(t, 1)
 	c := w.config()
 	a, stop := w.run(c)
 	w.produce("no JSON")

@@ -78,9 +78,10 @@ func (s *status) waiting(h hold, reason string) {
 	}
 	w.reason = safetext.Clean(limit(reason, 300))
 	if !w.told && now.Sub(w.since) >= patience {
-		w.told = true
-		s.log.Add(event.Event{At: now, Kind: event.Pipeline, Severity: event.Warning, Subject: safetext.Clean("pipeline"),
-			Message: safetext.Sprintf("waits: %s", w.reason)})
+		if w.told = true; !s.toldBeside(h) {
+			s.log.Add(event.Event{At: now, Kind: event.Pipeline, Severity: event.Warning, Subject: safetext.Clean("pipeline"),
+				Message: safetext.Sprintf("waits: %s", w.reason)})
+		}
 	}
 	s.settle()
 }
@@ -93,12 +94,23 @@ func (s *status) back(h hold) {
 	if w.reason.IsEmpty() {
 		return
 	}
-	if w.told {
+	if w.told && !s.toldBeside(h) {
 		s.log.Add(event.Event{At: time.Now(), Kind: event.Pipeline, Severity: event.Recovered, Subject: safetext.Clean("pipeline"),
 			Message: safetext.Sprintf("goes on after %s of waiting (%s)", time.Since(w.since).Round(time.Second), w.reason)})
 	}
 	*w = wait{}
 	s.settle()
+}
+
+// toldBeside tells whether the log says already, and still, that something else is away for h's reason: a broker that is gone
+// is missed in several places. The caller holds the lock.
+func (s *status) toldBeside(h hold) bool {
+	for i, w := range s.waits {
+		if hold(i) != h && w.told && w.reason == s.waits[h].reason {
+			return true
+		}
+	}
+	return false
 }
 
 // isWaiting tells whether anything is away.
