@@ -78,7 +78,7 @@ func (s *status) waiting(h hold, reason string) {
 	}
 	w.reason = safetext.Clean(limit(reason, 300))
 	if !w.told && now.Sub(w.since) >= patience {
-		if w.told = true; !s.toldBeside(h) {
+		if w.told = true; s.toldBeside(h) == nil {
 			s.log.Add(event.Event{At: now, Kind: event.Pipeline, Severity: event.Warning, Subject: safetext.Clean("pipeline"),
 				Message: safetext.Sprintf("waits: %s", w.reason)})
 		}
@@ -94,7 +94,11 @@ func (s *status) back(h hold) {
 	if w.reason.IsEmpty() {
 		return
 	}
-	if w.told && !s.toldBeside(h) {
+	if beside := s.toldBeside(h); w.told && beside != nil {
+		if w.since.Before(beside.since) {
+			beside.since = w.since // its end is the end of this, too
+		}
+	} else if w.told {
 		s.log.Add(event.Event{At: time.Now(), Kind: event.Pipeline, Severity: event.Recovered, Subject: safetext.Clean("pipeline"),
 			Message: safetext.Sprintf("goes on after %s of waiting (%s)", time.Since(w.since).Round(time.Second), w.reason)})
 	}
@@ -102,15 +106,15 @@ func (s *status) back(h hold) {
 	s.settle()
 }
 
-// toldBeside tells whether the log says already, and still, that something else is away for h's reason: a broker that is gone
-// is missed in several places. The caller holds the lock.
-func (s *status) toldBeside(h hold) bool {
-	for i, w := range s.waits {
-		if hold(i) != h && w.told && w.reason == s.waits[h].reason {
-			return true
+// toldBeside is something else that the log says is away, and still is, for h's reason; nil: nothing. A broker that is gone is
+// missed in several places. The caller holds the lock.
+func (s *status) toldBeside(h hold) *wait {
+	for i := range s.waits {
+		if w := &s.waits[i]; hold(i) != h && w.told && w.reason == s.waits[h].reason {
+			return w
 		}
 	}
-	return false
+	return nil
 }
 
 // isWaiting tells whether anything is away.

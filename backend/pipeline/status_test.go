@@ -12,6 +12,8 @@ import (
 func TestOneReasonIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := status{log: new(event.Log)}
+		s.waiting(holdBroker, "the broker is gone")
+		time.Sleep(3 * time.Second)
 		for range 3 {
 			s.waiting(holdBroker, "the broker is gone")
 			s.waiting(holdKafka, "the broker is gone")
@@ -30,5 +32,8 @@ func TestOneReasonIsToldOnce(t *testing.T) {
 		s.back(holdKafka)
 		s.back(holdFeatures)
 		told(4, "both are back")
+		if got := s.log.Recent()[2].Message.String(); got != "goes on after 9s of waiting (the broker is gone)" {
+			t.Error(got)
+		}
 	})
 }
